@@ -1,0 +1,44 @@
+"""edgeseg: real-time semantic segmentation for edge devices.
+
+import edgeseg
+seg = edgeseg.Segmenter.open("fast_scnn-camvid")
+labels = seg(image).labels
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeseg.errors import EdgesegError as EdgesegError
+    from edgeseg.segmenter import Segmenter as Segmenter
+    from edgeseg.spec import ModelSpec as ModelSpec
+    from edgeseg.types import Frame as Frame
+    from edgeseg.types import Result as Result
+    from edgeseg.types import Segmentation as Segmentation
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "EdgesegError": "edgeseg.errors",
+    "Frame": "edgeseg.types",
+    "ModelSpec": "edgeseg.spec",
+    "Result": "edgeseg.types",
+    "Segmentation": "edgeseg.types",
+    "Segmenter": "edgeseg.segmenter",
+}
+__all__ = ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import edgeseg`` costs next to nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,49 @@
+"""The errors people see: what happened, where, and the remedy, in one line.
+
+Every error that a user can cause derives from :class:`EdgesegError`. The command line prints its message without a
+traceback and exits with status 2; a traceback means a bug in edgeseg.
+"""
+
+from __future__ import annotations
+
+
+class EdgesegError(Exception):
+    """Something the user can mend.
+
+    Args:
+        what: what happened, and where (file, stream, class index, …).
+        remedy: what to do about it, as an imperative sentence; empty when ``what`` makes it plain.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what.rstrip(".")
+        self.remedy = remedy.rstrip(".")
+        super().__init__(f"{self.what}. {self.remedy}." if remedy else f"{self.what}.")
+
+
+class InputError(EdgesegError, ValueError):
+    """An argument or array of the wrong shape, dtype or range."""
+
+
+class SpecError(EdgesegError, ValueError):
+    """A ModelSpec that is missing, malformed, or written by a newer edgeseg."""
+
+
+class ModelError(EdgesegError):
+    """A model artifact that cannot be found, read or run."""
+
+
+class DatasetError(EdgesegError):
+    """A dataset.yaml, image or label file that cannot be used."""
+
+
+class SourceError(EdgesegError):
+    """A camera, video, image or folder that cannot be opened or read to its end."""
+
+
+class SinkError(EdgesegError):
+    """An output that cannot be opened or written."""
+
+
+class MissingDependencyError(EdgesegError, ImportError):
+    """An optional package or a part of the native extension that is not installed."""
