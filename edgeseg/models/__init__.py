@@ -1,0 +1,1 @@
+"""Networks in PyTorch, one file each, and the registry of their names."""

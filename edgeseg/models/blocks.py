@@ -1,0 +1,44 @@
+"""Building blocks that more than one network shares."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution of the same padding without bias, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def separable_conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    """Depthwise separable convolution: 3x3 depthwise, then 1x1 pointwise, each with BN and ReLU."""
+    return nn.Sequential(
+        conv_bn_relu(in_channels, in_channels, 3, stride, groups=in_channels),
+        conv_bn_relu(in_channels, out_channels, 1),
+    )
+
+
+def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (N, C, H, W) to (height, width), pixel centres aligned as edgeseg's own kernel aligns them."""
+    return F.interpolate(features, size, mode="bilinear", align_corners=False)
+
+
+def grid_pool(features: Tensor, bins: int) -> Tensor:
+    """Average pooling of (N, C, H, W) to (N, C, bins, bins) with one fixed window and stride.
+
+    Adaptive pooling uses windows of several sizes where ``bins`` does not divide the size, which neither ONNX nor
+    TensorRT can say. One window of ``size - (bins - 1) * stride`` pixels covers everything too, and equals adaptive
+    pooling where ``bins`` divides the size. Features smaller than ``bins`` are pooled to what there is.
+    """
+    height, width = features.shape[-2:]
+    bins_y, bins_x = min(bins, height), min(bins, width)
+    stride_y, stride_x = height // bins_y, width // bins_x
+    window = (height - (bins_y - 1) * stride_y, width - (bins_x - 1) * stride_x)
+    return F.avg_pool2d(features, window, (stride_y, stride_x))

@@ -1,0 +1,105 @@
+"""Fast-SCNN (Poudel, Liwicki, Cipolla, "Fast-SCNN: Fast Semantic Segmentation Network", BMVC 2019, arXiv:1902.04502).
+
+Two branches share their first layers (Fig. 1, Table 1): the learning to downsample module keeps the detail at stride 8,
+the global feature extractor sees the scene at stride 32, and the feature fusion module adds them. 1,137,019 parameters
+at 11 classes, as in the reimplementation of Tramac, whose 1x1 convolutions of the fusion keep their bias.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgeseg.models.blocks import conv_bn_relu, grid_pool, resize, separable_conv
+from edgeseg.models.network import Features, Network
+
+
+class InvertedResidual(nn.Module):
+    """The bottleneck of MobileNetV2 (Table 2): expand 1x1, depthwise 3x3, project 1x1; residual where shapes allow."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int = 6) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.residual = stride == 1 and in_channels == out_channels
+        self.block = nn.Sequential(
+            conv_bn_relu(in_channels, hidden, 1),
+            conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, out_channels, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
+        y: Tensor = self.block(x)
+        return x + y if self.residual else y
+
+
+class PyramidPooling(nn.Module):
+    """The pyramid pooling module of PSPNet: averages over 1, 2, 3 and 6 bins beside the features themselves."""
+
+    def __init__(self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
+        super().__init__()
+        self.bins = bins
+        self.branches = nn.ModuleList(conv_bn_relu(channels, channels // len(bins), 1) for _ in bins)
+        self.project = conv_bn_relu(2 * channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, out, H, W)."""
+        size = (x.shape[2], x.shape[3])
+        pyramid = [
+            resize(branch(grid_pool(x, bins)), size) for bins, branch in zip(self.bins, self.branches, strict=True)
+        ]
+        y: Tensor = self.project(torch.cat([x, *pyramid], dim=1))
+        return y
+
+
+class FeatureFusion(nn.Module):
+    """The feature fusion module (Table 3): upsample the deep branch, refine it, and add both branches."""
+
+    def __init__(self, detail_channels: int, global_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.refine = conv_bn_relu(global_channels, out_channels, 3, groups=out_channels)
+        self.project_global = nn.Sequential(nn.Conv2d(out_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+        self.project_detail = nn.Sequential(nn.Conv2d(detail_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, detail: Tensor, context: Tensor) -> Tensor:
+        """(N, detail, H, W) and (N, global, h, w) to (N, out, H, W)."""
+        context = resize(context, (detail.shape[2], detail.shape[3]))
+        y: Tensor = self.relu(self.project_detail(detail) + self.project_global(self.refine(context)))
+        return y
+
+
+class FastSCNN(Network):
+    """Fast-SCNN with logits at stride 8. Its taps are detail (stride 8) and global features (stride 32)."""
+
+    stride = 8
+    tap_channels = (64, 128)
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.learning_to_downsample = nn.Sequential(
+            conv_bn_relu(3, 32, 3, stride=2), separable_conv(32, 48, stride=2), separable_conv(48, 64, stride=2)
+        )
+        self.global_features = nn.Sequential(
+            *_stage(64, 64, repeats=3, stride=2),
+            *_stage(64, 96, repeats=3, stride=2),
+            *_stage(96, 128, repeats=3, stride=1),
+            PyramidPooling(128, 128),
+        )
+        self.fusion = FeatureFusion(64, 128, 128)
+        self.classifier = nn.Sequential(
+            separable_conv(128, 128), separable_conv(128, 128), nn.Dropout(0.1), nn.Conv2d(128, num_classes, 1)
+        )
+
+    def features(self, images: Tensor) -> Features:
+        """Logits (N, classes, H / 8, W / 8) and taps of (N, 3, H, W) normalised images."""
+        detail = self.learning_to_downsample(images)
+        context = self.global_features(detail)
+        return Features(self.classifier(self.fusion(detail, context)), (detail, context))
+
+
+def _stage(in_channels: int, out_channels: int, repeats: int, stride: int) -> list[nn.Module]:
+    """``repeats`` bottlenecks, the first of which changes channels and stride."""
+    first = InvertedResidual(in_channels, out_channels, stride)
+    return [first, *(InvertedResidual(out_channels, out_channels, 1) for _ in range(repeats - 1))]

@@ -1,0 +1,74 @@
+"""What every network of edgeseg is: a module that returns logits at its stride, and shows features to train on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgeseg.errors import InputError
+
+
+class Features(NamedTuple):
+    """Logits, and the intermediate features that auxiliary training losses attach to.
+
+    Attributes:
+        logits: (N, classes, H / stride, W / stride) float.
+        taps: (N, channels, h, w) float each, channels as in ``Network.tap_channels``.
+    """
+
+    logits: Tensor
+    taps: tuple[Tensor, ...]
+
+
+class Network(nn.Module):
+    """A segmentation network.
+
+    Subclasses set the attributes and implement :meth:`features`; inference never sees the taps, so auxiliary
+    heads cost nothing there.
+
+    Attributes:
+        stride: input pixels per logit in each direction.
+        size_multiple: height and width of the images must be multiples of this.
+        tap_channels: channels of each tap.
+    """
+
+    stride: int
+    size_multiple: int = 1
+    tap_channels: tuple[int, ...]
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError unless images of (height, width) ``size`` can pass."""
+        if size[0] % self.size_multiple or size[1] % self.size_multiple:
+            raise InputError(
+                f"{type(self).__name__} cannot take images of {size[1]}x{size[0]}",
+                f"Give a width and height that are multiples of {self.size_multiple}",
+            )
+
+    def features(self, images: Tensor) -> Features:
+        """Logits and taps of (N, 3, H, W) normalised images."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised images to (N, classes, H / stride, W / stride) logits."""
+        return self.features(images).logits
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def count_macs(network: nn.Module, input_size: tuple[int, int]) -> int:
+    """Multiply-accumulates of the convolutions and linear layers for one image of (height, width) pixels."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    parameter = next(network.parameters())
+    was_training = network.training
+    network.eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(torch.zeros(1, 3, *input_size, device=parameter.device))
+    network.train(was_training)
+    return counter.get_total_flops() // 2
