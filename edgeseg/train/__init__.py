@@ -1,0 +1,1 @@
+"""Training in PyTorch: configuration, data, augmentation, losses, the loop and its checkpoints."""

@@ -1,0 +1,289 @@
+"""The training loop: an epoch is a pure function of the state before it, so a resumed run follows the same curve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import ConcatDataset, DataLoader
+
+from edgeseg.dataset import Dataset
+from edgeseg.errors import DatasetError, InputError
+from edgeseg.metrics import ConfusionMatrix
+from edgeseg.models.blocks import conv_bn_relu, resize
+from edgeseg.models.checkpoint import save_network
+from edgeseg.models.network import Network, count_macs, count_parameters
+from edgeseg.models.registry import build
+from edgeseg.spec import ModelSpec
+from edgeseg.train.augment import RandomColor, RandomCrops
+from edgeseg.train.checkpoint import load_state, save_state
+from edgeseg.train.config import TrainConfig
+from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, class_frequencies
+from edgeseg.train.ema import warm_ema
+from edgeseg.train.history import History, Row, plot_confusion
+from edgeseg.train.losses import SegmentationLoss, log_class_weights
+from edgeseg.train.schedule import learning_rate_factor
+
+MODEL_FILE = "model.pt"
+BEST_FILE = "best.pt"
+
+OnStep = Callable[[int, int, int, float], None]
+"""Called after each step with epoch, step of the epoch, steps per epoch and the step's loss."""
+
+OnEpoch = Callable[[Row], None]
+"""Called after each epoch with its row of the history."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished run has made.
+
+    Attributes:
+        model: the averaged weights of the last epoch, with their spec.
+        best: those of the evaluation with the highest validation mIoU; beware of choosing on what you report.
+        miou: validation mIoU of ``model``, a fraction of 1.
+        best_miou: that of ``best``.
+    """
+
+    model: Path
+    best: Path
+    miou: float
+    best_miou: float
+
+
+class AuxiliaryHeads(nn.Module):
+    """One small head per tap of a network, for training alone."""
+
+    def __init__(self, network: Network, num_classes: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(conv_bn_relu(channels, channels), nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1))
+            for channels in network.tap_channels
+        )
+
+    def forward(self, taps: tuple[Tensor, ...]) -> list[Tensor]:
+        """Logits (N, classes, h, w) of each tap."""
+        return [head(tap) for head, tap in zip(self.heads, taps, strict=True)]
+
+
+class Trainer:
+    """All state of a run. :meth:`run` trains to the end; killed, it can be resumed from the last whole epoch."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.device = _device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.dataset = Dataset.load(config.data)
+        self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
+        self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
+        scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
+        num_classes = self.dataset.num_classes
+        self.network = build(config.network, num_classes).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+        self.network.check_size(config.input_size)
+        self.network.check_size(config.crop_size)
+        self.heads = AuxiliaryHeads(self.network, num_classes).to(self.device) if config.aux_weight else None
+        self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
+        weights = torch.ones(num_classes)
+        if config.class_weights == "log":
+            weights = log_class_weights(class_frequencies(self.train_set, num_classes))
+        self.loss = SegmentationLoss(weights, config.ohem_threshold, config.aux_weight, config.loss_stride)
+        self.loss.to(self.device)
+        self.color = RandomColor(config.color_jitter)
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
+        half = torch.bfloat16 if self.device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
+        self.autocast = torch.autocast(
+            self.device.type, half, enabled=config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu")
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=half is torch.float16 and self.device.type == "cuda"
+        )
+        samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([scenes] if len(scenes) else [])])
+        if min(config.batch_size, len(samples)) < 2:
+            raise DatasetError(
+                f"batches of one image cannot train batch normalisation ({len(samples)} images)", "Use at least 2"
+            )
+        self.loader: DataLoader[Pair] = DataLoader(
+            RandomCrops(samples, len(samples), config),
+            batch_size=min(config.batch_size, len(samples)),
+            shuffle=True,
+            drop_last=True,
+            num_workers=0 if self.train_set.cached else max(1, (torch.get_num_threads() + 1) // 2),
+            pin_memory=self.device.type == "cuda",
+        )
+        self.epoch = 0
+        self.best_miou = -1.0
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The ModelSpec of the network in training."""
+        return ModelSpec(
+            network=self.config.network,
+            class_names=self.dataset.names,
+            colors=self.dataset.colors,
+            input_size=self.config.input_size,
+            stride=self.network.stride,
+            label_ignore_index=self.dataset.coding.ignore_index,
+            data=f"{self.dataset.path.parent.name}, split {self.config.train_split}",
+            metrics={
+                "parameters": count_parameters(self.network),
+                "macs": count_macs(self.network, self.config.input_size),
+            },
+        )
+
+    def resume(self) -> list[Row]:
+        """Load the state of ``config.output`` and return the rows of its history."""
+        state = load_state(self.config.output, self.config)
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        if self.heads is not None:
+            self.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.epoch = state["epoch"]
+        self.best_miou = state["best_miou"]
+        rows: list[Row] = state["history"]
+        return rows
+
+    def run(self, *, resume: bool = False, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None) -> Trained:
+        """Train until ``config.epochs`` are done.
+
+        Raises:
+            DatasetError: a file of the dataset cannot be used.
+            ModelError: nothing to resume, or of another recipe.
+            InputError: the output folder holds another run.
+        """
+        folder = self.config.output
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume and (folder / "last.pt").exists():
+            raise InputError(f"{folder} holds a training run", "Continue it with --resume, or choose another --output")
+        history = History(folder, self.resume() if resume else ())
+        self.config.save(folder / "config.yaml")
+        spec = self.spec
+        try:
+            while self.epoch < self.config.epochs:
+                started = time.monotonic()
+                loss, rate = self._train_epoch(on_step)
+                self.epoch += 1
+                row: Row = {"epoch": self.epoch, "learning_rate": rate, "train_loss": loss}
+                last = self.epoch == self.config.epochs
+                if last or self.epoch % self.config.eval_every == 0:
+                    row.update(self._evaluate(spec))
+                row["seconds"] = time.monotonic() - started
+                history.add(row)
+                self._save(history.rows)
+                if "val_miou" in row:
+                    history.plot()
+                if on_epoch:
+                    on_epoch(row)
+        finally:
+            history.close()
+        return Trained(folder / MODEL_FILE, folder / BEST_FILE, history.rows[-1]["val_miou"], self.best_miou)
+
+    def _train_epoch(self, on_step: OnStep | None) -> tuple[float, float]:
+        """Mean loss and last learning rate of one epoch."""
+        # All randomness of an epoch follows from seed and epoch: a resumed run needs no generator's state.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.epoch)
+        steps = len(self.loader)
+        total, warmup = self.config.epochs * steps, int(self.config.warmup_epochs * steps)
+        self.network.train()
+        losses: list[Tensor] = []
+        rate = 0.0
+        for step, (images, labels) in enumerate(self.loader):
+            factor = learning_rate_factor(self.config.schedule, self.epoch * steps + step, warmup, total)
+            rate = self.config.learning_rate * factor
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            losses.append(self._step(images, labels))
+            if on_step:
+                on_step(self.epoch + 1, step + 1, steps, float(losses[-1]))
+        return float(torch.stack(losses).mean()), rate
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        images = self.color(images.to(self.device, non_blocking=True))
+        labels = labels.to(self.device, non_blocking=True).long()
+        with self.autocast:
+            logits, taps = self.network.features(self._normalise(images))
+            aux = self.heads(taps) if self.heads is not None else []
+        loss: Tensor = self.loss(logits, aux, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.ema.update_parameters(self.network)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _evaluate(self, spec: ModelSpec) -> Row:
+        """Evaluate the averaged weights and keep them: model.pt always, best.pt when better than before."""
+        network = self.averaged_network.eval()
+        confusion = ConfusionMatrix(self.dataset.num_classes)
+        for images, labels in DataLoader(self.val_set, batch_size=self.config.batch_size):
+            with self.autocast:
+                logits = network(self._normalise(images.to(self.device).float() / 255))
+            predictions = resize(logits.float(), self.config.input_size).argmax(dim=1).to(torch.uint8)
+            confusion.update(labels.numpy(), predictions.cpu().numpy())
+        miou = confusion.miou()
+        spec = spec.with_metrics(val_miou=miou)
+        save_network(self.config.output / MODEL_FILE, network, spec)
+        plot_confusion(confusion.matrix, spec.class_names, self.config.output / "confusion.png")
+        if miou > self.best_miou:
+            self.best_miou = miou
+            save_network(self.config.output / BEST_FILE, network, spec)
+        return {"val_miou": miou, "val_pixel_accuracy": confusion.pixel_accuracy()}
+
+    @property
+    def averaged_network(self) -> Network:
+        """The network with the moving average of the weights."""
+        network = self.ema.module
+        assert isinstance(network, Network)
+        return network
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        spec_mean = torch.tensor(ModelSpec.mean, device=self.device).view(1, 3, 1, 1)
+        spec_std = torch.tensor(ModelSpec.std, device=self.device).view(1, 3, 1, 1)
+        return ((images - spec_mean) / spec_std).contiguous(memory_format=torch.channels_last)
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        modules = [self.network, *([self.heads] if self.heads is not None else [])]
+        parameters = [p for module in modules for p in module.parameters()]
+        return [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.config.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def _save(self, rows: list[Row]) -> None:
+        save_state(
+            self.config.output,
+            self.config,
+            self.epoch,
+            {
+                "network": self.network.state_dict(),
+                "ema": self.ema.state_dict(),
+                "heads": self.heads.state_dict() if self.heads is not None else {},
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "best_miou": self.best_miou,
+                "history": rows,
+            },
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]})", "Use --device auto"
+        ) from None
+    return device

@@ -1,0 +1,79 @@
+"""The training loss: weighted cross-entropy over hard pixels, of the logits and of the auxiliary heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgeseg.models.blocks import resize
+from edgeseg.palette import IGNORE
+
+MIN_HARD_FRACTION = 1 / 16
+"""Hard example mining keeps at least this fraction of the labelled pixels."""
+
+
+def log_class_weights(frequencies: Tensor, c: float = 1.10) -> Tensor:
+    """1 / ln(c + frequency) (ENet, section 5.2): rare classes weigh up to 1 / ln(c) = 10.5."""
+    return 1 / torch.log(c + frequencies)
+
+
+def ohem_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor, threshold: float) -> Tensor:
+    """Cross-entropy over the pixels whose true class has a probability under ``threshold``.
+
+    If those are fewer than a sixteenth of the labelled pixels, the hardest sixteenth is taken (online hard example
+    mining, Shrivastava 2016, as used per pixel by Wu 2016). The mean is weighted by class.
+
+    Args:
+        logits: (N, C, H, W) float.
+        labels: (N, H, W) int64, 255 = no label.
+        class_weights: (C,) float.
+        threshold: 0..1; 1 keeps all labelled pixels.
+
+    Returns:
+        A scalar; zero, with gradients, where no pixel is labelled.
+    """
+    nll = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    labelled = labels != IGNORE
+    count = int(labelled.sum())
+    if not count:
+        return logits.sum() * 0
+    weights = torch.where(labelled, class_weights[torch.where(labelled, labels, 0)], 0.0)
+    if threshold < 1:
+        limit = torch.as_tensor(-math.log(threshold), device=nll.device)
+        fewest = max(1, int(count * MIN_HARD_FRACTION))
+        if int((nll > limit).sum()) < fewest:
+            limit = nll.detach().flatten().topk(fewest).values[-1]
+        weights = torch.where(nll.detach() >= limit, weights, 0.0)
+    return (nll * weights).sum() / weights.sum().clamp_min(1e-12)
+
+
+class SegmentationLoss(nn.Module):
+    """The main loss at a stride of the labels, and each auxiliary one at its head's own resolution."""
+
+    class_weights: Tensor
+
+    def __init__(self, class_weights: Tensor, ohem_threshold: float, aux_weight: float, stride: int) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights.float())
+        self.ohem_threshold = ohem_threshold
+        self.aux_weight = aux_weight
+        self.stride = stride
+
+    def forward(self, logits: Tensor, aux_logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """A scalar from logits (N, C, h, w), auxiliary logits of any size, and labels (N, H, W) int64."""
+        strided = labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+        size = (strided.shape[1], strided.shape[2])
+        main = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
+        loss = self._cross_entropy(main, strided)
+        for aux in aux_logits:
+            size = (aux.shape[2], aux.shape[3])
+            reduced = F.interpolate(labels.unsqueeze(1).float(), size, mode="nearest-exact").squeeze(1).long()
+            loss = loss + self.aux_weight * self._cross_entropy(aux.float(), reduced)
+        return loss
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return ohem_cross_entropy(logits, labels, self.class_weights, self.ohem_threshold)
