@@ -1,0 +1,136 @@
+"""A checkpoint becomes an ONNX file that takes uint8 RGB frames and carries its own ModelSpec."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import torch
+from onnxscript import optimizer
+from torch import Tensor, nn
+
+from edgeseg.errors import ModelError, SinkError
+from edgeseg.models.blocks import resize
+from edgeseg.models.checkpoint import load_network
+from edgeseg.models.network import Network
+from edgeseg.spec import METADATA_KEY, ModelSpec
+
+OPSET = 18
+"""The opset that ONNX Runtime >= 1.14 and TensorRT >= 10 both read."""
+
+INPUT_NAME = "images"
+
+
+class DeployedNetwork(nn.Module):
+    """A network from uint8 frames to what its artifact returns: normalisation, and upsampling and argmax if asked."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: Network, spec: ModelSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.labels = spec.output == "labels"
+        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(spec.std).view(1, 3, 1, 1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 RGB to (N, C, h, w) float32 logits, or (N, H, W) uint8 labels."""
+        pixels = images.permute(0, 3, 1, 2).float()
+        logits: Tensor = self.network((pixels - self.mean) * self.scale)
+        if not self.labels:
+            return logits
+        return resize(logits, (images.shape[1], images.shape[2])).argmax(dim=1).to(torch.uint8)
+
+
+def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
+    """Write a checkpoint as ONNX, complete or not at all.
+
+    The graph takes ``images`` (N, H, W, 3) uint8 with a free batch size N and returns ``logits`` or ``labels``, as the
+    spec's ``output`` says; batch normalisation is folded into the convolutions.
+
+    Args:
+        checkpoint: what ``edgeseg train`` wrote.
+        output: the .onnx file to write.
+        spec: the spec to give it, with another ``output``, ``input_size`` or licence, say; None keeps the checkpoint's.
+
+    Returns:
+        The spec that the artifact carries.
+
+    Raises:
+        InputError: the network cannot take the input size.
+        ModelError: not a checkpoint of edgeseg, or the exporter cannot express it.
+        SinkError: the file cannot be written.
+    """
+    network, own = load_network(checkpoint)
+    spec = spec or own
+    network.check_size(spec.input_size)
+    spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
+    model = _to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
+    _strip_traces(model)
+    model.graph.name = spec.network
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    _write(model, output)
+    return spec
+
+
+def rewrite_spec(path: Path, spec: ModelSpec) -> None:
+    """Give an exported file another spec, its graph untouched.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    _write(model, path)
+
+
+def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.ModelProto:
+    example = torch.zeros(2, *spec.input_size, 3, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that no export here needs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                input_names=[INPUT_NAME],
+                output_names=[spec.output],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises many unrelated types
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{where} cannot be exported at {spec.input_size} ({reason})", "Try another size") from error
+    if program is None:
+        raise ModelError(f"{where} cannot be exported")
+    optimizer.optimize(program.model)
+    return program.model_proto
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of the machine it ran on: source paths and stack traces."""
+    graph = model.graph
+    del model.metadata_props[:]
+    for item in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+        item.ClearField("doc_string")
+    del graph.value_info[:]
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SinkError(f"{path} cannot be written ({error.strerror})", "Choose another --output") from None
