@@ -1,0 +1,103 @@
+"""The ``edgeseg`` command: one verb a file, imported lightly here; the heavy parts load when the verb runs.
+
+Exit codes: 0 done; 1 ``doctor`` found something broken, or the reader of the output went away; 2 the user can mend it
+(one line says how); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from edgeseg import __version__
+from edgeseg.errors import EdgesegError
+
+VERBS = ("run", "models", "train", "eval", "export", "doctor")
+
+
+EXAMPLES = """
+edgeseg run --camera 0                      label what a camera sees
+edgeseg run street.mp4 --save labelled.mp4  label a video
+edgeseg eval model.onnx --data camvid       measure a model
+"""
+
+
+class _Verb(TyperCommand):
+    """Ends its help with the examples of the verb's module."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        _write_examples(self.callback, formatter)
+
+
+class _Verbs(TyperGroup):
+    """Turns the errors a user can mend into one line and exit code 2; any other is a bug and shows its traceback."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        _write_examples(self.callback, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            outcome = super().invoke(ctx)
+            sys.stdout.flush()
+        except EdgesegError as error:
+            if ctx.params["debug"]:
+                raise
+            print(f"edgeseg: error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except BrokenPipeError:
+            # The reader has seen enough (`edgeseg models | head -1`). What is still buffered must not fail at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        return outcome
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgeseg {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show an error's traceback; goes before the verb.")] = False,
+) -> None:
+    """Real-time semantic segmentation for edge devices: train, export, stream."""
+
+
+def _write_examples(callback: Callable[..., Any] | None, formatter: Any) -> None:
+    """Write them line by line; typer's own epilog joins lines, in some versions, and takes brackets for markup."""
+    if callback is not None:
+        examples: str = sys.modules[callback.__module__].EXAMPLES
+        formatter.write(" Examples:\n" + "".join(f"   {line}\n" for line in examples.strip().splitlines()))
+
+
+def _build() -> typer.Typer:
+    app = typer.Typer(
+        name="edgeseg",
+        cls=_Verbs,
+        callback=_options,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for verb in VERBS:
+        module = import_module(f"edgeseg.cli.{verb}")
+        app.command(verb, cls=_Verb)(getattr(module, verb))
+    return app
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    _build()(prog_name="edgeseg")

@@ -1,0 +1,134 @@
+"""``edgeseg doctor``: what is installed, what is missing, and the line that installs it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module, metadata
+from pathlib import Path
+
+import typer
+
+from edgeseg import __version__
+
+EXAMPLES = """
+edgeseg doctor
+"""
+
+
+def doctor() -> None:
+    """Show versions, engines, cameras and display, and which optional parts are missing.
+
+    Exits with 1 if a part that every run needs is broken.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    broken = False
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    sections = (_platform(), _native(), _onnxruntime(), _libraries(), _torch(), _models(), _cameras(), _display())
+    for name, text, works in (*sections, *_extras()):
+        table.add_row(name, Text(text, style="" if works else "red"))
+        broken |= not works
+    Console().print(table)
+    if broken:
+        raise typer.Exit(1)
+
+
+Line = tuple[str, str, bool]
+"""A name, what was found, and False where every run needs it and it does not work."""
+
+
+def _platform() -> Line:
+    text = f"{__version__} with Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return "edgeseg", text, sys.version_info >= (3, 10)
+
+
+def _native() -> Line:
+    try:
+        native = import_module("edgeseg._native")
+    except ImportError as error:
+        return "native", f"cannot be loaded ({error}). Build and install it: pip install .", False
+    return "native", ", ".join(f"{name} {_shown(value)}" for name, value in native.build_info().items()), True
+
+
+def _onnxruntime() -> Line:
+    try:
+        ort = import_module("onnxruntime")
+    except ImportError as error:
+        return "onnxruntime", f"cannot be loaded ({error}). Run: pip install onnxruntime", False
+    return "onnxruntime", f"{ort.__version__} with {', '.join(ort.get_available_providers())}", True
+
+
+def _libraries() -> Line:
+    found = []
+    for module in ("numpy", "cv2", "av"):
+        try:
+            found.append(f"{module} {import_module(module).__version__}")
+        except ImportError as error:
+            # OpenCV's wheel wants the system's libGL, which a bare server lacks.
+            return "libraries", f"{module} cannot be loaded ({error}). See the apt line in the README", False
+    return "libraries", ", ".join(found), True
+
+
+def _torch() -> Line:
+    version = _version("torch")
+    return "torch", version or "not installed; only training, export and .pt models need it", True
+
+
+def _models() -> Line:
+    from edgeseg.weights import shipped
+
+    return "models", ", ".join(model.name for model in shipped()) or "none shipped", True
+
+
+def _cameras() -> Line:
+    found = []
+    for device in sorted(Path("/dev").glob("video*")):
+        name = Path("/sys/class/video4linux", device.name, "name")
+        found.append(f"{device} ({name.read_text().strip()})" if name.is_file() else str(device))
+    return "cameras", ", ".join(found) or "none (/dev/video*)", True
+
+
+def _display() -> Line:
+    name = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    return "display", name or "none: no window; use --save", True
+
+
+def _extras() -> Iterator[Line]:
+    """One line for each extra of the installed distribution, from its own requirements."""
+    try:
+        requirements = metadata.requires("edgeseg") or []
+    except metadata.PackageNotFoundError:
+        yield "extras", "unknown: edgeseg runs from its sources and is not installed. Run: pip install .", True
+        return
+    by_extra: dict[str, list[str]] = {}
+    for requirement in requirements:
+        if match := re.match(r"([\w.-]+).*extra\s*==\s*['\"]([\w-]+)['\"]", requirement):
+            by_extra.setdefault(match[2], []).append(match[1])
+    for extra, packages in by_extra.items():
+        missing = [package for package in packages if _version(package) is None]
+        text = f"lacks {', '.join(missing)}. Run: pip install 'edgeseg[{extra}]'" if missing else "complete"
+        yield f"extra {extra}", text, True
+
+
+def _version(distribution: str) -> str | None:
+    """The installed version, without importing anything."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "/".join(map(str, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

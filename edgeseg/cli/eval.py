@@ -1,0 +1,114 @@
+"""``edgeseg eval``: the accuracy of a model on a dataset, or of a folder of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeseg.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgeseg.evaluate import Evaluation
+
+EXAMPLES = """
+edgeseg eval fast_scnn-camvid --data camvid
+edgeseg eval best.pt --data my_data/dataset.yaml --split test --json
+edgeseg eval --predictions masks --labels my_data/val/labels
+"""
+
+
+def eval(
+    model: Annotated[str | None, typer.Argument(help="A shipped model's name, or a .onnx or .pt file.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The labels for --predictions, paired by file stem.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(min=1, max=255, help="With --predictions: the classes are 0 to N-1.")
+    ] = None,
+    ignore_index: Annotated[
+        int | None, typer.Option(min=0, max=255, help="With --predictions: the value for 'no label', beside 255.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="ort or pytorch; auto goes by the file's suffix.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
+) -> None:
+    """Measure per-class IoU, mIoU, pixel and class accuracy, and Dice.
+
+    Either a model on a split of a dataset (MODEL and --data), or
+    predictions against labels (--predictions and --labels). For the latter
+    the classes come from --data; or from --num-classes and --ignore-index;
+    or from the dataset.yaml that has --labels as one of its splits; or from
+    the highest index found.
+    """
+    if model is not None:
+        if predictions or labels or num_classes is not None or ignore_index is not None:
+            raise InputError(
+                "a model is measured on a dataset; --predictions, --labels, --num-classes and --ignore-index are for "
+                "images predicted elsewhere",
+                "Pass MODEL and --data, or --predictions and --labels",
+            )
+        if data is None:
+            raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
+    elif predictions is None or labels is None:
+        raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
+
+    from functools import partial
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from edgeseg.dataset import Dataset
+    from edgeseg.evaluate import evaluate, evaluate_predictions
+    from edgeseg.segmenter import Segmenter
+
+    notes = Console(stderr=True)
+    progress = partial(track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal)
+    dataset = Dataset.load(data) if data is not None else None
+    if model is not None and dataset is not None:
+        with Segmenter.open(model, backend=backend, threads=threads) as segmenter:
+            evaluation = evaluate(segmenter, dataset, split, progress)
+    elif predictions is not None and labels is not None:
+        evaluation = evaluate_predictions(
+            predictions, labels, dataset=dataset, num_classes=num_classes, ignore_index=ignore_index, progress=progress
+        )
+    if json:
+        Console().print_json(data=evaluation.to_dict())
+    else:
+        Console().print(render(evaluation))
+
+
+def render(evaluation: Evaluation) -> RenderableType:
+    """A table of the classes with their means below, in per cent; "-" where a figure is undefined."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    figures = evaluation.to_dict()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", overflow="fold")
+    for heading in ("IoU %", "accuracy %", "Dice %", "pixels"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in figures["classes"]:
+        cells = (_percent(row["iou"]), _percent(row["accuracy"]), _percent(row["dice"]), f"{row['pixels']:,}")
+        table.add_row(Text(row["name"]), *cells)
+    table.add_section()
+    means = (_percent(figures["miou"]), _percent(figures["class_accuracy"]), _percent(figures["dice"]))
+    table.add_row("mean", *means, f"{sum(row['pixels'] for row in figures['classes']):,}", style="bold")
+    return Group(
+        table,
+        Text(f"\nmIoU {_percent(figures['miou'])} %   pixel accuracy {_percent(figures['pixel_accuracy'])} %"),
+        Text(f"{evaluation.images} images; classes: {evaluation.origin}"),
+    )
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction * 100:.2f}"

@@ -1,0 +1,55 @@
+"""``edgeseg models``: what is shipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeseg.errors import ModelError
+
+if TYPE_CHECKING:
+    from edgeseg.spec import ModelSpec
+
+EXAMPLES = """
+edgeseg models
+edgeseg run street.mp4 --model fast_scnn-camvid
+"""
+
+
+def models() -> None:
+    """List the models that come with edgeseg, with their size, accuracy and licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeseg.runtime.ort import read_spec
+    from edgeseg.weights import DEFAULT_MODEL, shipped
+
+    found = shipped()
+    if not found:
+        raise ModelError("no trained models are installed", "Install edgeseg again, or train one: edgeseg train")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")  # fits 80 columns
+    for heading in ("model", "network"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("classes", "input", "params M", "GMACs", "val mIoU %", "MB"):
+        table.add_column(heading, justify="right")
+    table.add_column("licence", overflow="fold")
+    for model in found:
+        spec = read_spec(model.path)
+        table.add_row(
+            model.name,
+            spec.network,
+            str(spec.num_classes),
+            f"{spec.input_size[1]}x{spec.input_size[0]}",
+            _metric(spec, "parameters", 1e-6, 2),
+            _metric(spec, "macs", 1e-9, 2),
+            _metric(spec, "val_miou", 100, 1),
+            f"{model.path.stat().st_size / 1e6:.1f}",
+            spec.license or "not stated",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"\nThe default is {DEFAULT_MODEL}.", highlight=False)
+
+
+def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:
+    value = spec.metrics.get(name)
+    return "-" if value is None else f"{value * scale:.{decimals}f}"

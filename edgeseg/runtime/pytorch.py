@@ -1,0 +1,55 @@
+"""PyTorch, to run a checkpoint as it is: on the GPU where PyTorch finds one, else on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeseg.errors import ModelError
+from edgeseg.models.checkpoint import load_network
+from edgeseg.runtime.backend import check_images
+
+
+class PytorchBackend:
+    """A checkpoint's network in eval mode.
+
+    Args:
+        path: a checkpoint that ``edgeseg train`` wrote.
+        threads: CPU threads; PyTorch has one number for the whole process, and None leaves it alone.
+
+    Raises:
+        ModelError: the file is damaged, or no checkpoint of edgeseg.
+        SpecError: its spec is malformed.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._path = path
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network, self.spec = load_network(path)
+        self._network: nn.Module | None = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean = torch.tensor(self.spec.mean, device=self._device).reshape(3, 1, 1)
+        self._std = torch.tensor(self.spec.std, device=self._device).reshape(3, 1, 1)
+
+    @torch.inference_mode()
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """See :meth:`edgeseg.runtime.backend.Backend.infer`."""
+        if self._network is None:
+            raise ModelError(f"{self._path} is closed", "Open the model again")
+        check_images(images, self.spec.input_size)
+        pixels = torch.tensor(np.ascontiguousarray(images), device=self._device).permute(0, 3, 1, 2)
+        try:
+            logits: torch.Tensor = self._network((pixels / 255 - self._mean) / self._std)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{self._path} failed to run ({reason})", "Train or export the model again") from error
+        return np.ascontiguousarray(logits.float().cpu().numpy())
+
+    def close(self) -> None:
+        """Free the network."""
+        self._network = None

@@ -1,0 +1,74 @@
+"""Which backend runs which artifact. A backend and its engine are imported when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from edgeseg.errors import InputError, MissingDependencyError, ModelError
+from edgeseg.runtime.backend import Backend
+
+
+@dataclass(frozen=True)
+class _Entry:
+    module: str
+    type_name: str
+    suffixes: frozenset[str]
+    package: str
+    install: str
+
+
+_BACKENDS = {
+    "ort": _Entry("edgeseg.runtime.ort", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "pip install onnxruntime"),
+    "pytorch": _Entry(
+        "edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "pip install 'edgeseg[train]'"
+    ),
+}
+
+
+def backend_names() -> list[str]:
+    """What ``backend`` may be, beside ``auto``."""
+    return list(_BACKENDS)
+
+
+def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None = None) -> Backend:
+    """Load an artifact into the engine that runs it.
+
+    Args:
+        path: the artifact.
+        backend: one of :func:`backend_names`, or ``auto`` to choose by the file's suffix.
+        threads: CPU threads of the engine; None means every core this process may use.
+
+    Raises:
+        InputError: no such backend, or fewer than 1 thread.
+        ModelError: no such file, no backend for it, or the engine cannot load it.
+        SpecError: the artifact carries no spec, or one that does not fit it.
+        MissingDependencyError: the engine is not installed.
+    """
+    path = Path(path)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}", "Use 1 or more, or leave it out to use every core")
+    if backend != "auto" and backend not in _BACKENDS:
+        raise InputError(f"there is no backend {backend!r}", f"Use auto, {', '.join(_BACKENDS)}")
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}", "Correct the path")
+    entry = _BACKENDS[backend] if backend != "auto" else _by_suffix(path)
+    try:
+        opener: type[Backend] = getattr(import_module(entry.module), entry.type_name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} needs the package {entry.package}, which cannot be imported ({error})", f"Run: {entry.install}"
+        ) from error
+    return opener(path, threads=threads)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
+
+
+def _by_suffix(path: Path) -> _Entry:
+    for entry in _BACKENDS.values():
+        if path.suffix.lower() in entry.suffixes:
+            return entry
+    suffixes = sorted(suffix for entry in _BACKENDS.values() for suffix in entry.suffixes)
+    raise ModelError(
+        f"no backend is known for {path}",
+        f"Pass a file with one of {', '.join(suffixes)}, or name the backend ({', '.join(_BACKENDS)})",
+    )

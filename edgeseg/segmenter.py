@@ -1,0 +1,94 @@
+"""The façade: a model artifact becomes a function from image to labels."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+from edgeseg import weights
+from edgeseg.postprocess import to_labels
+from edgeseg.preprocess import to_input
+from edgeseg.runtime.backend import Backend
+from edgeseg.runtime.registry import open_backend
+from edgeseg.spec import ModelSpec
+from edgeseg.types import ImageU8, Segmentation, check_image
+
+
+class Segmenter:
+    """A model, ready to label images of any size.
+
+    Calls may come from several threads at once, as far as the backend allows it (ONNX Runtime and PyTorch do); close
+    it when none is running.
+
+    Args:
+        backend: the loaded model.
+        threads: CPU threads for the upsampling of logits; None means all cores.
+    """
+
+    def __init__(self, backend: Backend, threads: int | None = None) -> None:
+        self._backend = backend
+        self._threads = threads or 0
+
+    @classmethod
+    def open(
+        cls, model: str | Path = weights.DEFAULT_MODEL, *, backend: str = "auto", threads: int | None = None
+    ) -> Segmenter:
+        """Load a shipped model by name, or any artifact by path.
+
+        Args:
+            model: a name that ``edgeseg models`` lists, or a .onnx or .pt file.
+            backend: ``auto`` to choose by the file's suffix, ``ort`` or ``pytorch``.
+            threads: CPU threads; None means all cores.
+
+        Raises:
+            ModelError: no such model, or it cannot be loaded.
+            SpecError: the artifact carries no spec, or one that does not fit it.
+            MissingDependencyError: its engine is not installed.
+        """
+        return cls(open_backend(weights.find(model), backend=backend, threads=threads), threads)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's classes, colours, input size and all else known of it."""
+        return self._backend.spec
+
+    def __call__(self, image: ImageU8) -> Segmentation:
+        """Label each pixel.
+
+        Args:
+            image: (H, W, 3) uint8 RGB of any size; it is stretched to the model's input size.
+
+        Returns:
+            (H, W) uint8 labels at the image's own size, with the milliseconds of each step.
+
+        Raises:
+            InputError: not such an array.
+            ModelError: the engine failed, or the segmenter is closed.
+        """
+        check_image(image)
+        start_s = time.perf_counter()
+        images = to_input(image, self.spec.input_size)
+        prepared_s = time.perf_counter()
+        output = self._backend.infer(images)
+        inferred_s = time.perf_counter()
+        labels = to_labels(output, (image.shape[0], image.shape[1]), self._threads)
+        done_s = time.perf_counter()
+        latency_ms = {
+            "preprocess": (prepared_s - start_s) * 1000,
+            "infer": (inferred_s - prepared_s) * 1000,
+            "postprocess": (done_s - inferred_s) * 1000,
+        }
+        return Segmentation(labels, self.spec, latency_ms)
+
+    def close(self) -> None:
+        """Free what the engine holds; calling it twice is harmless."""
+        self._backend.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from edgeseg import weights
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """predictions/ and labels/ of one image: mIoU (2/3 + 1/2) / 2."""
+    for name, row in (("labels", [0, 0, 1, 1, 11]), ("predictions", [0, 0, 0, 1, 0])):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.array([row], np.uint8)).save(tmp_path / name / "a.png")
+    return tmp_path
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A dataset whose single image is green on the left and red on the right, labelled right."""
+    labels = np.zeros((64, 96), np.uint8)
+    labels[:, :48] = 1
+    for name, array in (("images", np.array([[255, 0, 0], [0, 255, 0]], np.uint8)[labels]), ("labels", labels)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(array).save(tmp_path / name / "a.png")
+    splits = {"test": {"images": "images", "labels": "labels"}}
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"names": ["red", "green", "blue"], "splits": splits}))
+    return tmp_path
+
+
+def test_predictions_against_labels(run_cli, folders):
+    done = run_cli("eval", "--predictions", "predictions", "--labels", "labels", "--ignore-index", 11, cwd=folders)
+    assert done.rc == 0
+    assert "mIoU 58.33 %   pixel accuracy 75.00 %" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["0", "66.67", "100.00", "80.00", "2"] in rows
+    assert ["1", "50.00", "50.00", "66.67", "2"] in rows
+    assert ["mean", "58.33", "75.00", "73.33", "4"] in rows
+    assert "1 images; classes: 0..1, the highest index found" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_is_all_there_is_on_stdout(run_cli, folders):
+    arguments = (
+        "--predictions",
+        folders / "predictions",
+        "--labels",
+        folders / "labels",
+        "--ignore-index",
+        11,
+        "--json",
+    )
+    figures = json.loads(run_cli("eval", *arguments).stdout)
+    assert figures["miou"] == pytest.approx(7 / 12)
+    assert figures["images"] == 1
+
+
+def test_a_doubtful_value_is_asked_about(run_cli, folders):
+    done = run_cli("eval", "--predictions", "predictions", "--labels", "labels", cwd=folders)
+    assert done.rc == 2
+    assert done.stderr == (
+        "edgeseg: error: labels hold index 11, which no prediction holds: is it a class or 'no label'? "
+        "Pass --ignore-index 11 or --num-classes 12.\n"
+    )
+
+
+def test_a_model_on_a_dataset(run_cli, tiny_onnx, dataset):
+    done = run_cli("eval", tiny_onnx, "--data", dataset, "--split", "test", "--threads", 1)
+    assert done.rc == 0, done.stderr
+    assert "mIoU 100.00 %" in done.stdout
+    assert ["blue", "-", "-", "-", "0"] in [line.split() for line in done.stdout.splitlines()]
+    assert f"classes: {dataset / 'dataset.yaml'}" in " ".join(done.stdout.split())
+
+
+def test_bad_input_is_one_line(run_cli, tiny_onnx, dataset, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(tiny_onnx.read_bytes()[:200])
+    for arguments, message in (
+        ([tiny_onnx, "--data", dataset], "has no split 'val'"),
+        (["nothing", "--data", dataset, "--split", "test"], "there is no model 'nothing'"),
+        ([tmp_path / "bad.onnx", "--data", dataset, "--split", "test"], "bad.onnx cannot be loaded"),
+        ([tiny_onnx, "--data", dataset, "--split", "test", "--backend", "tvm"], "no backend 'tvm'"),
+        ([tiny_onnx], "Add --data"),
+        ([tiny_onnx, "--data", dataset, "--predictions", "x"], "Pass MODEL and --data, or --predictions and --labels"),
+        (["--predictions", tmp_path], "Pass MODEL and --data, or --predictions and --labels"),
+        ([], "Pass MODEL and --data, or --predictions and --labels"),
+    ):
+        done = run_cli("eval", *arguments)
+        assert done.rc == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_shipped_model_reaches_the_figure_it_claims(data_root, run_cli):
+    """On CamVid's val split, as the model card says."""
+    from edgeseg.runtime.ort import read_spec
+
+    models = {model.name: model for model in weights.shipped()}
+    if weights.DEFAULT_MODEL not in models:
+        pytest.skip("this checkout holds no trained models")
+    done = run_cli("eval", weights.DEFAULT_MODEL, "--data", data_root / "camvid", "--json")
+    figures = json.loads(done.stdout)
+    assert figures["miou"] == pytest.approx(read_spec(models[weights.DEFAULT_MODEL].path).metrics["val_miou"], abs=1e-3)

@@ -1,0 +1,120 @@
+"""The frame all verbs share: help, version, errors, exit codes, a fast start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import edgeseg
+from edgeseg.cli import VERBS
+
+HEAVY = {"numpy", "cv2", "onnxruntime", "av", "torch", "PIL", "yaml"}
+
+
+def test_help_lists_every_verb(run_cli):
+    done = run_cli("--help")
+    assert done.rc == 0
+    assert all(f" {verb} " in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_ends_with_examples_on_lines_of_their_own(run_cli, verb):
+    done = run_cli(verb, "--help")
+    assert done.rc == 0
+    last_lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    examples = [line for line in last_lines if line.startswith(f"edgeseg {verb}")]
+    assert examples
+    assert all(line.count("edgeseg ") == 1 for line in examples)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)])
+def test_help_loads_nothing_heavy(run_python, arguments):
+    done = run_python(f"""
+import sys
+from edgeseg.cli import main
+sys.argv = ["edgeseg", *{arguments!r}]
+try:
+    main()
+finally:
+    print(*sorted(m.split(".")[0] for m in sys.modules), file=sys.stderr)
+""")
+    assert done.rc == 0
+    assert "edgeseg" in done.stderr.split()
+    assert not HEAVY & set(done.stderr.split())
+
+
+def test_version(run_cli):
+    assert run_cli("--version") == (0, f"edgeseg {edgeseg.__version__}\n", "")
+
+
+def test_no_verb_shows_the_help(run_cli):
+    done = run_cli()
+    assert done.rc == 2
+    assert "Usage: edgeseg" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["eval", "--wings"], ["eval", "--threads", "many"]])
+def test_wrong_usage_exits_2(run_cli, arguments):
+    done = run_cli(*arguments)
+    assert done.rc == 2
+    assert "Usage: edgeseg" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_one_line_and_exit_code_2(run_cli, tmp_path):
+    done = run_cli("eval", "x.onnx", "--data", tmp_path / "nowhere")
+    assert done.rc == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"edgeseg: error: no dataset at {tmp_path / 'nowhere'}. Pass a dataset.yaml or the folder that holds one."
+    ]
+
+
+def test_debug_shows_the_traceback(run_cli, tmp_path):
+    done = run_cli("--debug", "eval", "x.onnx", "--data", tmp_path / "nowhere")
+    assert done.rc != 0
+    assert "Traceback" in done.stderr
+    assert "DatasetError: no dataset at" in done.stderr
+
+
+def run_with_verb(body):
+    """A process whose verb ``doctor`` is the given code."""
+    code = f"""
+import sys
+import edgeseg.cli.doctor
+def doctor():
+{body}
+edgeseg.cli.doctor.doctor = doctor
+sys.argv = ["edgeseg", "doctor"]
+edgeseg.cli.main()
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_exits_130_without_a_traceback():
+    process = run_with_verb("    import time\n    print('ready', flush=True)\n    time.sleep(60)")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+
+
+def test_a_bug_keeps_its_traceback():
+    process = run_with_verb("    1 / 0")
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "ZeroDivisionError" in stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_goes_away_is_no_error(lines):
+    process = run_with_verb(f"    import time\n    time.sleep(1)\n    for i in range({lines}): print(i)")
+    process.stdout.close()
+    stderr = process.stderr.read()
+    process.wait(timeout=30)
+    assert process.returncode == 1
+    assert stderr == ""

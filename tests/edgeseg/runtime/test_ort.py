@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edgeseg.errors import InputError, ModelError, SpecError
+from edgeseg.runtime.ort import OrtBackend, read_spec
+
+
+def spec_json(spec, **changes):
+    return json.dumps({**json.loads(spec.to_json()), **changes})
+
+
+def test_the_spec_comes_out_of_the_file(tiny_onnx, tiny_spec):
+    assert OrtBackend(tiny_onnx).spec == tiny_spec
+    assert read_spec(tiny_onnx) == tiny_spec
+
+
+def test_logits_are_the_graphs(tiny_onnx):
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), dtype=np.uint8)
+    means = images.reshape(4, 8, 6, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+    np.testing.assert_allclose(OrtBackend(tiny_onnx).infer(images)[0], means, rtol=1e-5)
+
+
+def test_a_fixed_batch_is_kept(tiny_onnx):
+    with pytest.raises(InputError, match="takes 1 image"):
+        OrtBackend(tiny_onnx).infer(np.zeros((2, 32, 48, 3), np.uint8))
+
+
+def test_a_foreign_onnx_is_told_apart_from_a_damaged_one(tmp_path, write_onnx):
+    foreign = write_onnx(tmp_path / "foreign.onnx", spec_json=None)
+    for read in (OrtBackend, read_spec):
+        with pytest.raises(SpecError, match=r"foreign\.onnx is an ONNX model without edgeseg's spec.*edgeseg export"):
+            read(foreign)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_size": [64, 48]}, r"input is tensor\(uint8\) \[1, 32, 48, 3\].*\['N', 64, 48, 3\]"),
+        ({"class_names": ["a", "b"], "colors": []}, r"output is tensor\(float\) \[1, 3, 4, 6\].*\['N', 2, 4, 6\]"),
+        ({"stride": 4}, r"\['N', 3, 8, 12\]"),
+        ({"output": "labels"}, r"tensor\(uint8\) \['N', 32, 48\]"),
+        ({"format": 99}, "has format 99"),
+    ],
+)
+def test_a_spec_that_does_not_fit_the_graph(tmp_path, write_onnx, tiny_spec, changes, message):
+    path = write_onnx(tmp_path / "odd.onnx", spec_json=spec_json(tiny_spec, **changes))
+    with pytest.raises(SpecError, match=message) as caught:
+        OrtBackend(path)
+    assert "odd.onnx" in str(caught.value)
+    assert "xport the model again" in str(caught.value)
+
+
+def test_an_operator_this_onnx_runtime_lacks(tmp_path, tiny_spec):
+    onnx = pytest.importorskip("onnx", reason="onnx writes the test model; pip install 'edgeseg[export]'")
+    helper, tensor = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [helper.make_node("Conjure", ["images"], ["logits"], domain="nowhere")],
+        "g",
+        [helper.make_tensor_value_info("images", tensor.UINT8, [1, 32, 48, 3])],
+        [helper.make_tensor_value_info("logits", tensor.FLOAT, [1, 3, 4, 6])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("nowhere", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "new.onnx")
+    with pytest.raises(ModelError, match=r"new\.onnx cannot be loaded by ONNX Runtime .*nowhere.*Conjure"):
+        OrtBackend(tmp_path / "new.onnx")
+
+
+def test_nothing_is_logged(run_python, tiny_onnx, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(tiny_onnx.read_bytes()[:99])
+    code = f"""
+from pathlib import Path
+from edgeseg.errors import ModelError
+from edgeseg.runtime.ort import OrtBackend
+OrtBackend(Path({str(tiny_onnx)!r})).close()
+try:
+    OrtBackend(Path({str(tmp_path / "bad.onnx")!r}))
+except ModelError:
+    print("refused")
+"""
+    assert run_python(code) == (0, "refused\n", "")
