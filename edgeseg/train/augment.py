@@ -66,8 +66,9 @@ class RandomCrops(TorchDataset[Pair]):
         aspect = math.exp(self.log_aspect * (stretch - 0.5))
         scale_x, scale_y = scale * aspect, scale / aspect
         # Where the zoomed image is larger than the crop the crop lies inside it, else it lies somewhere in the crop.
-        shift_x = across * (crop_width - scale_x * width)
-        shift_y = down * (crop_height - scale_y * height)
+        # Whole coordinates are the centres of pixels, so an edge at -0.5 stays there: hence the (scale - 1) / 2.
+        shift_x = across * (crop_width - scale_x * width) + (scale_x - 1) / 2
+        shift_y = down * (crop_height - scale_y * height) + (scale_y - 1) / 2
         if side < 0.5:
             return np.array([[-scale_x, 0, shift_x + scale_x * (width - 1)], [0, scale_y, shift_y]])
         return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])

@@ -93,12 +93,22 @@ class TrainConfig:
             "scale_min",
         )
         for name in positive:
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}", "Give a positive number")
-        for name in ("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight", "synthetic_scenes"):
-            if getattr(self, name) < 0:
+        not_negative = (
+            "crop_height",
+            "crop_width",
+            "weight_decay",
+            "warmup_epochs",
+            "aux_weight",
+            "synthetic_scenes",
+            "seed",
+            "threads",
+        )
+        for name in not_negative:
+            if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}", "Give 0 or a positive number")
-        if self.scale_max < self.scale_min or self.aspect < 1:
+        if not self.scale_max >= self.scale_min or not self.aspect >= 1:
             raise InputError(
                 f"scale_min {self.scale_min}, scale_max {self.scale_max} and aspect {self.aspect} span no range",
                 "Keep scale_min <= scale_max and aspect >= 1",
@@ -108,6 +118,11 @@ class TrainConfig:
                 f"ohem_threshold {self.ohem_threshold}, ema_decay {self.ema_decay} or color_jitter "
                 f"{self.color_jitter} is outside 0..1",
                 "Correct it",
+            )
+        if self.loss_stride > min(self.crop_size):
+            raise InputError(
+                f"loss_stride {self.loss_stride} is more than the crops' {min(self.crop_size)} pixels",
+                "Give a smaller one",
             )
         for name, choices in (("schedule", Schedule), ("class_weights", ClassWeights), ("amp", Amp)):
             if getattr(self, name) not in get_args(choices):
@@ -139,7 +154,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "Correct the path") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML ({' '.join(str(error).split())})", "Correct it") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path} is not a mapping of keys to values", "Write one 'key: value' a line")
@@ -153,6 +168,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _typed(value: Any, type_name: str, where: str) -> Any:
+    if type_name == "Amp" and isinstance(value, bool):
+        return "on" if value else "off"  # YAML takes a bare on or off for a truth value
     if type_name == "int" and isinstance(value, int) and not isinstance(value, bool):
         return value
     if type_name == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -161,4 +178,5 @@ def _typed(value: Any, type_name: str, where: str) -> Any:
         return Path(value)
     if type_name not in ("int", "float", "Path") and isinstance(value, str):
         return value
-    raise InputError(f"{where} is {value!r}", f"Give a value of type {type_name}")
+    wanted = {"int": "a whole number", "float": "a number"}.get(type_name, "text")
+    raise InputError(f"{where} is {value!r}", f"Give {wanted}")

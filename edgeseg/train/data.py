@@ -30,6 +30,7 @@ class SplitTensors(TorchDataset[Pair]):
 
     def __init__(self, dataset: Dataset, split: str, size: tuple[int, int]) -> None:
         self.dataset = dataset
+        self.name = split
         self.samples: list[Sample] = dataset.split(split).samples()
         self.size = size
         self.cached = len(self.samples) * size[0] * size[1] * 4 <= CACHE_BYTES
@@ -50,15 +51,19 @@ class SplitTensors(TorchDataset[Pair]):
         return self.samples[index].image
 
 
+MOMENTS_PER_STREET = 4
+"""To lay out a street costs as much as to render dozens of pictures of it."""
+
+
 class SyntheticTensors(TorchDataset[Pair]):
-    """Rendered street scenes: each index is another street at another moment, rendered when first asked for.
+    """Rendered street scenes: every four indices are another street, rendered when one of them is first asked for.
 
     Raises:
         DatasetError: the dataset's classes are not CamVid's.
     """
 
     def __init__(self, dataset: Dataset, count: int, size: tuple[int, int], seed: int) -> None:
-        if count and tuple(dataset.names) != tuple(CAMVID_NAMES):
+        if count and dataset.names != CAMVID_NAMES:
             raise DatasetError(
                 f"{dataset.path} does not have CamVid's classes, which the synthetic scenes show",
                 "Set synthetic_scenes to 0",
@@ -73,11 +78,15 @@ class SyntheticTensors(TorchDataset[Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         if index not in self._cache:
-            # Training streets have seeds of their own, far from those people look at and test with.
-            street = 1_000_000 * (self.seed + 1) + index
-            moment_s = float(np.random.default_rng(street).uniform(0, 60))
-            self._cache[index] = to_tensors(*StreetScene(*self.size, seed=street).render(moment_s), self.size)
+            self._render(index // MOMENTS_PER_STREET)
         return self._cache[index]
+
+    def _render(self, street: int) -> None:
+        # Training streets have seeds of their own, far from those people look at and test with.
+        seed = 1_000_000 * (self.seed + 1) + street
+        scene = StreetScene(*self.size, seed=seed)
+        for moment, time_s in enumerate(np.random.default_rng(seed).uniform(0, 60, MOMENTS_PER_STREET).tolist()):
+            self._cache[street * MOMENTS_PER_STREET + moment] = to_tensors(*scene.render(time_s), self.size)
 
 
 def to_tensors(image: ImageU8, labels: LabelsU8, size: tuple[int, int]) -> Pair:
@@ -98,5 +107,8 @@ def class_frequencies(split: SplitTensors, num_classes: int) -> Tensor:
         _, labels = split[index]
         counts += torch.bincount(labels[labels != IGNORE].long(), minlength=num_classes)
     if not counts.sum():
-        raise DatasetError(f"no pixel of the {len(split)} training labels has a class", "Correct the labels")
+        raise DatasetError(
+            f"no pixel of the {len(split)} labels in split {split.name} of {split.dataset.path} has a class",
+            "Correct the labels",
+        )
     return counts / counts.sum()

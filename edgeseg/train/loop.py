@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset, DataLoader
 
 from edgeseg.dataset import Dataset
-from edgeseg.errors import DatasetError, InputError
+from edgeseg.errors import DatasetError, InputError, ModelError, SinkError
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.models.blocks import conv_bn_relu, resize
 from edgeseg.models.checkpoint import save_network
@@ -21,7 +21,7 @@ from edgeseg.models.network import Network, count_macs, count_parameters
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import RandomColor, RandomCrops
-from edgeseg.train.checkpoint import load_state, save_state
+from edgeseg.train.checkpoint import RESUME_FILE, load_state, save_state
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, class_frequencies
 from edgeseg.train.ema import warm_ema
@@ -91,9 +91,9 @@ class Trainer:
         self.network.check_size(config.crop_size)
         self.heads = AuxiliaryHeads(self.network, num_classes).to(self.device) if config.aux_weight else None
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
-        weights = torch.ones(num_classes)
-        if config.class_weights == "log":
-            weights = log_class_weights(class_frequencies(self.train_set, num_classes))
+        frequencies = class_frequencies(self.train_set, num_classes)
+        class_frequencies(self.val_set, num_classes)  # a file that cannot be used is found now, not epochs later
+        weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
         self.loss = SegmentationLoss(weights, config.ohem_threshold, config.aux_weight, config.loss_stride)
         self.loss.to(self.device)
         self.color = RandomColor(config.color_jitter)
@@ -141,11 +141,18 @@ class Trainer:
     def resume(self) -> list[Row]:
         """Load the state of ``config.output`` and return the rows of its history."""
         state = load_state(self.config.output, self.config)
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        if self.heads is not None:
-            self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.ema.load_state_dict(state["ema"])
+            if self.heads is not None:
+                self.heads.load_state_dict(state["heads"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except RuntimeError:
+            raise ModelError(
+                f"{self.config.output / RESUME_FILE} has not the {self.dataset.num_classes} classes of "
+                f"{self.dataset.path}",
+                "Resume with the dataset of the run, or start anew in another --output",
+            ) from None
         self.scaler.load_state_dict(state["scaler"])
         self.epoch = state["epoch"]
         self.best_miou = state["best_miou"]
@@ -159,10 +166,16 @@ class Trainer:
             DatasetError: a file of the dataset cannot be used.
             ModelError: nothing to resume, or of another recipe.
             InputError: the output folder holds another run.
+            SinkError: the output folder cannot be made.
         """
         folder = self.config.output
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume and (folder / "last.pt").exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(
+                f"the folder {folder} cannot be made ({error.strerror})", "Choose another --output"
+            ) from None
+        if not resume and (folder / RESUME_FILE).exists():
             raise InputError(f"{folder} holds a training run", "Continue it with --resume, or choose another --output")
         history = History(folder, self.resume() if resume else ())
         self.config.save(folder / "config.yaml")
