@@ -1,0 +1,78 @@
+#include "parallel/thread_pool.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <system_error>
+#include <thread>
+
+namespace edgeseg::parallel {
+namespace {
+
+std::atomic<ThreadPool*> current_pool = nullptr;
+
+// The parent's threads do not exist in a forked child, and its mutexes may be held by them: the child starts afresh.
+const int forget_pool_in_forked_child = pthread_atfork(nullptr, nullptr, [] { current_pool = nullptr; });
+
+}  // namespace
+
+ThreadPool& ThreadPool::instance() {
+    ThreadPool* pool = current_pool.load();
+    if (!pool) {
+        // Never deleted: its threads may outlive every static object at exit.
+        auto* fresh = new ThreadPool;
+        if (current_pool.compare_exchange_strong(pool, fresh)) {
+            pool = fresh;
+        } else {
+            delete fresh;
+        }
+    }
+    return *pool;
+}
+
+void ThreadPool::run(int threads, Task task, void* context) {
+    if (threads <= 1 || busy_.exchange(true)) return task(context);
+
+    {
+        std::lock_guard lock(mutex_);
+        start_up_to(threads - 1);
+        task_ = task;
+        context_ = context;
+        wanted_ = std::min(threads - 1, workers_);
+    }
+    wake_.notify_all();
+    task(context);
+
+    std::unique_lock lock(mutex_);
+    wanted_ = 0;
+    idle_.wait(lock, [this] { return running_ == 0; });
+    busy_ = false;
+}
+
+void ThreadPool::start_up_to(int workers) {
+    try {
+        for (; workers_ < workers; ++workers_) std::thread(&ThreadPool::work, this).detach();
+    } catch (const std::system_error&) {
+        // The system gives no more threads: those that are there do the work.
+    }
+}
+
+void ThreadPool::work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return wanted_ > 0; });
+        --wanted_;
+        ++running_;
+        lock.unlock();
+        task_(context_);
+        lock.lock();
+        if (--running_ == 0) idle_.notify_one();
+    }
+}
+
+int thread_count(int requested) {
+    static const int all = std::max(1u, std::thread::hardware_concurrency());
+    return requested > 0 ? requested : all;
+}
+
+}  // namespace edgeseg::parallel

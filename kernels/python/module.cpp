@@ -1,0 +1,50 @@
+#include <string>
+
+#include "python/arrays.h"
+
+namespace edgeseg::python {
+
+void bind_upsample_argmax(nb::module_& module);
+void bind_overlay(nb::module_& module);
+
+namespace {
+
+nb::dict build_info() {
+    nb::dict info;
+#if defined(__clang__)
+    info["compiler"] = "Clang " __clang_version__;
+#else
+    info["compiler"] = "GCC " __VERSION__;
+#endif
+    info["cuda"] = nb::none();
+    nb::list architectures;
+#if defined(EDGESEG_CUDA_VERSION)
+    info["cuda"] = EDGESEG_CUDA_VERSION;
+    architectures = nb::list(nb::str(EDGESEG_CUDA_ARCHITECTURES).attr("split")());
+#endif
+    info["cuda_architectures"] = architectures;
+    info["tensorrt"] = false;
+#if defined(__SSE2__)
+    info["simd"] = "sse2";
+#elif defined(__ARM_NEON)
+    info["simd"] = "neon";
+#else
+    info["simd"] = "portable";
+#endif
+    return info;
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    module.doc() = "The kernels of edgeseg in C++.";
+    bind_upsample_argmax(module);
+    bind_overlay(module);
+    module.def(
+        "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
+        "How this extension was built.\n\n"
+        "``compiler`` str, ``cuda`` version of the CUDA toolkit or None, ``cuda_architectures`` list of str as in\n"
+        "CMake (empty without CUDA), ``tensorrt`` bool, ``simd`` the vector instructions used by the kernels.");
+}
+
+}  // namespace edgeseg::python
