@@ -13,6 +13,8 @@ from edgeseg.errors import InputError, ModelError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeseg.dataset import Dataset
+
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
 edgeseg export runs/my_data/model.pt --output street.onnx --data my_data --license CC-BY-4.0
@@ -29,7 +31,7 @@ class Head(str, Enum):
 
 def export(
     model: Annotated[Path, typer.Argument(help="The model.pt or best.pt of a training run.")],
-    output: Annotated[Path | None, typer.Option(help="File to write [default: the model's name with .onnx].")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write \\[default: the model's name with .onnx].")] = None,
     head: Annotated[
         Head,
         typer.Option(help="logits at the network's stride, upsampled by edgeseg's kernel; or labels from the graph."),
@@ -56,22 +58,30 @@ def export(
 
     from rich.console import Console
 
+    from edgeseg.dataset import Dataset
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs
     from edgeseg.runtime.registry import open_backend
     from edgeseg_export.onnx import export_onnx
     from edgeseg_export.parity import compare, probe_images
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
     network, spec = load_network(model)
     size = (height or spec.input_size[0], width or spec.input_size[1])
+    network.check_size(size)
+    dataset = Dataset.load(data) if data is not None else None
+    if dataset is not None:
+        dataset.split(split)  # a wrong name is found now, not after the export
+    metrics = {**spec.metrics, "macs": count_macs(network, size)}
+    if size != spec.input_size:
+        metrics.pop("val_miou", None)  # it was measured at the other size
     spec = replace(
         spec,
         output=head.value,
         input_size=size,
         license=spec.license if license is None else license,
         data=spec.data if trained_on is None else trained_on,
-        metrics={**spec.metrics, "macs": count_macs(network, size)},
+        metrics=metrics,
     )
     spec = export_onnx(model, target, spec=spec)
     console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}")
@@ -87,19 +97,18 @@ def export(
     console.print(line)
     if not parity.holds():
         raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
-    if data is not None:
-        _note_miou(target, data, split, console)
+    if dataset is not None:
+        _note_miou(target, dataset, split, console)
     console.print(f"next: edgeseg run --model {target}")
 
 
-def _note_miou(artifact: Path, data: Path, split: str, console: Console) -> None:
+def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
-    from edgeseg.dataset import Dataset
     from edgeseg.evaluate import evaluate
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.onnx import rewrite_spec
 
     with Segmenter.open(artifact) as segmenter:
-        miou = evaluate(segmenter, Dataset.load(data), split).confusion.miou()
+        miou = evaluate(segmenter, dataset, split).confusion.miou()
         rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
-    console.print(f"mIoU {100 * miou:.2f} % on {split} of {data}")
+    console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}")

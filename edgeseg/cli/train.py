@@ -18,6 +18,7 @@ edgeseg train --data my_data --output runs/my_data --resume
 edgeseg train --config runs/my_data/config.yaml --output runs/again --seed 1
 """
 
+# Defaults that are words have their bracket escaped in the help: rich would take them for markup and drop them.
 _RECIPE = "Recipe"
 _RUN = "Run"
 
@@ -28,12 +29,13 @@ def train(
         Path | None, typer.Option(help="A YAML file with any of these settings; flags win over it.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints, metrics and curves [default: runs/train].")
+        Path | None, typer.Option(help="Folder for checkpoints, metrics and curves \\[default: runs/train].")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
-    network: Annotated[str | None, typer.Option(help="fast_scnn or enet [fast_scnn].")] = None,
-    train_split: Annotated[str | None, typer.Option(help="Split to train on [train].")] = None,
-    val_split: Annotated[str | None, typer.Option(help="Split to evaluate on [val].")] = None,
+    network: Annotated[str | None, typer.Option(help="fast_scnn or enet \\[fast_scnn].")] = None,
+    weights: Annotated[str | None, typer.Option(help="A checkpoint to start from, of any classes.")] = None,
+    train_split: Annotated[str | None, typer.Option(help="Split to train on \\[train].")] = None,
+    val_split: Annotated[str | None, typer.Option(help="Split to evaluate on \\[val].")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels the images are resized to [360].")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels the images are resized to [480].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the split [200].")] = None,
@@ -48,7 +50,7 @@ def train(
         float | None, typer.Option(help="Peak rate of AdamW [0.001].", rich_help_panel=_RECIPE)
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW [0.01].", rich_help_panel=_RECIPE)] = None,
-    schedule: Annotated[str | None, typer.Option(help="poly or one-cycle [poly].", rich_help_panel=_RECIPE)] = None,
+    schedule: Annotated[str | None, typer.Option(help="poly or one-cycle \\[poly].", rich_help_panel=_RECIPE)] = None,
     warmup_epochs: Annotated[
         float | None, typer.Option(help="Epochs of linear warm-up [3].", rich_help_panel=_RECIPE)
     ] = None,
@@ -63,7 +65,7 @@ def train(
         float | None, typer.Option(help="Largest random change of colours; 0: none [0.4].", rich_help_panel=_RECIPE)
     ] = None,
     class_weights: Annotated[
-        str | None, typer.Option(help="log or none: weigh rare classes more [log].", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="log or none: weigh rare classes more \\[log].", rich_help_panel=_RECIPE)
     ] = None,
     ohem_threshold: Annotated[
         float | None,
@@ -88,9 +90,9 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order and augmentation [0].", rich_help_panel=_RUN)
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, … [auto].", rich_help_panel=_RUN)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, … \\[auto].", rich_help_panel=_RUN)] = None,
     amp: Annotated[
-        str | None, typer.Option(help="Mixed precision: auto (on a GPU), on, off [auto].", rich_help_panel=_RUN)
+        str | None, typer.Option(help="Mixed precision: auto (on a GPU), on, off \\[auto].", rich_help_panel=_RUN)
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; 0: torch's choice [0].", rich_help_panel=_RUN)
@@ -125,10 +127,8 @@ def train(
     )
     with _Progress(console, recipe.epochs) as progress:
         trained = trainer.run(resume=resume, on_step=progress.step, on_epoch=progress.epoch)
-    console.print(f"{trained.model}  val mIoU {100 * trained.miou:.2f} %")
-    console.print(
-        f"next: edgeseg export {trained.model} --output {trained.model.with_suffix('.onnx')}", highlight=False
-    )
+    console.print(f"{trained.model}  val mIoU {100 * trained.miou:.2f} %", markup=False, soft_wrap=True)
+    console.print(f"next: edgeseg export {trained.model}", markup=False, soft_wrap=True, highlight=False)
 
 
 class _Progress:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edgeseg.errors import ModelError
+from edgeseg.errors import ModelError, SinkError
 from edgeseg.models.network import Network
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
@@ -34,16 +35,27 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
     network = build(spec.network, spec.num_classes)
     try:
         network.load_state_dict(raw["model"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ModelError(f"the weights in {path} do not fit {spec.network} ({str(error).splitlines()[0]})") from None
     return network.eval(), spec
 
 
 def save_atomically(path: Path, state: dict[str, Any]) -> None:
-    """torch.save to a file beside, then rename: a kill leaves the old file whole."""
+    """torch.save to a file beside, then rename: a kill leaves the old file whole.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     partial = path.with_name(path.name + ".part")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise SinkError(
+            f"{path} cannot be written ({str(error).splitlines()[0]})", "Make room, or choose another --output"
+        ) from None
 
 
 def load_trusted(path: Path) -> dict[str, Any]:
@@ -53,10 +65,12 @@ def load_trusted(path: Path) -> dict[str, Any]:
         ModelError: no such file, or damaged, or not a checkpoint.
     """
     try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a damaged file seems to be
+            raw = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"there is no checkpoint {path}", "Correct the path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except Exception as error:  # a damaged file makes the unpickler raise almost anything
         raise ModelError(f"{path} is not a checkpoint or is damaged ({type(error).__name__})") from None
     if not isinstance(raw, dict):
         raise ModelError(f"{path} is not a checkpoint of edgeseg", "Pass the model.pt of a training run")

@@ -24,6 +24,8 @@ class TrainConfig:
         data: dataset.yaml, or the folder that holds it.
         output: folder for checkpoints, metrics and pictures.
         network: name in ``edgeseg.models.registry``.
+        weights: a checkpoint to start from instead of random weights; layers of another shape, such as the classifier
+            for other classes, start afresh. Empty for none.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
         crop_height, crop_width: pixels of the training crops; 0 means the whole height or width.
@@ -53,6 +55,7 @@ class TrainConfig:
     data: Path
     output: Path = Path("runs/train")
     network: str = "fast_scnn"
+    weights: str = ""
     train_split: str = "train"
     val_split: str = "val"
     height: int = 360

@@ -16,7 +16,7 @@ from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SinkError
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.models.blocks import conv_bn_relu, resize
-from edgeseg.models.checkpoint import save_network
+from edgeseg.models.checkpoint import load_network, save_network
 from edgeseg.models.network import Network, count_macs, count_parameters
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
@@ -177,6 +177,8 @@ class Trainer:
             ) from None
         if not resume and (folder / RESUME_FILE).exists():
             raise InputError(f"{folder} holds a training run", "Continue it with --resume, or choose another --output")
+        if self.config.weights and not resume:
+            start_from(self.network, Path(self.config.weights))
         history = History(folder, self.resume() if resume else ())
         self.config.save(folder / "config.yaml")
         spec = self.spec
@@ -287,6 +289,20 @@ class Trainer:
                 "history": rows,
             },
         )
+
+
+def start_from(network: Network, checkpoint: Path) -> None:
+    """Give a network the weights of a checkpoint wherever the shapes agree.
+
+    Raises:
+        ModelError: no such checkpoint, or one of another architecture.
+    """
+    trained, spec = load_network(checkpoint)
+    if type(trained) is not type(network):
+        raise ModelError(f"{checkpoint} is a {spec.network}, which this network cannot start from", "Set --network")
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    fitting = {name: value for name, value in trained.state_dict().items() if value.shape == shapes[name]}
+    network.load_state_dict(fitting, strict=False)
 
 
 def _device(name: str) -> torch.device:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import torch
-from onnxscript import optimizer
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError, SinkError
@@ -51,7 +52,7 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
     """Write a checkpoint as ONNX, complete or not at all.
 
     The graph takes ``images`` (N, H, W, 3) uint8 with a free batch size N and returns ``logits`` or ``labels``, as the
-    spec's ``output`` says; batch normalisation is folded into the convolutions.
+    spec's ``output`` says; batch normalisation is folded into the convolution before it.
 
     Args:
         checkpoint: what ``edgeseg train`` wrote.
@@ -70,12 +71,13 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
     spec = spec or own
     network.check_size(spec.input_size)
     spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
-    model = _to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
-    _strip_traces(model)
-    model.graph.name = spec.network
-    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    _write(model, output)
+    with _replacing(output) as partial:
+        model = _to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
+        _strip_traces(model)
+        model.graph.name = spec.network
+        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, partial)
     return spec
 
 
@@ -87,7 +89,8 @@ def rewrite_spec(path: Path, spec: ModelSpec) -> None:
     """
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-    _write(model, path)
+    with _replacing(path) as partial:
+        onnx.save(model, partial)
 
 
 def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.ModelProto:
@@ -111,7 +114,6 @@ def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.Model
         raise ModelError(f"{where} cannot be exported at {spec.input_size} ({reason})", "Try another size") from error
     if program is None:
         raise ModelError(f"{where} cannot be exported")
-    optimizer.optimize(program.model)
     return program.model_proto
 
 
@@ -125,12 +127,17 @@ def _strip_traces(model: onnx.ModelProto) -> None:
     del graph.value_info[:]
 
 
-def _write(model: onnx.ModelProto, path: Path) -> None:
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` that takes its place once it is whole; whether it can be made shows before the work."""
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, partial)
+        partial.touch()
+        yield partial
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise SinkError(f"{path} cannot be written ({error.strerror})", "Choose another --output") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -1,0 +1,214 @@
+"""``edgeseg train``: its flags, its config file, and what it says of data it cannot use."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+pytest.importorskip("torch", reason="training needs torch; pip install 'edgeseg[train]'")
+
+import edgeseg.cli
+from edgeseg.cli.train import train
+from edgeseg.train.config import TrainConfig, read_config
+
+FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A dataset folder of two training images and one to validate on, 96x64, three classes in columns."""
+    labels = np.arange(3, dtype=np.uint8).repeat(32)[None].repeat(64, axis=0)
+    for split, names in (("train", "ab"), ("val", "c")):
+        for kind, array in (("images", labels[..., None].repeat(3, 2) * 100), ("labels", labels)):
+            (tmp_path / "data" / split / kind).mkdir(parents=True)
+            for name in names:
+                Image.fromarray(array).save(tmp_path / "data" / split / kind / f"{name}.png")
+    splits = {split: {"images": f"{split}/images", "labels": f"{split}/labels"} for split in ("train", "val")}
+    write_yaml(tmp_path / "data" / "dataset.yaml", {"names": ["a", "b", "c"], "splits": splits})
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """``refused("train", …)`` runs the command here, wants exit code 2 and one line on stderr, and returns it."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["edgeseg", *map(str, args)])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as caught:
+            edgeseg.cli.main()
+        stdout, stderr = capsys.readouterr()
+        assert caught.value.code == 2
+        assert stdout == ""
+        assert stderr.startswith("edgeseg: error: ")
+        assert len(stderr.splitlines()) == 1
+        assert not (tmp_path / "runs").exists()
+        return stderr
+
+    return run
+
+
+def write_yaml(path, content):
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_flags_are_the_config_keys_and_of_their_types():
+    flags = inspect.signature(train).parameters
+    assert set(flags) - {"config", "resume"} == set(FIELDS)
+    hints = get_type_hints(TrainConfig)
+    for name, hint in get_type_hints(train).items():
+        if name in FIELDS:
+            wanted = hints[name] if hints[name] in (int, float, Path) else str
+            assert set(get_args(hint)) == {wanted, type(None)}, name
+            assert flags[name].default is None
+
+
+def test_help_shows_the_defaults_that_are_used(run_cli):
+    text = run_cli("train", "--help").stdout
+    lines = {line.split()[1]: line for line in text.splitlines() if line.startswith("│ --")}
+    for name, field in FIELDS.items():
+        if field.default not in (dataclasses.MISSING, ""):
+            line = lines["--" + name.replace("_", "-")]
+            shown = line[line.rindex("[") + 1 : line.rindex("]")].removeprefix("default: ")
+            assert type(field.default)(shown) == field.default, name
+
+
+def test_every_setting_survives_the_config_file(tmp_path):
+    config = TrainConfig(
+        data=tmp_path / "data", amp="on", schedule="one-cycle", epochs=7, warmup_epochs=1, crop_width=8
+    )
+    config.save(tmp_path / "config.yaml")
+    assert TrainConfig(**read_config(tmp_path / "config.yaml")) == config
+
+
+def test_a_bare_on_or_off_means_what_it_says(tmp_path):
+    for text in ("on", "off", "auto"):
+        (tmp_path / "config.yaml").write_text(f"amp: {text}\nlearning_rate: 1\n")
+        assert read_config(tmp_path / "config.yaml") == {"amp": text, "learning_rate": 1.0}
+
+
+def test_flags_win_over_the_config_file(run_cli, data, tmp_path):
+    settings = {
+        "data": str(data),
+        "output": str(tmp_path / "run"),
+        "height": 64,
+        "width": 96,
+        "epochs": 5,
+        "device": "cpu",
+        "seed": 3,
+    }
+    config = write_yaml(tmp_path / "config.yaml", settings)
+    done = run_cli("train", "--config", config, "--epochs", 1, "--threads", 1)
+    assert done.rc == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("parameters, 2 training and 1 validation images, 0 rendered, on cpu")
+    assert lines[1].startswith("epoch 1/1  loss ")
+    assert lines[-1] == f"next: edgeseg export {tmp_path / 'run' / 'model.pt'}"
+    used = read_config(tmp_path / "run" / "config.yaml")
+    assert used == {**used, **settings, "data": data, "output": tmp_path / "run", "epochs": 1, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch: 3", "unknown key 'epoch'. Allowed are amp, aspect,"),
+        ("epochs: many", "epochs is 'many'. Give a whole number"),
+        ("epochs: 2.5", "epochs is 2.5. Give a whole number"),
+        ("epochs: true", "epochs is True. Give a whole number"),
+        ("learning_rate: fast", "learning_rate is 'fast'. Give a number"),
+        ("network: 3", "network is 3. Give text"),
+        ("data: [a]", "data is ['a']. Give text"),
+        ("- epochs", "is not a mapping"),
+        ("epochs: [", "is not YAML"),
+        (b"network: \xff\xfe", "is not YAML"),
+    ],
+)
+def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    line = refused("train", "--config", path, "--data", data)
+    assert message in line
+    assert "config.yaml" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", 0], "epochs is 0. Give a positive number"),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--threads", -1], "threads is -1"),
+        (["--seed", -1], "seed is -1"),
+        (["--crop-width", -8], "crop_width is -8"),
+        (["--schedule", "step"], "schedule is 'step'. Use one of poly, one-cycle"),
+        (["--amp", "maybe"], "amp is 'maybe'. Use one of auto, on, off"),
+        (["--class-weights", "all"], "class_weights is 'all'. Use one of log, none"),
+        (["--scale-min", 3], "span no range"),
+        (["--aspect", 0.5], "span no range"),
+        (["--ohem-threshold", 0], "outside 0..1"),
+        (["--ema-decay", 1], "outside 0..1"),
+        (["--color-jitter", 1.5], "outside 0..1"),
+        (["--loss-stride", 500], "loss_stride 500 is more than the crops' 360 pixels"),
+        (["--network", "unet"], "there is no network 'unet'"),
+        (["--train-split", "none"], "has no split 'none'"),
+        (["--synthetic-scenes", 4], "does not have CamVid's classes"),
+        (["--config", "gone.yaml"], "gone.yaml cannot be read"),
+    ],
+)
+def test_settings_out_of_range(refused, data, arguments, message):
+    assert message in refused("train", "--data", data, *arguments)
+
+
+def test_no_data(refused):
+    assert "there is no data to train on. Add --data" in refused("train")
+
+
+def spoil_dataset(data, **changes):
+    path = data / "dataset.yaml"
+    write_yaml(path, {**yaml.safe_load(path.read_text()), **changes})
+
+
+def spoil_label(data, array):
+    Image.fromarray(np.asarray(array, np.uint8)).save(data / "val" / "labels" / "c.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: spoil_dataset(data, classes=3), "dataset.yaml: unknown key 'classes'"),
+        (lambda data: spoil_dataset(data, names=["a", "b"]), "holds label index 2, but the classes are 0..1"),
+        (lambda data: spoil_label(data, np.full((64, 96), 7)), "c.png holds label index 7, but the classes are 0..2"),
+        (lambda data: spoil_label(data, np.zeros((32, 48))), "c.png is 96x64 but its label"),
+        (lambda data: spoil_label(data, np.full((64, 96), 255)), "no pixel of the 1 labels in split val"),
+        (
+            lambda data: (data / "train" / "images" / "notes.txt").write_text("hello"),
+            "notes.txt, which is not an image",
+        ),
+        (lambda data: (data / "val" / "images" / "c.png").write_text("hello"), "c.png is not an image or is damaged"),
+        (lambda data: (data / "val" / "labels" / "c.png").unlink(), "val/labels is empty"),
+        (lambda data: (data / "train" / "labels" / "b.png").unlink(), "1 of 2 images"),
+        (lambda data: (data / "dataset.yaml").unlink(), "no dataset at"),
+    ],
+)
+def test_data_that_cannot_be_used_is_named_before_training(refused, data, spoil, message):
+    spoil(data)
+    assert message in refused("train", "--data", data)
+
+
+def test_bad_data_in_a_process_of_its_own(run_cli, data, tmp_path):
+    spoil_label(data, np.full((64, 96), 7))
+    done = run_cli("train", "--data", data, cwd=tmp_path)
+    assert (done.rc, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"edgeseg: error: {data / 'val' / 'labels' / 'c.png'} holds label index 7, but the classes are 0..2. "
+        "Add the class to names, or name the value in ignore_index if it means 'no label'."
+    ]

@@ -1,0 +1,81 @@
+"""What the networks promise: parameters as published, output strides, taps, sizes they refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgeseg.errors import InputError, ModelError
+from edgeseg.models.network import count_macs, count_parameters
+from edgeseg.models.registry import NETWORKS, build
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("fast_scnn", 1_137_019), ("enet", 350_508)])
+def test_parameters_at_11_classes(name, parameters):
+    assert count_parameters(build(name, 11)) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "logits_size"),
+    [
+        ("fast_scnn", (64, 96), (8, 12)),
+        ("fast_scnn", (65, 97), (9, 13)),
+        ("fast_scnn", (45, 71), (6, 9)),
+        ("fast_scnn", (8, 8), (1, 1)),
+        ("enet", (64, 96), (64, 96)),
+        ("enet", (8, 40), (8, 40)),
+    ],
+)
+@torch.no_grad()
+def test_logits_have_the_size_of_the_image_over_the_stride_rounded_up(name, size, logits_size):
+    network = build(name, 4).eval()
+    logits = network(torch.rand(2, 3, *size))
+    assert logits.shape == (2, 4, *logits_size)
+    assert logits_size == tuple(-(-pixels // network.stride) for pixels in size)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
+    network = build(name, 4).eval()
+    images = torch.rand(1, 3, 64, 96)
+    features = network.features(images)
+    assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
+    torch.testing.assert_close(features.logits, network(images))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_parameter_learns(name):
+    network = build(name, 4).train()
+    network(torch.rand(2, 3, 64, 96)).square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("size", [(60, 96), (64, 100)])
+def test_enet_says_which_sizes_it_takes(size):
+    with pytest.raises(InputError, match=rf"ENet cannot take images of {size[1]}x{size[0]}.*multiples of 8"):
+        build("enet", 4).check_size(size)
+    build("enet", 4).check_size((64, 96))
+    build("fast_scnn", 4).check_size(size)
+
+
+def test_an_unknown_network_is_told_the_known_ones():
+    with pytest.raises(ModelError, match=r"no network 'unet'.*fast_scnn, enet"):
+        build("unet", 4)
+
+
+def test_macs_equal_a_count_by_hand():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),  # to 4x5: 20 * 4 * 27
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),  # 20 * 4 * 9
+        nn.ConvTranspose2d(4, 2, 2, stride=2),  # 20 pixels, each to 2x2 of 2 channels from 4: 20 * 4 * 2 * 4
+    )
+    network.train()
+    statistics = network[1].running_mean.clone()
+    assert count_macs(network, (8, 10)) == 20 * 4 * 27 + 20 * 4 * 9 + 20 * 4 * 2 * 4
+    assert network.training
+    torch.testing.assert_close(network[1].running_mean, statistics)

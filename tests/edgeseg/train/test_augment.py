@@ -1,0 +1,103 @@
+"""Crops whose pictures encode their labels as colours, so that a shift between both would show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edgeseg.train.augment import RandomColor, RandomCrops
+from edgeseg.train.config import TrainConfig
+
+PALETTE = np.array([[10, 200, 60], [240, 30, 30], [20, 40, 250], [200, 200, 0]], np.uint8)
+SIZE = (64, 96)
+
+
+def encoded(seed=0):
+    """An image that shows its labels: blocks of 8x8 pixels of four colours."""
+    blocks = np.random.default_rng(seed).integers(0, 4, (8, 12), dtype=np.uint8)
+    labels = blocks.repeat(8, axis=0).repeat(8, axis=1)
+    return torch.from_numpy(PALETTE[labels].transpose(2, 0, 1).copy()), torch.from_numpy(labels)
+
+
+def crops(**settings):
+    """``crops(**settings)(seed)`` is a crop of the encoded image."""
+    config = TrainConfig(**{"data": Path(), "height": SIZE[0], "width": SIZE[1], **settings})
+    dataset = RandomCrops([encoded()], 1, config)
+
+    def draw(seed):
+        torch.manual_seed(seed)
+        return dataset[0]
+
+    return draw
+
+
+@pytest.mark.parametrize("settings", [{}, {"crop_height": 40, "crop_width": 56}, {"scale_min": 1.5, "aspect": 2.0}])
+def test_image_and_labels_stay_together(settings):
+    draw = crops(**settings)
+    compared = 0
+    for seed in range(40):
+        image, labels = draw(seed)
+        assert image.shape[1:] == labels.shape == (settings.get("crop_height", 64), settings.get("crop_width", 96))
+        assert image.dtype == labels.dtype == torch.uint8
+        pixels, indices = image.permute(1, 2, 0).numpy(), labels.numpy()
+        # Between two blocks, and at the rim where the next one may begin, the colours are blended.
+        inside = (cv2.erode(indices, np.ones((5, 5))) == cv2.dilate(indices, np.ones((5, 5)))) & (indices != 255)
+        inside[[0, 1, -2, -1]] = inside[:, [0, 1, -2, -1]] = False
+        assert np.array_equal(pixels[inside], PALETTE[indices[inside]])
+        compared += int(inside.sum())
+    assert compared > 10_000
+
+
+def test_without_zoom_or_stretch_it_is_the_image_or_its_mirror_image():
+    draw = crops(scale_min=1, scale_max=1, aspect=1)
+    image, labels = encoded()
+    mirrored = 0
+    for seed in range(20):
+        crop, crop_labels = draw(seed)
+        if not torch.equal(crop, image):
+            crop, crop_labels = crop.flip(2), crop_labels.flip(1)
+            mirrored += 1
+        assert torch.equal(crop, image)
+        assert torch.equal(crop_labels, labels)
+    assert 4 <= mirrored <= 16
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.3, 2.0, 3.7])
+def test_a_crop_of_a_larger_image_is_labelled_to_its_last_pixel(scale):
+    draw = crops(scale_min=scale, scale_max=scale, aspect=1)
+    assert all((draw(seed)[1] != 255).all() for seed in range(40))
+
+
+def test_beyond_a_smaller_image_there_are_no_labels():
+    draw = crops(scale_min=0.5, scale_max=0.5, aspect=1)
+    for seed in range(20):
+        _, labels = draw(seed)
+        rows, columns = np.nonzero(labels.numpy() != 255)
+        assert rows.max() - rows.min() + 1 == pytest.approx(32, abs=1)
+        assert columns.max() - columns.min() + 1 == pytest.approx(48, abs=1)
+        assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+
+
+def test_chance_is_that_of_torch():
+    draw = crops()
+    assert torch.equal(draw(1)[0], draw(1)[0])
+    assert not torch.equal(draw(1)[0], draw(2)[0])
+
+
+def test_no_jitter_leaves_colours_alone():
+    images = torch.randint(0, 256, (2, 3, 16, 24), dtype=torch.uint8)
+    torch.testing.assert_close(RandomColor(0)(images), images / 255)
+
+
+def test_jitter_changes_each_image_in_its_own_way_within_0_and_1():
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (1, 3, 16, 24), dtype=torch.uint8).expand(8, -1, -1, -1)
+    out = RandomColor(0.4)(images)
+    assert out.shape == (8, 3, 16, 24)
+    assert out.dtype == torch.float32
+    assert 0 <= out.min() < out.max() <= 1
+    assert len({tuple(image.flatten().tolist()) for image in out}) > 4

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgeseg.dataset import Dataset
+from edgeseg.errors import DatasetError
+from edgeseg.train.data import SplitTensors, SyntheticTensors, class_frequencies
+
+
+def test_a_sample_is_the_files_pixels_where_the_size_fits(shapes):
+    split = SplitTensors(Dataset.load(shapes), "train", (64, 96))
+    assert len(split) == 12
+    image, labels = split[3]
+    np.testing.assert_array_equal(
+        image.permute(1, 2, 0).numpy(), np.asarray(Image.open(shapes / "train/images/03.png"))
+    )
+    np.testing.assert_array_equal(labels.numpy(), np.asarray(Image.open(shapes / "train/labels/03.png")))
+    assert split.image_path(3) == shapes / "train/images/03.png"
+
+
+def test_labels_as_colours_and_as_index_are_the_same(shapes, shapes_rgb):
+    index, rgb = (SplitTensors(Dataset.load(folder), "val", (64, 96)) for folder in (shapes, shapes_rgb))
+    for (image, labels), (image_rgb, labels_rgb) in zip(index, rgb, strict=True):
+        assert torch.equal(image, image_rgb)
+        assert torch.equal(labels, labels_rgb)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (48, 72)])
+def test_both_are_stretched_to_the_models_size_and_labels_never_blended(camvid_like, size):
+    image, labels = SplitTensors(Dataset.load(camvid_like), "train", size)[0]
+    assert image.shape == (3, *size)
+    assert (image == 99).all()
+    quarter = size[1] // 4
+    expected = torch.tensor([0, 0, 3, 255], dtype=torch.uint8).repeat_interleave(quarter).expand(size)
+    assert torch.equal(labels, expected)
+
+
+def test_a_sample_comes_out_the_same_again(shapes):
+    split = SplitTensors(Dataset.load(shapes), "val", (32, 48))
+    first = split[0][0].clone()
+    assert torch.equal(split[0][0], first)
+
+
+def test_frequencies_are_fractions_of_the_labelled_pixels(camvid_like):
+    split = SplitTensors(Dataset.load(camvid_like), "train", (16, 24))
+    frequencies = class_frequencies(split, 11)
+    assert frequencies.tolist() == pytest.approx([2 / 3, 0, 0, 1 / 3, 0, 0, 0, 0, 0, 0, 0])
+
+
+def test_labels_without_any_class_are_named(camvid_like, tmp_path):
+    (tmp_path / "empty").mkdir()
+    Image.fromarray(np.full((16, 24), 255, np.uint8)).save(tmp_path / "empty" / "a.png")
+    text = (camvid_like / "dataset.yaml").read_text()
+    text = text.replace("images: images", f"images: {camvid_like / 'images'}").replace(
+        "labels: labels", "labels: empty"
+    )
+    (tmp_path / "dataset.yaml").write_text(text)
+    split = SplitTensors(Dataset.load(tmp_path), "train", (16, 24))
+    with pytest.raises(DatasetError, match=r"no pixel of the 1 labels in split train of .*dataset\.yaml has a class"):
+        class_frequencies(split, 11)
+
+
+def test_synthetic_scenes_need_camvids_classes(shapes, camvid_like):
+    with pytest.raises(DatasetError, match=r"does not have CamVid's classes.*Set synthetic_scenes to 0"):
+        SyntheticTensors(Dataset.load(shapes), 1, (64, 96), seed=0)
+    assert len(SyntheticTensors(Dataset.load(shapes), 0, (64, 96), seed=0)) == 0
+    assert len(SyntheticTensors(Dataset.load(camvid_like), 5, (64, 96), seed=0)) == 5
+
+
+def test_synthetic_scenes_are_labelled_pictures_that_differ_by_index_and_seed(camvid_like):
+    dataset = Dataset.load(camvid_like)
+    scenes = SyntheticTensors(dataset, 2, (64, 96), seed=0)
+    image, labels = scenes[0]
+    assert image.shape == (3, 64, 96)
+    assert labels.shape == (64, 96)
+    assert image.dtype == labels.dtype == torch.uint8
+    assert len(labels[labels != 255].unique()) > 2
+    assert labels[labels != 255].max() < 11
+    assert torch.equal(scenes[0][0], image)
+    assert not torch.equal(scenes[1][0], image)
+    assert not torch.equal(SyntheticTensors(dataset, 2, (64, 96), seed=1)[0][0], image)

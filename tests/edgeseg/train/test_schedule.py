@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from edgeseg.train.schedule import learning_rate_factor
+
+SCHEDULES = ["poly", "one-cycle"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_warm_up_is_linear_from_a_hundredth(schedule):
+    factors = [learning_rate_factor(schedule, step, 10, 100) for step in (0, 5, 10)]
+    assert factors == pytest.approx([0.01, 0.505, 1.0])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_it_falls_from_1_to_0(schedule):
+    factors = [learning_rate_factor(schedule, step, 0, 100) for step in range(101)]
+    assert factors[0] == 1
+    assert factors[-1] == pytest.approx(0, abs=1e-12)
+    assert all(later < earlier for earlier, later in pairwise(factors))
+
+
+def test_half_way():
+    assert learning_rate_factor("poly", 60, 20, 100) == pytest.approx(0.5**0.9)
+    assert learning_rate_factor("one-cycle", 60, 20, 100) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_warm_up_longer_than_the_run_never_exceeds_the_peak(schedule):
+    assert all(0 < learning_rate_factor(schedule, step, 30, 10) < 1 for step in range(10))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeseg.spec import ModelSpec
+
+torch = pytest.importorskip("torch", reason="the export needs torch; pip install 'edgeseg[export]'")
+pytest.importorskip("onnxscript", reason="the export needs onnxscript; pip install 'edgeseg[export]'")
+torch.set_num_threads(1)  # more only fight over cores at the sizes of these tests
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``checkpoint_of("enet")``: a 64x96 checkpoint of four classes, random but alive: labels depend on the image."""
+    from edgeseg.models.checkpoint import save_network
+    from edgeseg.models.registry import build
+    from edgeseg_export.parity import probe_images
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    def make(network_name: str) -> Path:
+        path = folder / f"{network_name}.pt"
+        if not path.exists():
+            torch.manual_seed(0)
+            network = build(network_name, 4)
+            norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+            for norm in norms:
+                torch.nn.init.uniform_(norm.weight, 0.8, 1.6)
+                torch.nn.init.normal_(norm.bias, std=0.2)
+                norm.momentum = None  # its statistics become those of the images below, so that no layer fades
+            with torch.no_grad():
+                images = np.stack([image for seed in range(2) for image in probe_images((64, 96), seed)])
+                network(torch.from_numpy(images.transpose(0, 3, 1, 2)) / 64 - 2)
+            spec = ModelSpec(
+                network_name,
+                ("sky", "road", "tree", "car"),
+                input_size=(64, 96),
+                stride=network.stride,
+                mean=(0.4, 0.45, 0.5),
+                std=(0.2, 0.25, 0.3),
+                metrics={"val_miou": 0.25},
+            )
+            save_network(path, network, spec)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def artifact_of(checkpoint_of: Callable[[str], Path]) -> Callable[[str, str], Path]:
+    """``artifact_of("enet", "labels")``: that checkpoint exported with that output, once a session."""
+    from edgeseg.models.checkpoint import load_network
+    from edgeseg_export.onnx import export_onnx
+
+    def make(network_name: str, output: str) -> Path:
+        checkpoint = checkpoint_of(network_name)
+        path = checkpoint.with_name(f"{network_name}-{output}.onnx")
+        if not path.exists():
+            _, spec = load_network(checkpoint)
+            export_onnx(checkpoint, path, spec=replace(spec, output=output, license="CC0-1.0", data="noise"))
+        return path
+
+    return make
