@@ -1,0 +1,172 @@
+"""H.264 in MP4 through PyAV: plays in a browser, and keeps the source's presentation times."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
+
+from edgeseg.errors import SinkError
+from edgeseg.types import ImageU8, Result
+
+_TIME_BASE = Fraction(1, 90_000)
+_FRAGMENT_US = 1_000_000
+
+
+class Mp4Sink:
+    """A video of the overlay, or of the plain frames where no stage made one.
+
+    The picture is H.264 4:2:0 in BT.709 colours; odd sizes are padded by one pixel, as 4:2:0 asks for. The first frame
+    is at time 0 and the distances in time are the source's. The file is begun with the first frame: a run without
+    frames leaves none, and leaves an older one alone.
+
+    While it grows the file is fragmented, so that a full disk or a power cut costs the last seconds alone. Close
+    copies it into a plain MP4 with the index in front (faststart); where there is no room for that it stays fragmented,
+    which players read as well.
+
+    Args:
+        path: ends in ``.mp4``; its folder exists.
+        fps: the rate of frames that have no presentation time.
+
+    Raises:
+        SinkError: another suffix, no such folder, or not writable.
+    """
+
+    def __init__(self, path: str | Path, fps: float = 10.0) -> None:
+        self._path = Path(path)
+        self._fps = fps
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._size: tuple[int, int] | None = None
+        self._count = 0
+        self._start_s = 0.0
+        self._last_pts = -1
+        self._closed = False
+        self._failed = False
+        if self._path.suffix.lower() != ".mp4":
+            raise SinkError(f"{self._path} is not an .mp4", "Name it .mp4: video is saved as MP4 alone")
+        if not self._path.parent.is_dir():
+            raise SinkError(f"there is no folder {self._path.parent} for {self._path.name}", "Make it first")
+        is_new = not self._path.exists()
+        try:
+            self._path.open("ab").close()
+            if is_new:
+                self._path.unlink()
+        except OSError as error:
+            raise SinkError(f"{self._path} cannot be written ({error.strerror})", "Choose another place") from None
+
+    def write(self, result: Result) -> None:
+        """Encode one picture.
+
+        Raises:
+            SinkError: another size than the first frame's, or the disk refused.
+        """
+        rgb_u8 = result.frame.rgb_u8 if result.overlay_rgb_u8 is None else result.overlay_rgb_u8
+        size = rgb_u8.shape[0], rgb_u8.shape[1]
+        if self._closed:
+            raise SinkError(f"{self._path} is closed", "Write before close")
+        if self._size is not None and size != self._size:
+            raise SinkError(
+                f"{self._path} began with {self._size[1]}x{self._size[0]} pictures, now comes {size[1]}x{size[0]}",
+                "A video has one size: save the masks instead (--save-masks DIR), or run each size alone",
+            )
+        try:
+            if self._stream is None or self._container is None:
+                self._container, self._stream = self._begin(size)
+            picture = av.VideoFrame.from_ndarray(_even(rgb_u8), format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            )
+            picture.pts = self._next_pts(result.frame.pts_s)
+            picture.time_base = _TIME_BASE
+            self._container.mux(self._stream.encode(picture))
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise self._refused(error) from None
+        self._count += 1
+
+    def close(self) -> None:
+        """Write what the encoder still holds and the index. Calling it twice is harmless.
+
+        Raises:
+            SinkError: the disk refused.
+        """
+        self._closed = True
+        container, stream = self._container, self._stream
+        self._container = self._stream = None
+        if container is None or stream is None:
+            return
+        try:
+            try:
+                if not self._failed:  # FFmpeg may crash when more is muxed after a failure
+                    container.mux(stream.encode(None))
+            finally:
+                container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise self._refused(error) from None
+        if not self._failed:
+            self._put_index_in_front()
+
+    def _put_index_in_front(self) -> None:
+        path = self._path.resolve()  # a link shall stay one
+        if not path.is_file():
+            return
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with (
+                av.open(str(path)) as fragmented,
+                av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as plain,
+            ):
+                stream = plain.add_stream_from_template(fragmented.streams.video[0])
+                for packet in fragmented.demux(video=0):
+                    if packet.dts is not None:
+                        packet.stream = stream
+                        plain.mux(packet)
+            part.replace(path)
+        except (av.FFmpegError, OSError):
+            part.unlink(missing_ok=True)
+
+    def _begin(self, size: tuple[int, int]) -> tuple[OutputContainer, VideoStream]:
+        options = {
+            "movflags": "+empty_moov+default_base_moof",
+            "frag_duration": str(_FRAGMENT_US),
+            "flush_packets": "1",
+        }
+        container = av.open(str(self._path), "w", format="mp4", options=options)
+        stream = container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
+        stream.height, stream.width = (length + length % 2 for length in size)
+        stream.pix_fmt = "yuv420p"
+        # Without B-frames pictures are stored in the order of their times, which uneven ones need to be kept exactly.
+        stream.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
+        codec = stream.codec_context
+        codec.time_base = _TIME_BASE
+        # Untagged, players guess the colour matrix by the picture's height; tagged, they all show the same colours.
+        codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
+        codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self._size = size
+        return container, stream
+
+    def _next_pts(self, pts_s: float | None) -> int:
+        """Ticks since the first frame; at least one more than the last, for sources that repeat a time."""
+        time_s = self._count / self._fps if pts_s is None else pts_s
+        if self._count == 0:
+            self._start_s = time_s
+        self._last_pts = max(round((time_s - self._start_s) / _TIME_BASE), self._last_pts + 1)
+        return self._last_pts
+
+    def _refused(self, error: av.FFmpegError | OSError) -> SinkError:
+        return SinkError(
+            f"{self._path} could not be written after {self._count} frames ({error.strerror})",
+            "Free some space, or choose another place",
+        )
+
+
+def _even(rgb_u8: ImageU8) -> ImageU8:
+    height, width = rgb_u8.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return rgb_u8
+    return np.pad(rgb_u8, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

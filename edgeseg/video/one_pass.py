@@ -1,0 +1,64 @@
+"""What every source adapter shares: one pass over the frames, and a close that may come from another thread."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from edgeseg.types import Frame
+from edgeseg.video.source import StreamInfo
+
+
+class OnePassSource(ABC):
+    """A Source that is its own iterator, as an open file is.
+
+    An adapter writes ``_frames`` and ``_release``; neither runs while the other does.
+    """
+
+    def __init__(self, info: StreamInfo) -> None:
+        self._info = info
+        self._reading = threading.Lock()
+        self._closed = False  # a plain bool: close may be called by a signal handler, which must not wait for a lock
+        self._iterator: Iterator[Frame] | None = None
+
+    @property
+    def info(self) -> StreamInfo:
+        """What is known before the first frame."""
+        return self._info
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """Yield the frames, looking at ``self._closed`` wherever it waits long."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give back the device or file; may be called more than once."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        frame: Frame | None = None
+        try:
+            with self._reading:
+                if not self._closed:
+                    self._iterator = self._iterator or self._frames()
+                    frame = next(self._iterator, None)
+        except BaseException:
+            self.close()
+            raise
+        if frame is None or self._closed:
+            self.close()
+            raise StopIteration
+        return frame
+
+    def close(self) -> None:
+        """Release the device or file and end the iteration soon. Calling it twice is harmless."""
+        self._closed = True
+        # If a frame is being read, the reading thread sees the flag when it is done and comes here itself.
+        if self._reading.acquire(blocking=False):
+            try:
+                self._release()
+            finally:
+                self._reading.release()

@@ -1,0 +1,53 @@
+"""The report for people: a table on a terminal, aligned plain text elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeseg.video.telemetry import Report
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
+
+
+def to_text(report: Report) -> str:
+    """Plain text, some ten lines."""
+    width = max([len("end to end"), *map(len, report.latency)])
+    lines = [report.uri, _counts(report)]
+    if report.latency:
+        lines.append(f"{'':{width}}" + "".join(f"{heading:>10}" for heading in _PERCENTILES))
+    lines += [
+        f"{name:{width}}{hop.p50_ms:10.2f}{hop.p95_ms:10.2f}{hop.p99_ms:10.2f}" for name, hop in report.latency.items()
+    ]
+    return "\n".join([*lines, *_score(report)])
+
+
+def to_table(report: Report) -> RenderableType:
+    """The same for a terminal, with rich."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("")
+    for percentile in _PERCENTILES:
+        table.add_column(percentile, justify="right")
+    for name, hop in report.latency.items():
+        style = "bold" if name == "end to end" else None
+        table.add_row(name, f"{hop.p50_ms:.2f}", f"{hop.p95_ms:.2f}", f"{hop.p99_ms:.2f}", style=style)
+    heading = Text.assemble((report.uri, "bold"), "\n", _counts(report))
+    return Group(heading, table, *(Text(line, style="bold green") for line in _score(report)))
+
+
+def _counts(report: Report) -> str:
+    account = f"{report.frames_in} frames in = {report.processed} processed + {report.dropped} dropped"
+    return f"{account}, {report.fps:.1f} fps"
+
+
+def _score(report: Report) -> list[str]:
+    if report.miou is None:
+        return []
+    return [f"mIoU {report.miou * 100:.2f} % over {report.scored} labelled frames"]

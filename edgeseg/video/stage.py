@@ -1,0 +1,110 @@
+"""The Stage protocol and the stages a frame passes between source and sinks."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from edgeseg import _native
+from edgeseg.errors import InputError
+from edgeseg.metrics import ConfusionMatrix
+from edgeseg.palette import lookup_table
+from edgeseg.segmenter import Segmenter
+from edgeseg.types import Result, Segmentation
+from edgeseg.video.legend import draw_classes, draw_status
+
+_SMOOTHING = 0.9  # of the figures on the picture, which could not be read if they changed fully with each frame
+
+
+class Stage(Protocol):
+    """One step of a frame's journey; runs on the processing thread, in order."""
+
+    def __call__(self, result: Result) -> Result:
+        """Fill in this stage's part of the result, its milliseconds in ``latency_ms`` included."""
+        ...
+
+
+class Segment:
+    """Labels each frame: fills in ``segmentation`` and the milliseconds of preprocess, infer and postprocess."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    def __call__(self, result: Result) -> Result:
+        """Segment the frame."""
+        result.segmentation = self._segmenter(result.frame.rgb_u8)
+        result.latency_ms.update(result.segmentation.latency_ms)
+        return result
+
+
+class Overlay:
+    """Paints the labels over the frame, with the classes in sight and the latency: fills in ``overlay_rgb_u8``.
+
+    Args:
+        opacity: of the class colours, 0..1.
+        threads: CPU threads; None means all cores.
+    """
+
+    def __init__(self, opacity: float = 0.5, threads: int | None = None) -> None:
+        if not 0 <= opacity <= 1:
+            raise InputError(f"opacity is {opacity}", "Use 0 (frame alone) to 1 (colours alone)")
+        self._opacity = opacity
+        self._threads = threads or 0
+        self._latency_ms: float | None = None
+        self._period_s: float | None = None
+        self._last_s: float | None = None
+
+    def __call__(self, result: Result) -> Result:
+        """Paint."""
+        start_s = time.perf_counter()
+        segmentation = _segmentation_of(result)
+        colors = lookup_table(segmentation.spec.colors)
+        picture = _native.overlay(
+            result.frame.rgb_u8, segmentation.labels, colors, self._opacity, threads=self._threads
+        )
+        draw_classes(picture, segmentation)
+        draw_status(picture, self._status(sum(segmentation.latency_ms.values()), start_s))
+        result.overlay_rgb_u8 = picture
+        result.latency_ms["overlay"] = (time.perf_counter() - start_s) * 1000
+        return result
+
+    def _status(self, latency_ms: float, now_s: float) -> str:
+        self._latency_ms = _smooth(self._latency_ms, latency_ms)
+        if self._last_s is not None:
+            self._period_s = _smooth(self._period_s, now_s - self._last_s)
+        self._last_s = now_s
+        rate = f"   {1 / self._period_s:.1f} fps" if self._period_s else ""
+        return f"{self._latency_ms:.1f} ms{rate}"
+
+
+class Score:
+    """Compares the labels with the ground truth of the frames that have one; time in ``score``.
+
+    Attributes:
+        confusion: the counts so far.
+        frames: how many frames had ground truth.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.confusion = ConfusionMatrix(num_classes)
+        self.frames = 0
+
+    def __call__(self, result: Result) -> Result:
+        """Count the pixels of the frame."""
+        labels_u8 = result.frame.labels_u8
+        if labels_u8 is not None:
+            start_s = time.perf_counter()
+            self.confusion.update(labels_u8, _segmentation_of(result).labels)
+            self.frames += 1
+            result.latency_ms["score"] = (time.perf_counter() - start_s) * 1000
+        return result
+
+
+def _segmentation_of(result: Result) -> Segmentation:
+    if result.segmentation is None:
+        raise InputError("the result has no segmentation yet", "Put Segment before this stage")
+    return result.segmentation
+
+
+def _smooth(mean: float | None, value: float) -> float:
+    return value if mean is None else _SMOOTHING * mean + (1 - _SMOOTHING) * value

@@ -1,0 +1,269 @@
+"""The pipeline: every frame accounted for, and an orderly end however it ends."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import edgeseg.video  # noqa: F401 - before PyAV, as it explains
+
+# isort: split
+import av
+import numpy as np
+import pytest
+
+from edgeseg.errors import EdgesegError, ModelError, SinkError, SourceError
+from edgeseg.types import Frame, Result
+from edgeseg.video.mp4_sink import Mp4Sink
+from edgeseg.video.one_pass import OnePassSource
+from edgeseg.video.pipeline import Pipeline
+from edgeseg.video.sink import NullSink, SinkClosed
+from edgeseg.video.source import StreamInfo
+from edgeseg.video.telemetry import Report
+
+
+class Frames(OnePassSource):
+    """Numbered pictures; at ``fails_at`` it raises instead."""
+
+    def __init__(
+        self, count: int | None, *, live: bool = False, period_s: float = 0.0, fails_at: int | None = None
+    ) -> None:
+        super().__init__(StreamInfo("frames:", live, 64, 48, 25.0, count))
+        self._period_s = period_s
+        self._fails_at = fails_at
+        self.released = 0
+
+    def _frames(self) -> Iterator[Frame]:
+        index = 0
+        while self.info.frame_count is None or index < self.info.frame_count:
+            if index == self._fails_at:
+                raise SourceError("the tape tore")
+            time.sleep(self._period_s)
+            picture = np.full((48, 64, 3), index % 256, dtype=np.uint8)
+            yield Frame(picture, index, time.monotonic(), pts_s=index / 25)
+            index += 1
+
+    def _release(self) -> None:
+        self.released += 1
+
+
+class Work:
+    """A stage that takes its time, and fails at the result of that number among those it gets."""
+
+    def __init__(self, *, seconds: float = 0.0, fails_at: int | None = None, error: Exception | None = None) -> None:
+        self._seconds = seconds
+        self._count = itertools.count()
+        self._fails_at = fails_at
+        self._error = error or ModelError("the engine broke", "Mend it")
+
+    def __call__(self, result: Result) -> Result:
+        time.sleep(self._seconds)
+        if next(self._count) == self._fails_at:
+            raise self._error
+        result.latency_ms["work"] = self._seconds * 1000
+        return result
+
+
+class Shelf:
+    """A sink that keeps the indices, takes its time, and fails at the result of that number among those it gets."""
+
+    def __init__(self, *, seconds: float = 0.0, fails_at: int | None = None, error: Exception | None = None) -> None:
+        self.indices: list[int] = []
+        self.closed = 0
+        self._seconds = seconds
+        self._count = itertools.count()
+        self._fails_at = fails_at
+        self._error = error or SinkError("the shelf fell")
+
+    def write(self, result: Result) -> None:
+        time.sleep(self._seconds)
+        if next(self._count) == self._fails_at:
+            raise self._error
+        self.indices.append(result.frame.index)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def _assert_accounted(report: Report) -> None:
+    assert report.frames_in == report.processed + report.dropped
+
+
+def _assert_ended(source: Frames, *sinks: Shelf) -> None:
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgeseg")]
+    assert source.released > 0
+    assert all(sink.closed for sink in sinks)
+
+
+def test_a_file_is_processed_frame_by_frame_in_order() -> None:
+    source, first, second = Frames(50), Shelf(), Shelf(seconds=0.002)
+    report = Pipeline(source, [Work(seconds=0.001)], [first, second]).run()
+    assert first.indices == second.indices == list(range(50))
+    assert (report.frames_in, report.processed, report.dropped) == (50, 50, 0)
+    _assert_ended(source, first, second)
+
+
+def test_a_slow_sink_holds_a_file_back() -> None:
+    """Back-pressure: a reader that ran ahead without limit would fill the memory with a long film."""
+    source = Frames(None)
+    most_ahead = 0
+
+    class Watch(Shelf):
+        def write(self, result: Result) -> None:
+            nonlocal most_ahead
+            super().write(result)
+            most_ahead = max(most_ahead, pipeline.report().frames_in - len(self.indices))
+            if len(self.indices) == 20:
+                raise SinkClosed
+
+    pipeline = Pipeline(source, [Work()], [Watch(seconds=0.005)])
+    _assert_accounted(pipeline.run())
+    assert most_ahead <= 10
+
+
+def test_a_live_source_drops_old_frames_and_hands_over_the_latest() -> None:
+    source, shelf = Frames(None, live=True, period_s=0.002), Shelf()
+    behind: list[int] = []
+
+    class Look(Work):
+        def __call__(self, result: Result) -> Result:
+            behind.append(pipeline.report().frames_in - 1 - result.frame.index)
+            return super().__call__(result)
+
+    pipeline = Pipeline(source, [Look(seconds=0.05)], [shelf], max_frames=200)
+    report = pipeline.run()
+    assert report.frames_in == 200
+    assert report.dropped > 100
+    assert report.processed == len(shelf.indices)
+    assert shelf.indices == sorted(shelf.indices)
+    _assert_accounted(report)
+    # Were frames queued instead, the stage would fall further behind with each, up to the whole run.
+    assert sorted(behind)[len(behind) // 2] <= 2
+
+
+def test_max_frames() -> None:
+    shelf = Shelf()
+    assert Pipeline(Frames(None), [], [shelf], max_frames=7).run().frames_in == 7
+    assert shelf.indices == list(range(7))
+
+
+def test_without_sinks_and_stages() -> None:
+    assert Pipeline(Frames(5), [], []).run().processed == 5
+    assert Pipeline(Frames(0), [], [NullSink()]).run().processed == 0
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_source_that_fails_has_its_good_frames_finished(live: bool) -> None:
+    source, shelf = Frames(None, live=live, period_s=0.01, fails_at=8), Shelf()
+    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf])
+    with pytest.raises(SourceError, match="the tape tore"):
+        pipeline.run()
+    report = pipeline.report()
+    assert report.frames_in == 8
+    assert shelf.indices[-1] == 7
+    _assert_accounted(report)
+    _assert_ended(source, shelf)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_stage_that_fails_is_named(live: bool) -> None:
+    source, shelf = Frames(None, live=live, period_s=0.001), Shelf(seconds=0.005)
+    pipeline = Pipeline(source, [Work(seconds=0.002, fails_at=5)], [shelf])
+    with pytest.raises(ModelError, match=r"Work failed at frame \d+: the engine broke. Mend it"):
+        pipeline.run()
+    report = pipeline.report()
+    assert len(shelf.indices) == report.processed == 5
+    _assert_accounted(report)
+    _assert_ended(source, shelf)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_sink_that_fails_ends_the_run_while_the_threads_are_blocked(live: bool) -> None:
+    source, good, bad = Frames(None, live=live), Shelf(), Shelf(seconds=0.02, fails_at=0)
+    pipeline = Pipeline(source, [Work()], [good, bad])
+    with pytest.raises(SinkError, match="the shelf fell"):
+        pipeline.run()
+    _assert_accounted(pipeline.report())
+    _assert_ended(source, good, bad)
+
+
+def test_a_bug_keeps_its_cause_and_names_its_place() -> None:
+    for pipeline, message in (
+        (Pipeline(Frames(9), [Work(fails_at=3, error=KeyError("x"))], []), "Work failed at frame 3"),
+        (Pipeline(Frames(9), [], [Shelf(fails_at=3, error=KeyError("x"))]), "Shelf failed at frame 3"),
+    ):
+        with pytest.raises(RuntimeError, match=message) as caught:
+            pipeline.run()
+        assert isinstance(caught.value.__cause__, KeyError)
+        _assert_accounted(pipeline.report())
+
+
+def test_an_error_of_close_is_told_and_the_other_sinks_are_closed() -> None:
+    class Full(Shelf):
+        def close(self) -> None:
+            super().close()
+            raise SinkError("the disk is full")
+
+    source, other = Frames(3), Shelf()
+    with pytest.raises(SinkError, match="the disk is full"):
+        Pipeline(source, [], [Full(), other]).run()
+    _assert_ended(source, other)
+
+
+def test_stop_finishes_what_was_captured() -> None:
+    source, shelf = Frames(None, period_s=0.001), Shelf()
+    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf])
+    threading.Timer(0.2, pipeline.stop).start()
+    report = pipeline.run()
+    assert report.processed == len(shelf.indices) > 0
+    _assert_accounted(report)
+    _assert_ended(source, shelf)
+
+
+def test_a_closed_window_ends_the_run_in_good_order() -> None:
+    source, other = Frames(None), Shelf()
+    report = Pipeline(source, [], [Shelf(fails_at=4, error=SinkClosed()), other]).run()
+    assert other.indices[:5] == [0, 1, 2, 3, 4]
+    assert report.processed == len(other.indices)
+    _assert_accounted(report)
+    _assert_ended(source, other)
+
+
+@pytest.mark.parametrize("part", ["source", "stage", "sink"])
+def test_the_video_stays_readable_whatever_fails(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "out.mp4"
+    pipeline = Pipeline(
+        Frames(20, fails_at=9 if part == "source" else None),
+        [Work(fails_at=9 if part == "stage" else None)],
+        [Mp4Sink(path), Shelf(fails_at=9 if part == "sink" else None)],
+    )
+    with pytest.raises(EdgesegError):
+        pipeline.run()
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == (10 if part == "sink" else 9)
+
+
+def test_every_hop_is_reported_in_the_order_of_the_journey() -> None:
+    report = Pipeline(Frames(10, period_s=0.005), [Work(seconds=0.01)], [Shelf(seconds=0.02)]).run()
+    assert list(report.latency) == ["capture", "work", "sink", "end to end"]
+    assert all(hop.count == 10 for hop in report.latency.values())
+    assert report.latency["capture"].p50_ms >= 4.9
+    assert report.latency["work"].p50_ms == pytest.approx(10, rel=0.02)
+    assert report.latency["sink"].p50_ms >= 19.8
+    assert report.latency["end to end"].p50_ms >= 29.7
+    assert 0 < report.fps <= 50
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_nothing_hangs_when_everything_fails_at_once(index: int, live: bool) -> None:
+    for _ in range(10):
+        source, shelf = Frames(9, fails_at=index, live=live), Shelf(fails_at=index)
+        pipeline = Pipeline(source, [Work(fails_at=index)], [shelf])
+        with pytest.raises(EdgesegError):
+            pipeline.run()
+        _assert_accounted(pipeline.report())
+        _assert_ended(source, shelf)

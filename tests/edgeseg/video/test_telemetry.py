@@ -1,0 +1,76 @@
+"""The histogram against exact percentiles, and the report as people read it."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from edgeseg.video.report import to_table, to_text
+from edgeseg.video.telemetry import Latency, LatencyHistogram, Report
+
+REPORT = Report(
+    uri="street.mp4",
+    frames_in=120,
+    processed=100,
+    dropped=20,
+    elapsed_s=4.0,
+    latency={"capture": Latency(100, 1.0, 2.0, 3.0), "end to end": Latency(100, 12.345, 20.0, 30.0)},
+    miou=0.6543,
+    scored=90,
+)
+
+
+@pytest.mark.parametrize("scale_ms", [0.01, 5.0, 60_000.0])
+def test_percentiles_are_within_one_percent(scale_ms: float) -> None:
+    samples_ms = np.random.default_rng(0).lognormal(0, 1, 20_000) * scale_ms
+    histogram = LatencyHistogram()
+    for sample_ms in samples_ms:
+        histogram.add(sample_ms)
+    summary = histogram.summary()
+    exact = np.percentile(samples_ms, [50, 95, 99], method="inverted_cdf")
+    assert summary.count == 20_000
+    assert (summary.p50_ms, summary.p95_ms, summary.p99_ms) == pytest.approx(exact, rel=0.0101)
+
+
+def test_one_sample_and_none() -> None:
+    histogram = LatencyHistogram()
+    assert math.isnan(histogram.summary().p50_ms)
+    histogram.add(7.0)
+    assert histogram.summary().p50_ms == histogram.summary().p99_ms == pytest.approx(7.0, rel=0.0101)
+
+
+def test_what_is_off_the_scale_is_counted_at_its_end() -> None:
+    histogram = LatencyHistogram()
+    for ms in (0.0, 1e30):
+        histogram.add(ms)
+    assert histogram.summary().count == 2
+    assert histogram.percentile(50) < 0.0011
+    assert histogram.percentile(100) > 9e5
+
+
+def test_fps() -> None:
+    assert REPORT.fps == pytest.approx(25.0)
+    assert Report("x", 0, 0, 0, 0.0).fps == 0
+
+
+def test_text_and_table_tell_the_same() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(to_table(REPORT))
+    for shown in (to_text(REPORT), console.export_text()):
+        for expected in (
+            "street.mp4",
+            "120 frames in = 100 processed + 20 dropped, 25.0 fps",
+            "12.35",
+            "capture",
+            "mIoU 65.43 % over 90 labelled frames",
+        ):
+            assert expected in shown
+        assert shown.rstrip().endswith("labelled frames")
+
+
+def test_without_labels_there_is_no_miou() -> None:
+    assert "mIoU" not in to_text(Report("x", 1, 1, 0, 1.0))
