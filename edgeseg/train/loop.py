@@ -15,12 +15,12 @@ from torch.utils.data import ConcatDataset, DataLoader
 from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SinkError
 from edgeseg.metrics import ConfusionMatrix
-from edgeseg.models.blocks import conv_bn_relu, resize
+from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network, save_network
 from edgeseg.models.network import Network, count_macs, count_parameters
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
-from edgeseg.train.augment import RandomColor, RandomCrops
+from edgeseg.train.augment import Augmented
 from edgeseg.train.checkpoint import RESUME_FILE, load_state, save_state
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, class_frequencies
@@ -57,13 +57,12 @@ class Trained:
 
 
 class AuxiliaryHeads(nn.Module):
-    """One small head per tap of a network, for training alone."""
+    """One linear head per tap of a network, for training alone: the features themselves must tell classes apart."""
 
     def __init__(self, network: Network, num_classes: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
-            nn.Sequential(conv_bn_relu(channels, channels), nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1))
-            for channels in network.tap_channels
+            nn.Sequential(nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1)) for channels in network.tap_channels
         )
 
     def forward(self, taps: tuple[Tensor, ...]) -> list[Tensor]:
@@ -96,7 +95,6 @@ class Trainer:
         weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
         self.loss = SegmentationLoss(weights, config.ohem_threshold, config.aux_weight, config.loss_stride)
         self.loss.to(self.device)
-        self.color = RandomColor(config.color_jitter)
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
         half = torch.bfloat16 if self.device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
         self.autocast = torch.autocast(
@@ -111,7 +109,7 @@ class Trainer:
                 f"batches of one image cannot train batch normalisation ({len(samples)} images)", "Use at least 2"
             )
         self.loader: DataLoader[Pair] = DataLoader(
-            RandomCrops(samples, len(samples), config),
+            Augmented(samples, len(samples), config),
             batch_size=min(config.batch_size, len(samples)),
             shuffle=True,
             drop_last=True,
@@ -222,7 +220,7 @@ class Trainer:
         return float(torch.stack(losses).mean()), rate
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        images = self.color(images.to(self.device, non_blocking=True))
+        images = images.to(self.device, non_blocking=True).float() / 255
         labels = labels.to(self.device, non_blocking=True).long()
         with self.autocast:
             logits, taps = self.network.features(self._normalise(images))

@@ -36,7 +36,7 @@ import sys
 
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "kornia", "onnx"):
+        if name.split(".")[0] in ("torch", "onnx"):
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 sys.meta_path.insert(0, NoTorch())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgeseg.train.augment import RandomColor, RandomCrops
+from edgeseg.train.augment import Augmented, jitter_color
 from edgeseg.train.config import TrainConfig
 
 PALETTE = np.array([[10, 200, 60], [240, 30, 30], [20, 40, 250], [200, 200, 0]], np.uint8)
@@ -25,8 +25,8 @@ def encoded(seed=0):
 
 def crops(**settings):
     """``crops(**settings)(seed)`` is a crop of the encoded image."""
-    config = TrainConfig(**{"data": Path(), "height": SIZE[0], "width": SIZE[1], **settings})
-    dataset = RandomCrops([encoded()], 1, config)
+    config = TrainConfig(**{"data": Path(), "height": SIZE[0], "width": SIZE[1], "color_jitter": 0.0, **settings})
+    dataset = Augmented([encoded()], 1, config)
 
     def draw(seed):
         torch.manual_seed(seed)
@@ -89,15 +89,28 @@ def test_chance_is_that_of_torch():
 
 
 def test_no_jitter_leaves_colours_alone():
-    images = torch.randint(0, 256, (2, 3, 16, 24), dtype=torch.uint8)
-    torch.testing.assert_close(RandomColor(0)(images), images / 255)
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    assert np.array_equal(jitter_color(image, 0), image)
 
 
-def test_jitter_changes_each_image_in_its_own_way_within_0_and_1():
+def test_jitter_changes_colours_anew_each_time_but_not_what_is_seen():
     torch.manual_seed(0)
-    images = torch.randint(0, 256, (1, 3, 16, 24), dtype=torch.uint8).expand(8, -1, -1, -1)
-    out = RandomColor(0.4)(images)
-    assert out.shape == (8, 3, 16, 24)
-    assert out.dtype == torch.float32
-    assert 0 <= out.min() < out.max() <= 1
-    assert len({tuple(image.flatten().tolist()) for image in out}) > 4
+    image = np.zeros((32, 48, 3), dtype=np.uint8)
+    image[8:24, 12:36] = (200, 120, 60)
+    image[:8] = (90, 90, 90)
+    jittered = [jitter_color(image, 0.4) for _ in range(12)]
+    assert all(other.shape == image.shape and other.dtype == np.uint8 for other in jittered)
+    assert len({other.tobytes() for other in jittered}) == 12
+    for other in jittered:
+        inside = other[12:20, 16:32].reshape(-1, 3)
+        assert (np.ptp(inside, axis=0) == 0).all()  # what was one colour still is
+        assert inside[0].sum() > other[28, 24].sum()  # and what was brighter still is
+
+
+def test_jitter_keeps_grey_nearly_grey():
+    torch.manual_seed(0)
+    grey = np.full((8, 8, 3), 128, dtype=np.uint8)
+    for _ in range(20):
+        red, green, blue = jitter_color(grey, 0.4)[4, 4].astype(float)
+        assert abs(red / green - 1) <= 0.12
+        assert abs(blue / green - 1) <= 0.12
