@@ -16,7 +16,16 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edgeseg import __version__
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, MissingDependencyError
+
+_EXTRAS = {
+    "torch": "train",
+    "matplotlib": "train",
+    "tensorboard": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+}
+"""The extra that brings a package which only some verbs need."""
 
 VERBS = ("run", "models", "train", "eval", "export", "doctor")
 
@@ -47,9 +56,14 @@ class _Verbs(TyperGroup):
         try:
             outcome = super().invoke(ctx)
             sys.stdout.flush()
-        except EdgesegError as error:
-            if ctx.params["debug"]:
+        except (EdgesegError, ModuleNotFoundError) as error:
+            package = (getattr(error, "name", None) or "").partition(".")[0]
+            if ctx.params["debug"] or not (isinstance(error, EdgesegError) or package in _EXTRAS):
                 raise
+            if not isinstance(error, EdgesegError):
+                error = MissingDependencyError(
+                    f"the package {package} is not installed", f"Run: pip install 'edgeseg[{_EXTRAS[package]}]'"
+                )
             print(f"edgeseg: error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
         except BrokenPipeError:

@@ -71,7 +71,10 @@ def load_trusted(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(f"there is no checkpoint {path}", "Correct the path") from None
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
-        raise ModelError(f"{path} is not a checkpoint or is damaged ({type(error).__name__})") from None
+        reason = type(error).__name__
+        raise ModelError(
+            f"{path} is not a checkpoint or is damaged ({reason})", "Pass the model.pt of a training run"
+        ) from None
     if not isinstance(raw, dict):
         raise ModelError(f"{path} is not a checkpoint of edgeseg", "Pass the model.pt of a training run")
     return raw

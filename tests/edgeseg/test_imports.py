@@ -98,3 +98,11 @@ edgeseg.nothing
 """)
     assert done.stdout.split() == ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter"]
     assert "module 'edgeseg' has no attribute 'nothing'" in done.stderr
+
+
+def test_a_verb_that_needs_torch_says_which_extra_brings_it(run_python):
+    done = run_python(
+        f"{WITHOUT_TORCH}\nsys.argv = ['edgeseg', 'export', 'model.pt']\nfrom edgeseg.cli import main\nmain()"
+    )
+    assert done.rc == 2
+    assert done.stderr == "edgeseg: error: the package torch is not installed. Run: pip install 'edgeseg[train]'.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -89,8 +90,9 @@ def test_synthetic_live_is_endless_and_keeps_to_its_pace() -> None:
     source = open_source("synthetic:?size=64x48&fps=5&live=1")
     assert source.info.live
     assert source.info.frame_count is None
-    dates_s = [frame.captured_s for frame in islice(source, 4)]
-    assert dates_s[-1] - dates_s[0] >= 0.9 * 3 / 5
+    start_s = time.monotonic()
+    *_, fourth = islice(source, 4)
+    assert fourth.captured_s - start_s >= 3 / 5  # it is due then; a busy machine may only be later
 
 
 def _write_labels(folder: Path, names: list[str], height: int = 48, width: int = 64) -> LabelFolder:

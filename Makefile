@@ -1,0 +1,72 @@
+# make         .venv with the package and its native extension
+# make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
+# make test    the whole suite
+# make lint    style, types, layers
+# make bench   times the kernels
+# make clean   removes .venv, build and caches; runs/ stays
+
+PYTHON ?= python3
+VENV ?= .venv
+SOURCE ?= synthetic:
+APT := python3-venv python3-dev g++ make libgl1 libglib2.0-0
+
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+PACKAGE := $(VENV)/.package
+DEV := $(VENV)/.dev
+NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f)
+CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+
+# $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
+need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
+
+.PHONY: all run test lint bench clean system
+.DELETE_ON_ERROR:
+
+all: $(PACKAGE)
+
+run: $(PACKAGE)
+	@mkdir -p runs
+	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
+
+bench: $(PACKAGE)
+	$(BIN)/python benchmarks/kernels.py
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find edgeseg export tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What pip cannot bring.
+system:
+	$(call need,$(PYTHON) -c 'import sys; sys.exit(sys.hexversion < 0x030A0000)',$(PYTHON) is not Python 3.10 or later)
+	$(call need,$(PYTHON) -c 'import ensurepip',Python lacks its module venv)
+	$(call need,test -f "$$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include"))')/Python.h",no Python.h)
+	$(call need,command -v $${CXX:-c++},there is no C++ compiler)
+	$(call need,$(PYTHON) -c 'from ctypes import CDLL; CDLL("libGL.so.1")',OpenCV needs libGL)
+	$(call need,$(PYTHON) -c 'from ctypes import CDLL; CDLL("libgthread-2.0.so.0")',OpenCV needs GLib)
+
+$(BIN)/python:
+	@$(MAKE) --no-print-directory system
+	$(PYTHON) -m venv $(VENV)
+
+# Editable, so that Python files are used where they lie; compiled again only when one of these changes.
+$(PACKAGE): pyproject.toml $(NATIVE_SOURCES) | $(BIN)/python
+	@echo "installing edgeseg and compiling its native extension: a minute or two"
+	$(PIP) --editable .
+	@touch $@
+
+# The package is there already: this adds what its extra asks for.
+$(DEV): constraints.txt $(PACKAGE)
+	@echo "installing what the tests need, PyTorch among it: some minutes"
+	$(PIP) --constraint constraints.txt 'edgeseg[dev]'
+	@touch $@
