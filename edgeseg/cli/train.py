@@ -69,7 +69,7 @@ def train(
     ] = None,
     ohem_threshold: Annotated[
         float | None,
-        typer.Option(help="Train on pixels less certain than this; 1: on all [0.7].", rich_help_panel=_RECIPE),
+        typer.Option(help="Train on pixels less certain than this; 1: on all [1.0].", rich_help_panel=_RECIPE),
     ] = None,
     aux_weight: Annotated[
         float | None, typer.Option(help="Weight of auxiliary losses; 0: none [0.4].", rich_help_panel=_RECIPE)

@@ -39,8 +39,8 @@ class TrainConfig:
         aspect: largest ratio by which width and height are stretched against each other, log-uniform from 1/aspect.
         color_jitter: largest relative change of brightness, contrast and saturation; hue takes a tenth of it.
         class_weights: ``log``: 1 / ln(1.10 + frequency), as in ENet; ``none``: all 1.
-        ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability;
-            1 keeps all.
+        ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability. 1, the
+            default, keeps all: mining can pay in very long schedules and costs much in short ones.
         aux_weight: weight of the loss of each auxiliary head; 0 trains without them.
         loss_stride: the main loss is taken at every so many-th pixel of each row and column.
         ema_decay: decay per step of the exponential moving average of the weights, which is what is kept.
@@ -73,7 +73,7 @@ class TrainConfig:
     aspect: float = 1.2
     color_jitter: float = 0.4
     class_weights: ClassWeights = "log"
-    ohem_threshold: float = 0.7
+    ohem_threshold: float = 1.0
     aux_weight: float = 0.4
     loss_stride: int = 2
     ema_decay: float = 0.998
