@@ -28,7 +28,8 @@ class TrainConfig:
             for other classes, start afresh. Empty for none.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
-        crop_height, crop_width: pixels of the training crops; 0 means the whole height or width.
+        crop_height, crop_width: pixels of the training crops; 0 means the whole height or width. Smaller ones are
+            quicker, but a network that pools over the whole picture then sees at work what it was not trained on.
         epochs: passes over the training split.
         batch_size: images a step.
         learning_rate: peak learning rate of AdamW.
@@ -39,8 +40,8 @@ class TrainConfig:
         aspect: largest ratio by which width and height are stretched against each other, log-uniform from 1/aspect.
         color_jitter: largest relative change of brightness, contrast and saturation; hue takes a tenth of it.
         class_weights: ``log``: 1 / ln(1.10 + frequency), as in ENet; ``none``: all 1.
-        ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability. 1, the
-            default, keeps all: mining can pay in very long schedules and costs much in short ones.
+        ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability;
+            1 keeps all.
         aux_weight: weight of the loss of each auxiliary head; 0 trains without them.
         loss_stride: the main loss is taken at every so many-th pixel of each row and column.
         ema_decay: decay per step of the exponential moving average of the weights, which is what is kept.
