@@ -116,6 +116,8 @@ class Trainer:
             num_workers=0 if self.train_set.cached else max(1, (torch.get_num_threads() + 1) // 2),
             pin_memory=self.device.type == "cuda",
         )
+        self.mean = torch.tensor(ModelSpec.mean, device=self.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(ModelSpec.std, device=self.device).view(1, 3, 1, 1)
         self.epoch = 0
         self.best_miou = -1.0
 
@@ -220,7 +222,6 @@ class Trainer:
         return float(torch.stack(losses).mean()), rate
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        images = images.to(self.device, non_blocking=True).float() / 255
         labels = labels.to(self.device, non_blocking=True).long()
         with self.autocast:
             logits, taps = self.network.features(self._normalise(images))
@@ -240,7 +241,7 @@ class Trainer:
         confusion = ConfusionMatrix(self.dataset.num_classes)
         for images, labels in DataLoader(self.val_set, batch_size=self.config.batch_size):
             with self.autocast:
-                logits = network(self._normalise(images.to(self.device).float() / 255))
+                logits = network(self._normalise(images))
             predictions = resize(logits.float(), self.config.input_size).argmax(dim=1).to(torch.uint8)
             confusion.update(labels.numpy(), predictions.cpu().numpy())
         miou = confusion.miou()
@@ -260,9 +261,9 @@ class Trainer:
         return network
 
     def _normalise(self, images: Tensor) -> Tensor:
-        spec_mean = torch.tensor(ModelSpec.mean, device=self.device).view(1, 3, 1, 1)
-        spec_std = torch.tensor(ModelSpec.std, device=self.device).view(1, 3, 1, 1)
-        return ((images - spec_mean) / spec_std).contiguous(memory_format=torch.channels_last)
+        """(N, 3, H, W) uint8 RGB to what the network takes, on its device."""
+        scaled = images.to(self.device, non_blocking=True).float() / 255
+        return ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         modules = [self.network, *([self.heads] if self.heads is not None else [])]
