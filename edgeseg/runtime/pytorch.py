@@ -11,6 +11,7 @@ from torch import nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import load_network
+from edgeseg.models.normalise import Normalise
 from edgeseg.runtime.backend import check_images
 
 
@@ -32,9 +33,8 @@ class PytorchBackend:
         self._path = path
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network, self.spec = load_network(path)
-        self._network: nn.Module | None = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = torch.tensor(self.spec.mean, device=self._device).reshape(3, 1, 1)
-        self._std = torch.tensor(self.spec.std, device=self._device).reshape(3, 1, 1)
+        deployed = nn.Sequential(Normalise(self.spec), network)
+        self._network: nn.Module | None = deployed.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
@@ -44,7 +44,7 @@ class PytorchBackend:
         check_images(images, self.spec.input_size)
         pixels = torch.tensor(np.ascontiguousarray(images), device=self._device).permute(0, 3, 1, 2)
         try:
-            logits: torch.Tensor = self._network((pixels / 255 - self._mean) / self._std)
+            logits: torch.Tensor = self._network(pixels)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"{self._path} failed to run ({reason})", "Train or export the model again") from error

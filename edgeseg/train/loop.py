@@ -18,6 +18,7 @@ from edgeseg.metrics import ConfusionMatrix
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network, save_network
 from edgeseg.models.network import Network, count_macs, count_parameters
+from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
@@ -116,8 +117,7 @@ class Trainer:
             num_workers=0 if self.train_set.cached else max(1, (torch.get_num_threads() + 1) // 2),
             pin_memory=self.device.type == "cuda",
         )
-        self.mean = torch.tensor(ModelSpec.mean, device=self.device).view(1, 3, 1, 1)
-        self.std = torch.tensor(ModelSpec.std, device=self.device).view(1, 3, 1, 1)
+        self.normalise = Normalise(self.spec).to(self.device)
         self.epoch = 0
         self.best_miou = -1.0
 
@@ -224,7 +224,7 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(self.device, non_blocking=True).long()
         with self.autocast:
-            logits, taps = self.network.features(self._normalise(images))
+            logits, taps = self.network.features(self._inputs(images))
             aux = self.heads(taps) if self.heads is not None else []
         loss: Tensor = self.loss(logits, aux, labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -241,7 +241,7 @@ class Trainer:
         confusion = ConfusionMatrix(self.dataset.num_classes)
         for images, labels in DataLoader(self.val_set, batch_size=self.config.batch_size):
             with self.autocast:
-                logits = network(self._normalise(images))
+                logits = network(self._inputs(images))
             predictions = resize(logits.float(), self.config.input_size).argmax(dim=1).to(torch.uint8)
             confusion.update(labels.numpy(), predictions.cpu().numpy())
         miou = confusion.miou()
@@ -260,10 +260,10 @@ class Trainer:
         assert isinstance(network, Network)
         return network
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def _inputs(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB to what the network takes, on its device."""
-        scaled = images.to(self.device, non_blocking=True).float() / 255
-        return ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        pixels = self.normalise(images.to(self.device, non_blocking=True))
+        return pixels.contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         modules = [self.network, *([self.heads] if self.heads is not None else [])]

@@ -18,6 +18,7 @@ from edgeseg.errors import ModelError, SinkError
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
+from edgeseg.models.normalise import Normalise
 from edgeseg.spec import METADATA_KEY, ModelSpec
 
 OPSET = 18
@@ -29,20 +30,15 @@ INPUT_NAME = "images"
 class DeployedNetwork(nn.Module):
     """A network from uint8 frames to what its artifact returns: normalisation, and upsampling and argmax if asked."""
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, network: Network, spec: ModelSpec) -> None:
         super().__init__()
         self.network = network
         self.labels = spec.output == "labels"
-        self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(spec.std).view(1, 3, 1, 1)))
+        self.normalise = Normalise(spec)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 RGB to (N, C, h, w) float32 logits, or (N, H, W) uint8 labels."""
-        pixels = images.permute(0, 3, 1, 2).float()
-        logits: Tensor = self.network((pixels - self.mean) * self.scale)
+        logits: Tensor = self.network(self.normalise(images.permute(0, 3, 1, 2)))
         if not self.labels:
             return logits
         return resize(logits, (images.shape[1], images.shape[2])).argmax(dim=1).to(torch.uint8)
