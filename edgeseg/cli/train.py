@@ -71,6 +71,9 @@ def train(
         float | None,
         typer.Option(help="Train on pixels less certain than this; 1: on all [1.0].", rich_help_panel=_RECIPE),
     ] = None,
+    dice_weight: Annotated[
+        float | None, typer.Option(help="Weight of the Dice loss; 0: none [1.0].", rich_help_panel=_RECIPE)
+    ] = None,
     aux_weight: Annotated[
         float | None, typer.Option(help="Weight of auxiliary losses; 0: none [0.4].", rich_help_panel=_RECIPE)
     ] = None,

@@ -42,6 +42,7 @@ class TrainConfig:
         class_weights: ``log``: 1 / ln(1.10 + frequency), as in ENet; ``none``: all 1.
         ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability;
             1 keeps all.
+        dice_weight: weight of the Dice loss beside the cross-entropy; 0 trains without it.
         aux_weight: weight of the loss of each auxiliary head; 0 trains without them.
         loss_stride: the main loss is taken at every so many-th pixel of each row and column.
         ema_decay: decay per step of the exponential moving average of the weights, which is what is kept.
@@ -75,6 +76,7 @@ class TrainConfig:
     color_jitter: float = 0.4
     class_weights: ClassWeights = "log"
     ohem_threshold: float = 1.0
+    dice_weight: float = 1.0
     aux_weight: float = 0.4
     loss_stride: int = 2
     ema_decay: float = 0.998
@@ -104,6 +106,7 @@ class TrainConfig:
             "crop_width",
             "weight_decay",
             "warmup_epochs",
+            "dice_weight",
             "aux_weight",
             "synthetic_scenes",
             "seed",

@@ -94,7 +94,13 @@ class Trainer:
         frequencies = class_frequencies(self.train_set, num_classes)
         class_frequencies(self.val_set, num_classes)  # a file that cannot be used is found now, not epochs later
         weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
-        self.loss = SegmentationLoss(weights, config.ohem_threshold, config.aux_weight, config.loss_stride)
+        self.loss = SegmentationLoss(
+            weights,
+            ohem_threshold=config.ohem_threshold,
+            dice_weight=config.dice_weight,
+            aux_weight=config.aux_weight,
+            stride=config.loss_stride,
+        )
         self.loss.to(self.device)
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
         half = torch.bfloat16 if self.device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16

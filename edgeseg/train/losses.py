@@ -1,4 +1,4 @@
-"""The training loss: weighted cross-entropy over hard pixels, of the logits and of the auxiliary heads."""
+"""The training loss: weighted cross-entropy over hard pixels and the Dice loss, and that of the auxiliary heads."""
 
 from __future__ import annotations
 
@@ -51,15 +51,41 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor, th
     return (nll * weights).sum() / weights.sum().clamp_min(1e-12)
 
 
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient over the whole batch, mean of the classes in it (after Milletari 2016).
+
+    Cross-entropy counts pixels; this counts overlap, as IoU does, so that poles weigh as much as the road.
+
+    Args:
+        logits: (N, C, H, W) float.
+        labels: (N, H, W) int64, 255 = no label.
+
+    Returns:
+        A scalar of 0..1; zero, with gradients, where no pixel is labelled.
+    """
+    labelled = (labels != IGNORE).unsqueeze(1)
+    probabilities = logits.softmax(dim=1) * labelled
+    index = torch.where(labelled, labels.unsqueeze(1), 0)
+    truth = torch.zeros_like(probabilities).scatter_(1, index, labelled.to(probabilities.dtype))
+    pixels = (0, 2, 3)
+    area = truth.sum(pixels)
+    dice = 2 * (probabilities * truth).sum(pixels) / (probabilities.sum(pixels) + area).clamp_min(1e-12)
+    present = area > 0
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
 class SegmentationLoss(nn.Module):
-    """The main loss at a stride of the labels, and each auxiliary one at its head's own resolution."""
+    """Cross-entropy and Dice loss at a stride of the labels; auxiliary cross-entropy at each head's own resolution."""
 
     class_weights: Tensor
 
-    def __init__(self, class_weights: Tensor, ohem_threshold: float, aux_weight: float, stride: int) -> None:
+    def __init__(
+        self, class_weights: Tensor, *, ohem_threshold: float, dice_weight: float, aux_weight: float, stride: int
+    ) -> None:
         super().__init__()
         self.register_buffer("class_weights", class_weights.float())
         self.ohem_threshold = ohem_threshold
+        self.dice_weight = dice_weight
         self.aux_weight = aux_weight
         self.stride = stride
 
@@ -69,6 +95,8 @@ class SegmentationLoss(nn.Module):
         size = (strided.shape[1], strided.shape[2])
         main = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
         loss = self._cross_entropy(main, strided)
+        if self.dice_weight:
+            loss = loss + self.dice_weight * dice_loss(main, strided)
         for aux in aux_logits:
             size = (aux.shape[2], aux.shape[3])
             reduced = F.interpolate(labels.unsqueeze(1).float(), size, mode="nearest-exact").squeeze(1).long()
