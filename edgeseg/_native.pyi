@@ -19,3 +19,26 @@ def overlay(
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]: ...
 def build_info() -> dict[str, object]: ...
+
+class DenseCrf:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        classes: int,
+        bilateral: NDArray[np.float32],
+        spatial: NDArray[np.float32],
+        compatibility: NDArray[np.float32] | None,
+        iterations: int,
+        accurate: bool,
+        threads: int = 0,
+    ) -> None: ...
+    def run(
+        self,
+        probabilities: NDArray[np.float32],
+        image: NDArray[np.uint8],
+        labels: NDArray[np.uint8] | None = None,
+        marginals: NDArray[np.float32] | None = None,
+    ) -> None: ...
+
+def dense_crf_isa() -> str: ...

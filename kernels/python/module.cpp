@@ -6,6 +6,7 @@ namespace edgeseg::python {
 
 void bind_upsample_argmax(nb::module_& module);
 void bind_overlay(nb::module_& module);
+void bind_dense_crf(nb::module_& module);
 
 namespace {
 
@@ -40,6 +41,7 @@ NB_MODULE(_native, module) {
     module.doc() = "The kernels of edgeseg in C++.";
     bind_upsample_argmax(module);
     bind_overlay(module);
+    bind_dense_crf(module);
     module.def(
         "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
         "How this extension was built.\n\n"
