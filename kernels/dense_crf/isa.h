@@ -48,7 +48,9 @@ struct Sweep {
     float highest;  // no message exceeds it; infinity where that is not known
 };
 
-enum class Step : std::uint8_t { kFirst, kMiddle, kLast };  // Q from P alone; from messages; and that written out
+/// Mean field takes Q from P alone first, then from messages, and writes that out at last. The other two are the parts
+/// of a filter on its own: `unaries` splatted as they are, and the messages themselves written out as `marginals`.
+enum class Step : std::uint8_t { kFirst, kMiddle, kLast, kSplat, kSlice };
 
 struct Isa {
     const char* name;
@@ -57,6 +59,9 @@ struct Isa {
     /// log P of one row of tiles, in tile order; the padding gets kNever.
     void (*write_unaries)(const Params& params, int image, const Tiling& tiling, int tile_row, int stride,
                           float* unaries);
+
+    /// The same of plain values: no logarithm, and zeros for padding.
+    void (*write_rows)(const Params& params, int image, const Tiling& tiling, int tile_row, int stride, float* rows);
 
     /// The weights and keys, (count, 6), of the corners of `count` points. `raw` is (5, distance): x, y and colours, of
     /// which a multiple of 16 may be read.

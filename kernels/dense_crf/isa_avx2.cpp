@@ -6,7 +6,8 @@ namespace edgeseg::dense_crf {
 
 const Isa& isa_avx2() {
     using namespace EDGESEG_ISA;
-    static constexpr Isa kIsa{"avx2", EDGESEG_LANES, write_unaries, find_corners, gather, blur, filter, mix, sweep};
+    static constexpr Isa kIsa{"avx2", EDGESEG_LANES, write_unaries, write_rows, find_corners,
+                              gather, blur,          filter,        mix,        sweep};
     return kIsa;
 }
 

@@ -77,29 +77,39 @@ EDGESEG_INLINE void write_tile(const float* tile, const Tiling& tiling, int y, i
     }
 }
 
-void write_unaries(const Params& params, int image, const Tiling& tiling, int tile_row, int stride, float* unaries) {
+/// The planes of one row of tiles as rows, each value through `map`; `padding` behind the last class.
+template <class Map>
+EDGESEG_INLINE void write_mapped(const Params& params, int image, const Tiling& tiling, int tile_row, int stride,
+                                 float padding, const Map& map, float* to) {
     const int classes = params.probabilities.size[1];
-    for (int column = 0; column < tiling.columns; ++column, unaries += kTilePixels * stride) {
+    for (int column = 0; column < tiling.columns; ++column, to += kTilePixels * stride) {
         for (int c = 0; c < stride; c += 4) {
             alignas(64) float tile[4][kTilePixels];
             for (int i = 0; i < 4; ++i) {
                 if (c + i >= classes) {
-                    for (float& value : tile[i]) value = kNever;
+                    for (float& value : tile[i]) value = padding;
                     continue;
                 }
                 read_tile(params.probabilities.at(image, c + i), tiling, tile_row * kTile, column * kTile, tile[i]);
-                for (int k = 0; k < kTilePixels; k += EDGESEG_LANES) {
-                    store(log(max(load(tile[i] + k), Floats{} + kLeastProbability)), tile[i] + k);
-                }
+                for (int k = 0; k < kTilePixels; k += EDGESEG_LANES) store(map(load(tile[i] + k)), tile[i] + k);
             }
             for (int k = 0; k < kTilePixels; k += 4) {
                 Float4 rows[4];
                 for (int i = 0; i < 4; ++i) rows[i] = load4(tile[i] + k);
                 transpose(rows);
-                for (int i = 0; i < 4; ++i) store4(rows[i], unaries + (k + i) * stride + c);
+                for (int i = 0; i < 4; ++i) store4(rows[i], to + (k + i) * stride + c);
             }
         }
     }
+}
+
+void write_unaries(const Params& params, int image, const Tiling& tiling, int tile_row, int stride, float* unaries) {
+    const auto log_of = [](Floats p) { return log(max(p, Floats{} + kLeastProbability)); };
+    write_mapped(params, image, tiling, tile_row, stride, kNever, log_of, unaries);
+}
+
+void write_rows(const Params& params, int image, const Tiling& tiling, int tile_row, int stride, float* rows) {
+    write_mapped(params, image, tiling, tile_row, stride, 0, [](Floats value) { return value; }, rows);
 }
 
 /// A tile of rows back into the planes of the marginals.
@@ -236,6 +246,8 @@ template <Step kStep, int kRegisters>
 class TileRow {
     using Values = Row<kRegisters>;
     static constexpr int kStride = kRegisters * EDGESEG_LANES;
+    static constexpr bool kTakesMessages = kStep == Step::kMiddle || kStep == Step::kLast || kStep == Step::kSlice;
+    static constexpr bool kWrites = kStep == Step::kLast || kStep == Step::kSlice;
 
   public:
     TileRow(const Sweep& sweep, int tile_row, int thread) : s_(sweep), tile_row_(tile_row), thread_(thread) {
@@ -251,7 +263,7 @@ class TileRow {
             Values cell = Values::zero();
             for (int pixel = 0; pixel < kTilePixels; ++point) {
                 const Run run = s_.runs[point];
-                const Values message = run && kStep != Step::kFirst ? bilateral_message(point) : Values::zero();
+                const Values message = run && kTakesMessages ? bilateral_message(point) : Values::zero();
                 Values total = Values::zero();
                 for (const int end = pixel + (run ? run : 1); pixel < end; ++pixel) {
                     const int within = pixel % kCellPixels;
@@ -259,11 +271,14 @@ class TileRow {
                         begin_cell(column, pixel, spatial);
                         cell = Values::zero();
                     }
-                    if (run) {
+                    if (kStep == Step::kSplat || kStep == Step::kSlice) {
+                        if (kStep == Step::kSlice) message.store_to(marginals + pixel * kStride);
+                        if (kStep == Step::kSplat && run) total.add(Values::at(unaries + pixel * kStride));
+                    } else if (run) {
                         Values logits = Values::at(unaries + pixel * kStride);
                         logits.add(message);
-                        if (kStep != Step::kFirst && s_.messages) logits.add(spatial[within]);
-                        if (kStep == Step::kLast) {
+                        if (kTakesMessages && s_.messages) logits.add(spatial[within]);
+                        if (kWrites) {
                             write(logits, column, pixel, marginals);
                         } else {
                             const Values q = softmax(logits);
@@ -271,11 +286,11 @@ class TileRow {
                             if (s_.sums) add_to_cell(q, column, pixel, cell);
                         }
                     }
-                    if (kStep != Step::kLast && s_.sums && within == kCellPixels - 1) end_cell(column, pixel, cell);
+                    if (!kWrites && s_.sums && within == kCellPixels - 1) end_cell(column, pixel, cell);
                 }
-                if (kStep != Step::kLast && run) splat(total, point);
+                if (!kWrites && run) splat(total, point);
             }
-            if (kStep == Step::kLast && s_.params.marginals.data) {
+            if (kWrites && s_.params.marginals.data) {
                 write_marginals(marginals, s_.params, s_.image, s_.tiling, tile_row_ * kTile, column * kTile, kStride);
             }
         }
@@ -327,7 +342,7 @@ class TileRow {
 
     /// The spatial messages to the four pixels of a cell: read, or interpolated linearly from the cells around.
     EDGESEG_INLINE void begin_cell(int column, int pixel, Values* spatial) const {
-        if (kStep == Step::kFirst || !s_.messages) return;
+        if (!kTakesMessages || !s_.messages) return;
         const int y = tile_row_ * kTile + row_in_tile(pixel);
         const int x = column * kTile + column_in_tile(pixel);
         if (s_.grid.step == 1) {
@@ -416,6 +431,10 @@ void sweep(const Sweep& s, Step step, int tile_row, int thread) {
             return sweep_step<Step::kMiddle>(s, tile_row, thread);
         case Step::kLast:
             return sweep_step<Step::kLast>(s, tile_row, thread);
+        case Step::kSplat:
+            return sweep_step<Step::kSplat>(s, tile_row, thread);
+        case Step::kSlice:
+            return sweep_step<Step::kSlice>(s, tile_row, thread);
     }
 }
 

@@ -1,0 +1,155 @@
+"""Mean-field inference as a layer of a network, whose weights are learned with it (CRF-as-RNN, Zheng 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgeseg import _native
+from edgeseg.crf_params import CrfParams, spread
+from edgeseg.errors import InputError
+
+_REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
+
+
+class MeanField(nn.Module):
+    """The dense CRF of :mod:`edgeseg.crf` with gradients to the logits, the terms' weights and the compatibility.
+
+    The bilateral filter runs on the CPU kernels, wherever the tensors are; its backward pass is the transposed filter.
+    The sigmas stay as they are given. :meth:`to_params` takes what was learned back to ``edgeseg.crf``.
+
+    Args:
+        num_classes: 2 to 255.
+        params: sigmas, iterations, and what the weights and the compatibility start from. One bilateral and one spatial
+            term.
+        accurate: several lattices instead of one.
+        threads: CPU threads of the bilateral filter; 0 for all cores.
+
+    Raises:
+        InputError: further terms, or a compatibility of another number of classes.
+    """
+
+    def __init__(
+        self, num_classes: int, params: CrfParams | None = None, *, accurate: bool = False, threads: int = 0
+    ) -> None:
+        super().__init__()
+        self.params = params or CrfParams()
+        if self.params.more_terms:
+            raise InputError("the layer learns one bilateral and one spatial term", "Leave out more_terms")
+        costs = 1 - torch.eye(num_classes)
+        if self.params.compatibility is not None:
+            costs = torch.tensor(self.params.compatibility)
+        if costs.shape != (num_classes, num_classes):
+            raise InputError(f"compatibility is for {len(costs)} classes, not {num_classes}", "Give (C, C) costs")
+        self.accurate = accurate
+        self.threads = threads
+        self.bilateral_weight = nn.Parameter(torch.tensor(float(self.params.bilateral_weight)))
+        self.spatial_weight = nn.Parameter(torch.tensor(float(self.params.spatial_weight)))
+        self.compatibility = nn.Parameter(costs)
+
+    def forward(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Refined logits.
+
+        Args:
+            logits: (N, C, H, W) float, before softmax.
+            images: (N, 3, H, W) uint8 RGB, of the same H and W.
+
+        Returns:
+            (N, C, H, W) float32 before softmax, for a cross-entropy loss.
+
+        Raises:
+            InputError: other shapes or dtypes.
+        """
+        count, classes, height, width = logits.shape
+        if images.dtype != torch.uint8 or images.shape != (count, 3, height, width):
+            raise InputError(
+                f"images have shape {tuple(images.shape)} and dtype {images.dtype}",
+                f"Pass {(count, 3, height, width)} uint8 RGB",
+            )
+        if classes != len(self.compatibility):
+            raise InputError(f"logits have {classes} classes, the layer {len(self.compatibility)}", "Make another")
+        unaries = F.log_softmax(logits.float(), dim=1)
+        filters = [self._bilateral_filter(image, classes) for image in images]
+        blur = _Blur(spread(self.params.spatial_sigma_px, 2), (height, width), logits.device)
+        refined = unaries
+        for _ in range(self.params.iterations):
+            marginals = refined.softmax(dim=1)
+            bilateral = torch.stack([_filtered(q, f) for q, f in zip(marginals, filters, strict=True)])
+            messages = self.bilateral_weight * bilateral + self.spatial_weight * blur(marginals)
+            refined = unaries - torch.einsum("ij,njhw->nihw", self.compatibility, messages)
+        return refined
+
+    def to_params(self) -> CrfParams:
+        """The parameters as learned."""
+        costs = tuple(tuple(row) for row in self.compatibility.detach().tolist())
+        return replace(
+            self.params,
+            bilateral_weight=self.bilateral_weight.item(),
+            spatial_weight=self.spatial_weight.item(),
+            compatibility=costs,
+        )
+
+    def _bilateral_filter(self, image: Tensor, classes: int) -> _native.BilateralFilter:
+        term = np.array(
+            [(*spread(self.params.bilateral_sigma_xy_px, 2), *spread(self.params.bilateral_sigma_rgb, 3), 1)],
+            dtype=np.float32,
+        )
+        height, width = image.shape[1:]
+        bilateral = _native.BilateralFilter(height, width, classes, term, self.accurate, self.threads)
+        bilateral.build(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
+        return bilateral
+
+
+class _Filter(torch.autograd.Function):
+    """The bilateral filter of one image: linear, so that its gradient is the transposed filter of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bilateral: _native.BilateralFilter) -> Tensor:
+        ctx.bilateral = bilateral
+        return _apply(bilateral, values, transposed=False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _apply(ctx.bilateral, gradients[0], transposed=True), None
+
+
+def _filtered(values: Tensor, bilateral: _native.BilateralFilter) -> Tensor:
+    filtered: Tensor = _Filter.apply(values, bilateral)  # type: ignore[no-untyped-call]  # torch's stubs
+    return filtered
+
+
+def _apply(bilateral: _native.BilateralFilter, values: Tensor, *, transposed: bool) -> Tensor:
+    array: NDArray[np.float32] = np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.float32)
+    out = np.empty_like(array)
+    bilateral.apply(array, out, transposed)
+    return torch.from_numpy(out).to(values.device)
+
+
+class _Blur:
+    """The spatial term's filter N^-1/2 K N^-1/2, separable and at full resolution."""
+
+    def __init__(self, sigma_px: tuple[float, ...], size: tuple[int, int], device: torch.device) -> None:
+        self._taps = [self._gaussian(sigma).to(device) for sigma in reversed(sigma_px)]  # along y, then x
+        self._norm = self._convolve(torch.ones(1, 1, *size, device=device)).rsqrt()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """(N, C, H, W) float32, filtered."""
+        planes = values.flatten(0, 1).unsqueeze(1)
+        return (self._norm * self._convolve(self._norm * planes)).view_as(values)
+
+    def _convolve(self, planes: Tensor) -> Tensor:
+        down, across = self._taps
+        planes = F.conv2d(planes, down.view(1, 1, -1, 1), padding=(len(down) // 2, 0))
+        return F.conv2d(planes, across.view(1, 1, 1, -1), padding=(0, len(across) // 2))
+
+    @staticmethod
+    def _gaussian(sigma_px: float) -> Tensor:
+        radius = max(1, round(_REACH_SIGMAS * sigma_px))
+        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma_px) ** 2)
+        return taps / taps.sum()
