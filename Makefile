@@ -3,6 +3,7 @@
 # make test    the whole suite
 # make lint    style, types, layers
 # make bench   times the kernels
+# make sanitize  the kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make clean   removes .venv, build and caches; runs/ stays
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test lint bench clean system
+.PHONY: all run test lint bench sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -41,6 +42,15 @@ lint: $(DEV)
 
 bench: $(PACKAGE)
 	$(BIN)/python benchmarks/kernels.py
+
+sanitize: $(DEV)
+	for sanitizers in address,undefined thread; do \
+	  $(BIN)/cmake -S . -B build/$$sanitizers -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	    -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DEDGESEG_SANITIZE=$$sanitizers -DEDGESEG_KERNEL_TESTS=ON -DEDGESEG_CUDA=OFF \
+	    -Dnanobind_DIR="$$($(BIN)/python -m nanobind --cmake_dir)" && \
+	  $(BIN)/cmake --build build/$$sanitizers --target edgeseg_kernel_tests && \
+	  $(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
