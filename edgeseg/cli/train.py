@@ -62,7 +62,7 @@ def train(
         float | None, typer.Option(help="Largest random stretch of width to height [1.2].", rich_help_panel=_RECIPE)
     ] = None,
     color_jitter: Annotated[
-        float | None, typer.Option(help="Largest random change of colours; 0: none [0.4].", rich_help_panel=_RECIPE)
+        float | None, typer.Option(help="Largest random change of colours; 0: none [0.2].", rich_help_panel=_RECIPE)
     ] = None,
     class_weights: Annotated[
         str | None, typer.Option(help="log or none: weigh rare classes more \\[log].", rich_help_panel=_RECIPE)

@@ -73,7 +73,7 @@ class TrainConfig:
     scale_min: float = 0.5
     scale_max: float = 2.0
     aspect: float = 1.2
-    color_jitter: float = 0.4
+    color_jitter: float = 0.2
     class_weights: ClassWeights = "log"
     ohem_threshold: float = 1.0
     dice_weight: float = 1.0
