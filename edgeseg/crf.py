@@ -20,7 +20,7 @@ from edgeseg.errors import InputError, MissingDependencyError
 from edgeseg.types import ImageU8, LabelsU8, check_image
 
 try:
-    from edgeseg import _native
+    from edgeseg._native import DenseCrf as NativeDenseCrf
 except ImportError as error:
     raise MissingDependencyError(
         f"edgeseg's native extension cannot be loaded ({error})", "Build and install it: pip install ."
@@ -69,7 +69,7 @@ class DenseCrf:
             raise InputError(f"compatibility is for {len(costs)} classes, not {classes}", "Give (C, C) costs")
         self.shape = (classes, height, width)
         try:
-            self._native = _native.DenseCrf(
+            self._native = NativeDenseCrf(
                 height,
                 width,
                 classes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any
 
 from edgeseg.errors import InputError
@@ -27,7 +28,7 @@ class BilateralTerm:
     def __post_init__(self) -> None:
         _normalise(self, "sigma_xy_px", 2)
         _normalise(self, "sigma_rgb", 3)
-        _check_weight("weight", self.weight)
+        _normalise_weight(self, "weight")
 
     def row(self) -> tuple[float, ...]:
         """Sigma x, y, red, green, blue, weight."""
@@ -48,7 +49,7 @@ class SpatialTerm:
 
     def __post_init__(self) -> None:
         _normalise(self, "sigma_px", 2)
-        _check_weight("weight", self.weight)
+        _normalise_weight(self, "weight")
 
     def row(self) -> tuple[float, ...]:
         """Sigma x, y, weight."""
@@ -90,13 +91,16 @@ class CrfParams:
         _normalise(self, "bilateral_sigma_xy_px", 2)
         _normalise(self, "bilateral_sigma_rgb", 3)
         _normalise(self, "spatial_sigma_px", 2)
-        _check_weight("bilateral_weight", self.bilateral_weight)
-        _check_weight("spatial_weight", self.spatial_weight)
+        _normalise_weight(self, "bilateral_weight")
+        _normalise_weight(self, "spatial_weight")
         if not isinstance(self.iterations, int) or self.iterations < 0:
             raise InputError(f"iterations is {self.iterations!r}", "Give a whole number of 0 or more")
         if self.compatibility is not None:
             object.__setattr__(self, "compatibility", _square(self.compatibility))
         object.__setattr__(self, "more_terms", tuple(self.more_terms))
+        for term in self.more_terms:
+            if not isinstance(term, (BilateralTerm, SpatialTerm)):
+                raise InputError(f"more_terms holds {term!r}", "Give BilateralTerm and SpatialTerm objects")
 
     @property
     def bilateral_terms(self) -> tuple[BilateralTerm, ...]:
@@ -154,9 +158,12 @@ def _normalise(owner: object, name: str, count: int) -> None:
     object.__setattr__(owner, name, value)
 
 
-def _check_weight(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+def _normalise_weight(owner: object, name: str) -> None:
+    """Any real number, NumPy's too, becomes a float; it must be finite."""
+    value = getattr(owner, name)
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InputError(f"{name} is {value!r}", "Give a finite number")
+    object.__setattr__(owner, name, float(value))
 
 
 def _square(matrix: Iterable[Iterable[float]]) -> tuple[tuple[float, ...], ...]:

@@ -97,13 +97,25 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, split: str = "val", progres
         ModelError: the model's classes are not the dataset's, or it failed.
         DatasetError: the split, an image or a label cannot be used.
     """
-    _check_same_classes(segmenter.spec.class_names, dataset)
+    check_same_classes(segmenter.spec.class_names, dataset)
     samples = dataset.split(split).samples()
     confusion = ConfusionMatrix(dataset.num_classes)
     for sample in progress(samples):
         image, labels = dataset.read(sample)
         confusion.update(labels, segmenter(image).labels)
     return Evaluation(dataset.names, confusion, len(samples), str(dataset.path))
+
+
+def check_same_classes(names: tuple[str, ...], dataset: Dataset) -> None:
+    """Raise ModelError unless a model of these class names is one for this dataset."""
+    if names == dataset.names:
+        return
+    if len(names) != dataset.num_classes:
+        difference = f"the model has {len(names)} classes, {dataset.path} has {dataset.num_classes}"
+    else:
+        index = next(i for i, (ours, theirs) in enumerate(zip(names, dataset.names, strict=True)) if ours != theirs)
+        difference = f"class {index} is {names[index]!r} to the model, but {dataset.names[index]!r} to {dataset.path}"
+    raise ModelError(difference, "Evaluate a model on the classes it was trained for")
 
 
 def evaluate_predictions(
@@ -198,17 +210,6 @@ def _infer_scheme(pairs: Sequence[tuple[Path, Path]], ignore_index: int | None) 
             "no prediction and no label holds a class index", "Pass index images: 0, 1, 2, … for classes"
         )
     return LabelScheme.of_count(highest + 1, ignore_index, f"0..{highest}, the highest index found")
-
-
-def _check_same_classes(names: tuple[str, ...], dataset: Dataset) -> None:
-    if names == dataset.names:
-        return
-    if len(names) != dataset.num_classes:
-        difference = f"the model has {len(names)} classes, {dataset.path} has {dataset.num_classes}"
-    else:
-        index = next(i for i, (ours, theirs) in enumerate(zip(names, dataset.names, strict=True)) if ours != theirs)
-        difference = f"class {index} is {names[index]!r} to the model, but {dataset.names[index]!r} to {dataset.path}"
-    raise ModelError(difference, "Evaluate a model on the classes it was trained for")
 
 
 def _defined(value: float) -> float | None:

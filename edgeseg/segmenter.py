@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from edgeseg import weights
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
+from edgeseg.refine import Refiner, check_refinable, open_refiner, probabilities_of
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import ModelSpec
@@ -24,15 +27,27 @@ class Segmenter:
     Args:
         backend: the loaded model.
         threads: CPU threads for the upsampling of logits; None means all cores.
+        refiner: works on the probabilities, at the model's input size, before labels are made of them; None for none.
+
+    Raises:
+        ModelError: there is a refiner, and the model returns labels.
     """
 
-    def __init__(self, backend: Backend, threads: int | None = None) -> None:
+    def __init__(self, backend: Backend, threads: int | None = None, refiner: Refiner | None = None) -> None:
+        if refiner is not None:
+            check_refinable(backend.spec)
         self._backend = backend
         self._threads = threads or 0
+        self._refiner = refiner
 
     @classmethod
     def open(
-        cls, model: str | Path = weights.DEFAULT_MODEL, *, backend: str = "auto", threads: int | None = None
+        cls,
+        model: str | Path = weights.DEFAULT_MODEL,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        refine: str | Refiner = "none",
     ) -> Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
@@ -40,13 +55,17 @@ class Segmenter:
             model: a name that ``edgeseg models`` lists, or a .onnx or .pt file.
             backend: ``auto`` to choose by the file's suffix, ``ort`` or ``pytorch``.
             threads: CPU threads; None means all cores.
+            refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
 
         Raises:
-            ModelError: no such model, or it cannot be loaded.
+            InputError: no such backend or refinement.
+            ModelError: no such model, it cannot be loaded, or it cannot be refined.
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
         """
-        return cls(open_backend(weights.find(model), backend=backend, threads=threads), threads)
+        engine = open_backend(weights.find(model), backend=backend, threads=threads)
+        refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
+        return cls(engine, threads, refiner)
 
     @property
     def spec(self) -> ModelSpec:
@@ -72,13 +91,14 @@ class Segmenter:
         prepared_s = time.perf_counter()
         output = self._backend.infer(images)
         inferred_s = time.perf_counter()
+        latency_ms = {"preprocess": (prepared_s - start_s) * 1000, "infer": (inferred_s - prepared_s) * 1000}
+        if self._refiner is not None:
+            probabilities = probabilities_of(np.asarray(output, dtype=np.float32), self.spec.input_size)
+            output = self._refiner(probabilities, images[0])[np.newaxis]
+            latency_ms["refine"] = (time.perf_counter() - inferred_s) * 1000
+        refined_s = time.perf_counter()
         labels = to_labels(output, (image.shape[0], image.shape[1]), self._threads)
-        done_s = time.perf_counter()
-        latency_ms = {
-            "preprocess": (prepared_s - start_s) * 1000,
-            "infer": (inferred_s - prepared_s) * 1000,
-            "postprocess": (done_s - inferred_s) * 1000,
-        }
+        latency_ms["postprocess"] = (time.perf_counter() - refined_s) * 1000
         return Segmentation(labels, self.spec, latency_ms)
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from edgeseg.errors import SpecError
+from edgeseg.crf_params import CrfParams
+from edgeseg.errors import InputError, SpecError
 from edgeseg.palette import MAX_CLASSES, Rgb, distinct_colors
 
 METADATA_KEY = "edgeseg.spec"
@@ -25,6 +26,8 @@ Output = Literal["logits", "labels"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_CRF_REMEDY = "Fit the CRF again: edgeseg tune-crf"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class ModelSpec:
         data: what it was trained on, in words.
         license: SPDX expression or words, of the weights, as their training data allows.
         metrics: figures measured for this artifact, such as ``{"val_miou": 0.66}``; fractions of 1.
+        crf: parameters of the dense CRF fitted to this model at its input size; None where nobody fitted them.
     """
 
     network: str
@@ -60,6 +64,7 @@ class ModelSpec:
     data: str = ""
     license: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    crf: CrfParams | None = None
 
     def __post_init__(self) -> None:
         if not self.colors:
@@ -74,6 +79,10 @@ class ModelSpec:
             raise SpecError(f"input size {self.input_size} and stride {self.stride} must be positive")
         if min(self.std) <= 0:
             raise SpecError(f"std {self.std} must be positive")
+        costs = self.crf.compatibility if self.crf else None
+        if costs is not None and len(costs) != self.num_classes:
+            what = f"{self.num_classes} class names but the CRF's compatibility is for {len(costs)}"
+            raise SpecError(what, _CRF_REMEDY)
 
     @property
     def num_classes(self) -> int:
@@ -84,8 +93,14 @@ class ModelSpec:
         return replace(self, metrics={**self.metrics, **metrics})
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the order of the attributes, with the format's version."""
-        return json.dumps({"format": FORMAT_VERSION, **asdict(self)})
+        """One line of JSON, keys in the order of the attributes, with the format's version.
+
+        ``crf`` is there only where it is set: readers that do not know it can read all other specs.
+        """
+        values = asdict(self)
+        if self.crf is None:
+            del values["crf"]
+        return json.dumps({"format": FORMAT_VERSION, **values})
 
     @classmethod
     def from_json(cls, text: str, where: str) -> ModelSpec:
@@ -122,6 +137,7 @@ class ModelSpec:
                     "input_size": _pair(raw["input_size"]),
                     "mean": _triple(raw["mean"]),
                     "std": _triple(raw["std"]),
+                    "crf": _crf(raw.get("crf")),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -138,3 +154,14 @@ def _pair(values: Any) -> tuple[int, int]:
 def _triple(values: Any) -> tuple[float, float, float]:
     r, g, b = values
     return float(r), float(g), float(b)
+
+
+def _crf(raw: Any) -> CrfParams | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise SpecError(f"the CRF's parameters are {raw!r}", _CRF_REMEDY)
+    try:
+        return CrfParams.from_dict(raw)
+    except InputError as error:
+        raise SpecError(error.what, _CRF_REMEDY) from None

@@ -27,7 +27,7 @@ _EXTRAS = {
 }
 """The extra that brings a package which only some verbs need."""
 
-VERBS = ("run", "models", "train", "eval", "export", "doctor")
+VERBS = ("run", "models", "train", "eval", "tune-crf", "export", "doctor")
 
 
 EXAMPLES = """
@@ -107,8 +107,9 @@ def _build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for verb in VERBS:
-        module = import_module(f"edgeseg.cli.{verb}")
-        app.command(verb, cls=_Verb)(getattr(module, verb))
+        function = verb.replace("-", "_")
+        module = import_module(f"edgeseg.cli.{function}")
+        app.command(verb, cls=_Verb)(getattr(module, function))
     return app
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.tune_crf import UNTUNED
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 edgeseg eval fast_scnn-camvid --data camvid
 edgeseg eval best.pt --data my_data/dataset.yaml --split test --json
+edgeseg eval tuned.onnx --data my_data --refine crf
 edgeseg eval --predictions masks --labels my_data/val/labels
 """
 
@@ -27,6 +30,9 @@ def eval(
         Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
+    refine: Annotated[
+        str, typer.Option(help="Refine the model's labels along the picture's edges: none, crf or guided.")
+    ] = "none",
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
     ] = None,
@@ -60,6 +66,8 @@ def eval(
             raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
     elif predictions is None or labels is None:
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
+    elif refine != "none":
+        raise InputError("--refine is for a model, not for images predicted elsewhere", "Leave it out")
 
     from functools import partial
 
@@ -74,7 +82,9 @@ def eval(
     progress = partial(track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal)
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
-        with Segmenter.open(model, backend=backend, threads=threads) as segmenter:
+        with Segmenter.open(model, backend=backend, threads=threads, refine=refine) as segmenter:
+            if refine == "crf" and segmenter.spec.crf is None:
+                print(f"edgeseg: {UNTUNED}", file=sys.stderr)
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         evaluation = evaluate_predictions(

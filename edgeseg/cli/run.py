@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeseg.cli.tune_crf import UNTUNED
 from edgeseg.errors import InputError, SinkError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ edgeseg run --camera 0                                    a window with what the
 edgeseg run street.mp4 --save labelled.mp4                label a video
 edgeseg run 'photos/*.jpg' --save-masks masks             an index PNG for each image
 edgeseg run street.mp4 --labels street/labels --no-show   compare with ground truth: mIoU
+edgeseg run street.mp4 --refine crf --save refined.mp4    edges where the picture has them
 edgeseg run 'synthetic:?live=1' --model best.onnx --show  a rendered street, paced like a camera
 """
 
@@ -58,6 +60,9 @@ def run(
     show: Annotated[
         bool | None, typer.Option(help="Open a window, q or Esc ends; the default on a desktop if nothing is saved.")
     ] = None,
+    refine: Annotated[
+        str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
+    ] = "none",
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the class colours over the picture.")] = 0.5,
     backend: Annotated[str, typer.Option(help="ort or pytorch; auto goes by the file's suffix.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
@@ -81,7 +86,9 @@ def run(
     from edgeseg.video.stage import Overlay, Score, Segment
     from edgeseg.weights import DEFAULT_MODEL
 
-    with Segmenter.open(model or DEFAULT_MODEL, backend=backend, threads=threads) as segmenter:
+    with Segmenter.open(model or DEFAULT_MODEL, backend=backend, threads=threads, refine=refine) as segmenter:
+        if refine == "crf" and segmenter.spec.crf is None:
+            _note(UNTUNED)
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
         frames = open_source(uri, labels=truth)
         try:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeseg import _native
+from edgeseg._native import BilateralFilter
 from edgeseg.crf_params import CrfParams, spread
 from edgeseg.errors import InputError
 
@@ -95,13 +95,13 @@ class MeanField(nn.Module):
             compatibility=costs,
         )
 
-    def _bilateral_filter(self, image: Tensor, classes: int) -> _native.BilateralFilter:
+    def _bilateral_filter(self, image: Tensor, classes: int) -> BilateralFilter:
         term = np.array(
             [(*spread(self.params.bilateral_sigma_xy_px, 2), *spread(self.params.bilateral_sigma_rgb, 3), 1)],
             dtype=np.float32,
         )
         height, width = image.shape[1:]
-        bilateral = _native.BilateralFilter(height, width, classes, term, self.accurate, self.threads)
+        bilateral = BilateralFilter(height, width, classes, term, self.accurate, self.threads)
         bilateral.build(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
         return bilateral
 
@@ -110,7 +110,7 @@ class _Filter(torch.autograd.Function):
     """The bilateral filter of one image: linear, so that its gradient is the transposed filter of the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bilateral: _native.BilateralFilter) -> Tensor:
+    def forward(ctx: Any, values: Tensor, bilateral: BilateralFilter) -> Tensor:
         ctx.bilateral = bilateral
         return _apply(bilateral, values, transposed=False)
 
@@ -119,12 +119,12 @@ class _Filter(torch.autograd.Function):
         return _apply(ctx.bilateral, gradients[0], transposed=True), None
 
 
-def _filtered(values: Tensor, bilateral: _native.BilateralFilter) -> Tensor:
+def _filtered(values: Tensor, bilateral: BilateralFilter) -> Tensor:
     filtered: Tensor = _Filter.apply(values, bilateral)  # type: ignore[no-untyped-call]  # torch's stubs
     return filtered
 
 
-def _apply(bilateral: _native.BilateralFilter, values: Tensor, *, transposed: bool) -> Tensor:
+def _apply(bilateral: BilateralFilter, values: Tensor, *, transposed: bool) -> Tensor:
     array: NDArray[np.float32] = np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.float32)
     out = np.empty_like(array)
     bilateral.apply(array, out, transposed)

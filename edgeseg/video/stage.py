@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
 from edgeseg import _native
@@ -25,7 +26,7 @@ class Stage(Protocol):
 
 
 class Segment:
-    """Labels each frame: fills in ``segmentation`` and the milliseconds of preprocess, infer and postprocess."""
+    """Labels each frame: fills in ``segmentation`` and the milliseconds of the segmenter's steps."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
@@ -50,7 +51,7 @@ class Overlay:
             raise InputError(f"opacity is {opacity}", "Use 0 (frame alone) to 1 (colours alone)")
         self._opacity = opacity
         self._threads = threads or 0
-        self._latency_ms: float | None = None
+        self._latency_ms: dict[str, float] = {}
         self._period_s: float | None = None
         self._last_s: float | None = None
 
@@ -63,18 +64,20 @@ class Overlay:
             result.frame.rgb_u8, segmentation.labels, colors, self._opacity, threads=self._threads
         )
         draw_classes(picture, segmentation)
-        draw_status(picture, self._status(sum(segmentation.latency_ms.values()), start_s))
+        draw_status(picture, self._status(segmentation.latency_ms, start_s))
         result.overlay_rgb_u8 = picture
         result.latency_ms["overlay"] = (time.perf_counter() - start_s) * 1000
         return result
 
-    def _status(self, latency_ms: float, now_s: float) -> str:
-        self._latency_ms = _smooth(self._latency_ms, latency_ms)
+    def _status(self, latency_ms: Mapping[str, float], now_s: float) -> str:
+        now_ms = {"all": sum(latency_ms.values()), **latency_ms}
+        self._latency_ms = {step: _smooth(self._latency_ms.get(step), ms) for step, ms in now_ms.items()}
+        refine = f" (refine {self._latency_ms['refine']:.1f})" if "refine" in self._latency_ms else ""
         if self._last_s is not None:
             self._period_s = _smooth(self._period_s, now_s - self._last_s)
         self._last_s = now_s
         rate = f"   {1 / self._period_s:.1f} fps" if self._period_s else ""
-        return f"{self._latency_ms:.1f} ms{rate}"
+        return f"{self._latency_ms['all']:.1f} ms{refine}{rate}"
 
 
 class Score:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgeseg import Segmenter
+from edgeseg.crf_params import CrfParams
 from edgeseg.errors import InputError, ModelError
 
 
@@ -32,6 +34,60 @@ def test_latency_of_each_step_is_told(tiny_onnx):
     assert all(value > 0 for value in latency_ms.values())
 
 
+def ellipse(size):
+    """A green ellipse on a red ground, its edge across the model's blocks, and its labels."""
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    inside = (x / size[1] - 0.5) ** 2 / 0.09 + (y / size[0] - 0.5) ** 2 / 0.06 < 1
+    return np.array([[120, 80, 80], [80, 120, 80]], np.uint8)[inside.astype(int)], inside.astype(np.uint8)
+
+
+@pytest.mark.parametrize("refine", ["crf", "guided"])
+@pytest.mark.parametrize("size", [(32, 48), (64, 96), (47, 33)])
+def test_refined_labels_follow_the_edges_of_the_picture(tiny_onnx, refine, size):
+    image, truth = ellipse(size)
+    before = Segmenter.open(tiny_onnx, threads=1)(image).labels
+    segmentation = Segmenter.open(tiny_onnx, threads=1, refine=refine)(image)
+    assert segmentation.labels.shape == size
+    assert (segmentation.labels != truth).mean() < 0.6 * (before != truth).mean()
+    assert list(segmentation.latency_ms) == ["preprocess", "infer", "refine", "postprocess"]
+    assert all(value > 0 for value in segmentation.latency_ms.values())
+
+
+def test_the_crf_uses_the_parameters_in_the_artifact(tmp_path, write_onnx, tiny_spec):
+    image, _ = ellipse((32, 48))
+    weak = replace(tiny_spec, crf=CrfParams(bilateral_weight=0, spatial_weight=0)).to_json()
+    artifact = write_onnx(tmp_path / "weak.onnx", spec_json=weak)
+    alone, refined = (Segmenter.open(artifact, refine=refine)(image).labels for refine in ("none", "crf"))
+    assert (alone == refined).mean() > 0.999  # a CRF without weight leaves the labels alone
+
+
+def test_a_refiner_of_ones_own_sees_the_image_at_the_input_size_and_decides(tiny_onnx):
+    seen = []
+
+    def swap_red_and_blue(probabilities, image):
+        seen.append((probabilities, image))
+        return probabilities[::-1]
+
+    image, truth = stripes(64, 96)
+    segmentation = Segmenter.open(tiny_onnx, refine=swap_red_and_blue)(image)
+    ((probabilities, small),) = seen
+    assert probabilities.shape == (3, 32, 48)
+    np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(small, stripes(32, 48)[0])
+    assert (segmentation.labels == 2 - truth).mean() > 0.9
+
+
+@pytest.mark.parametrize("refine", ["crf", "guided", lambda probabilities, image: probabilities])
+def test_a_model_that_returns_labels_cannot_be_refined(tiny_labels_onnx, refine):
+    with pytest.raises(ModelError, match=r"the model returns labels.*--head logits"):
+        Segmenter.open(tiny_labels_onnx, refine=refine)
+
+
+def test_an_unknown_refinement_is_refused(tiny_onnx):
+    with pytest.raises(InputError, match="no refinement 'crff'"):
+        Segmenter.open(tiny_onnx, refine="crff")
+
+
 def test_the_image_is_left_alone_and_any_layout_is_taken(tiny_onnx):
     image, truth = stripes(32, 48)
     kept = image.copy()
@@ -41,9 +97,10 @@ def test_the_image_is_left_alone_and_any_layout_is_taken(tiny_onnx):
     assert (mirrored == truth[:, ::-1]).mean() > 0.9
 
 
-def test_results_are_independent_of_each_other_and_of_threads(tiny_onnx):
+@pytest.mark.parametrize("refine", ["none", "crf", "guided"])
+def test_results_are_independent_of_each_other_and_of_threads(tiny_onnx, refine):
     images = [np.roll(stripes(40, 60)[0], shift, axis=1) for shift in range(0, 60, 5)]
-    with Segmenter.open(tiny_onnx, threads=1) as segmenter:
+    with Segmenter.open(tiny_onnx, threads=1, refine=refine) as segmenter:
         alone = [segmenter(image).labels for image in images]
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(lambda image: segmenter(image).labels, images * 5))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.errors import SpecError
 from edgeseg.spec import ModelSpec
 
@@ -31,6 +33,43 @@ def edited(**changes):
 
 def test_json_round_trip_keeps_everything():
     assert ModelSpec.from_json(SPEC.to_json(), "x.onnx") == SPEC
+
+
+@pytest.mark.parametrize(
+    "crf",
+    [
+        CrfParams(),
+        CrfParams(bilateral_sigma_xy_px=(30, 40), bilateral_weight=0, iterations=3, compatibility=[[0, 1], [2, 0]]),
+        CrfParams(more_terms=(SpatialTerm(2, 1.5), BilateralTerm(9, (1, 2, 3), -1))),
+    ],
+)
+def test_json_round_trip_keeps_the_crf(crf):
+    spec = replace(SPEC, crf=crf)
+    assert ModelSpec.from_json(spec.to_json(), "x.onnx") == spec
+
+
+def test_a_spec_without_a_crf_says_nothing_of_it():
+    assert "crf" not in json.loads(SPEC.to_json())
+    assert ModelSpec.from_json(edited(crf=None), "x.onnx") == SPEC
+
+
+@pytest.mark.parametrize(
+    ("crf", "message"),
+    [
+        ({"bilateral_sigma_rgb": 0}, "bilateral_sigma_rgb is 0"),
+        ({"temperature": 1}, r"no parameters \['temperature'\]"),
+        ({"iterations": 2.5}, "iterations is 2.5"),
+        ({"more_terms": 3}, "malformed"),
+        ([], r"parameters are \[\]"),
+        ("strong", "parameters are 'strong'"),
+        ({"compatibility": [[0, 1, 1], [1, 0, 1], [1, 1, 0]]}, "2 class names but the CRF's compatibility is for 3"),
+    ],
+)
+def test_unreadable_crf_parameters_name_the_artifact_and_the_remedy(crf, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        ModelSpec.from_json(edited(crf=crf), "street.onnx")
+    assert "street.onnx" in str(caught.value)
+    assert "edgeseg tune-crf" in str(caught.value)
 
 
 def test_json_is_one_line_with_the_format_first():

@@ -76,7 +76,20 @@ def test_a_model_on_a_dataset(run_cli, tiny_onnx, dataset):
     assert f"classes: {dataset / 'dataset.yaml'}" in " ".join(done.stdout.split())
 
 
-def test_bad_input_is_one_line(run_cli, tiny_onnx, dataset, tmp_path):
+@pytest.mark.parametrize("refine", ["crf", "guided"])
+def test_a_refined_model(run_cli, tiny_onnx, dataset, refine):
+    image = np.full((64, 96, 3), (120, 80, 80), np.uint8)
+    image[:, :46] = (80, 120, 80)  # the edge lies within one of the model's blocks
+    Image.fromarray(image).save(dataset / "images" / "a.png")
+    Image.fromarray((np.arange(96) < 46).astype(np.uint8)[None].repeat(64, 0)).save(dataset / "labels" / "a.png")
+    arguments = ("eval", tiny_onnx, "--data", dataset, "--split", "test", "--threads", 1, "--json")
+    alone, refined = (run_cli(*arguments, *flags) for flags in ((), ("--refine", refine)))
+    assert json.loads(refined.stdout)["miou"] > json.loads(alone.stdout)["miou"]
+    notes = refined.stderr.splitlines()
+    assert (len(notes), "edgeseg tune-crf" in refined.stderr) == ((1, True) if refine == "crf" else (0, False))
+
+
+def test_bad_input_is_one_line(run_cli, tiny_onnx, tiny_labels_onnx, dataset, tmp_path):
     (tmp_path / "bad.onnx").write_bytes(tiny_onnx.read_bytes()[:200])
     for arguments, message in (
         ([tiny_onnx, "--data", dataset], "has no split 'val'"),
@@ -86,6 +99,9 @@ def test_bad_input_is_one_line(run_cli, tiny_onnx, dataset, tmp_path):
         ([tiny_onnx], "Add --data"),
         ([tiny_onnx, "--data", dataset, "--predictions", "x"], "Pass MODEL and --data, or --predictions and --labels"),
         (["--predictions", tmp_path], "Pass MODEL and --data, or --predictions and --labels"),
+        ([tiny_onnx, "--data", dataset, "--split", "test", "--refine", "blur"], "no refinement 'blur'"),
+        ([tiny_labels_onnx, "--data", dataset, "--split", "test", "--refine", "crf"], "the model returns labels"),
+        (["--predictions", tmp_path, "--labels", tmp_path, "--refine", "crf"], "--refine is for a model"),
         ([], "Pass MODEL and --data, or --predictions and --labels"),
     ):
         done = run_cli("eval", *arguments)

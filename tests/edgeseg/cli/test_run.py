@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeseg.crf_params import CrfParams
+from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result
 from edgeseg.video.mp4_sink import Mp4Sink
 
@@ -83,6 +86,37 @@ def test_a_video_becomes_video_masks_and_a_report(run_cli: Cli, tiny_onnx: Path,
     mask = cv2.imread(str(files[0]), cv2.IMREAD_UNCHANGED)
     assert (mask[:28] == 0).all()
     assert (mask[36:] == 2).all()
+
+
+@pytest.mark.parametrize("refine", ["crf", "guided"])
+def test_refinement_is_a_step_of_the_report(
+    run_cli: Cli, tiny_onnx: Path, video: Path, tmp_path: Path, refine: str
+) -> None:
+    masks = tmp_path / "masks"
+    result = run_cli("run", video, "--model", tiny_onnx, "--refine", refine, "--save-masks", masks, "--threads", 1)
+    assert result.rc == 0, result.stderr
+    found = [line for line in result.stdout.splitlines() if re.search(r"\d+\.\d+ +\d+\.\d+ +\d+\.\d+$", line)]
+    steps = ["capture", "preprocess", "infer", "refine", "postprocess", "sink", "end to end"]
+    assert [re.split(r"  +", line)[0] for line in found] == steps
+    mask = cv2.imread(str(masks / "000000.png"), cv2.IMREAD_UNCHANGED)
+    assert (mask[:28] == 0).all()
+    assert (mask[36:] == 2).all()
+    notes = [line for line in result.stderr.splitlines() if "edgeseg tune-crf" in line]
+    assert len(notes) == (1 if refine == "crf" else 0)
+
+
+def test_the_note_on_untuned_parameters_is_for_models_without_them(
+    run_cli: Cli, write_onnx: Callable[..., Path], tiny_spec: ModelSpec, video: Path, tmp_path: Path
+) -> None:
+    tuned = write_onnx(tmp_path / "tuned.onnx", spec_json=replace(tiny_spec, crf=CrfParams()).to_json())
+    result = run_cli("run", video, "--model", tuned, "--refine", "crf", "--no-show", "--max-frames", "1")
+    assert result.rc == 0
+    assert "tune-crf" not in result.stderr
+
+
+def test_a_refinement_that_cannot_be(run_cli: Cli, tiny_onnx: Path, tiny_labels_onnx: Path, video: Path) -> None:
+    _assert_mishap(run_cli("run", video, "--model", tiny_onnx, "--refine", "blur"), "no refinement 'blur'", "guided")
+    _assert_mishap(run_cli("run", video, "--model", tiny_labels_onnx, "--refine", "crf"), "labels", "--head logits")
 
 
 def test_labels_give_miou(run_cli: Cli, tiny_onnx: Path, video: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_the_legend_shows_the_classes_in_sight_alone(segment: Segment) -> None:
     assert (corner.min(axis=1) > 200).any(), "the latency is written in white"
     middle = slice(40, 300)
     np.testing.assert_array_equal(picture[middle], result.frame.rgb_u8[middle])
+
+
+def test_the_latency_of_the_refinement_is_written_where_there_is_one(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("edgeseg.video.stage.draw_status", lambda picture, text: written.append(text))
+    for refine in ("none", "guided"):
+        with Segmenter.open(tiny_onnx, threads=1, refine=refine) as segmenter:
+            Overlay(threads=1)(Segment(segmenter)(_red_above_blue(64, 96)))
+    alone, refined = written
+    assert re.fullmatch(r"\d+\.\d ms", alone)
+    assert re.fullmatch(r"\d+\.\d ms \(refine \d+\.\d\)", refined)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (99, 99), (100, 100), (101, 2000), (2000, 101)])

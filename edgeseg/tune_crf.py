@@ -1,0 +1,218 @@
+"""Fit the dense CRF's parameters to a model: the setting with the best mIoU on labelled images.
+
+The search is seeded and works on logarithmic scales: for a third of the trials a Latin hypercube looks everywhere, then
+ever smaller random steps start from the best so far. Six parameters and a score without noise need no library for that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.crf_params import CrfParams
+from edgeseg.dataset import Dataset
+from edgeseg.errors import DatasetError
+from edgeseg.evaluate import check_same_classes
+from edgeseg.metrics import ConfusionMatrix
+from edgeseg.postprocess import to_labels
+from edgeseg.preprocess import to_input
+from edgeseg.refine import CrfRefiner, Refiner, check_refinable, probabilities_of
+from edgeseg.runtime.backend import Backend
+from edgeseg.types import ImageU8, LabelsU8
+
+RANGES = {
+    "bilateral_sigma_xy_px": (5.0, 160.0),
+    "bilateral_sigma_rgb": (2.0, 40.0),
+    "bilateral_weight": (0.1, 30.0),
+    "spatial_sigma_px": (0.5, 12.0),
+    "spatial_weight": (0.1, 30.0),
+    "iterations": (1.0, 10.0),
+}
+"""The parameters that are fitted, and between which values."""
+
+_FIRST_STEP, _LAST_STEP = 0.2, 0.03
+"""Of the random steps: standard deviations, as fractions of a range on its logarithmic scale."""
+
+T = TypeVar("T")
+OnTrial = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A setting of the CRF and its score.
+
+    Attributes:
+        params: sigmas, weights, iterations.
+        miou: mean intersection over union, 0..1.
+    """
+
+    params: CrfParams
+    miou: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search found.
+
+    Attributes:
+        alone_miou: of the network without a CRF, 0..1.
+        trials: the CRF's defaults, then all others in their order.
+        images: how many each was scored on.
+    """
+
+    alone_miou: float
+    trials: tuple[Trial, ...]
+    images: int
+
+    @property
+    def best(self) -> Trial:
+        """The best of the trials, be it better than the network alone or not."""
+        return best_of(self.trials)
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is better."""
+        return self.best.miou > self.alone_miou
+
+
+def tune_crf(
+    backend: Backend,
+    dataset: Dataset,
+    split: str = "train",
+    *,
+    trials: int = 40,
+    seed: int = 0,
+    max_images: int = 60,
+    threads: int | None = None,
+    on_trial: OnTrial = lambda number, miou: None,
+) -> Tuning:
+    """Find the CRF's parameters that suit a model best, at its input size.
+
+    The network runs once over the images. Its logits are kept in half precision, two bytes for each class and logit.
+
+    Args:
+        backend: the model.
+        dataset: of the model's classes.
+        split: the split to fit to. Figures on its images flatter; measure on another one.
+        trials: settings of the CRF to try, the defaults among them.
+        seed: of the choice of images and of the search.
+        max_images: the most to use, spread evenly over the split.
+        threads: CPU threads; None means all cores.
+        on_trial: told each trial's number and mIoU; number 0 is the network alone, 1 the defaults.
+
+    Raises:
+        ModelError: the model's classes are not the dataset's, it returns labels, or it failed.
+        DatasetError: the split, an image or a label cannot be used, or no pixel is labelled.
+    """
+    check_refinable(backend.spec)
+    check_same_classes(backend.spec.class_names, dataset)
+    samples = spread_over(dataset.split(split).samples(), max_images, seed)
+    views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
+
+    def score(refiner: Refiner | None) -> float:
+        confusion = ConfusionMatrix(dataset.num_classes)
+        for view in views:
+            confusion.update(view.truth, view.labels(refiner, threads or 0))
+        return confusion.miou()
+
+    alone_miou = score(None)
+    if math.isnan(alone_miou):
+        raise DatasetError(f"no pixel of {len(views)} images in split {split} of {dataset.path} is labelled")
+    on_trial(0, alone_miou)
+    done = search(lambda params: score(CrfRefiner(params, threads=threads or 0)), trials, seed, on_trial)
+    return Tuning(alone_miou, tuple(done), len(views))
+
+
+def search(
+    score: Callable[[CrfParams], float], trials: int, seed: int, on_trial: OnTrial = lambda number, miou: None
+) -> list[Trial]:
+    """Look for the parameters of the highest score, the defaults first.
+
+    The same seed and scores give the same trials.
+    """
+    rng = np.random.default_rng(seed)
+    everywhere = _latin_hypercube((trials - 1) // 3, rng)
+    steps = np.geomspace(_FIRST_STEP, _LAST_STEP, trials - 1 - len(everywhere))
+    done: list[Trial] = []
+
+    def run(params: CrfParams) -> None:
+        done.append(Trial(params, score(params)))
+        on_trial(len(done), done[-1].miou)
+
+    run(CrfParams())
+    for point in everywhere:
+        run(_params_at(point))
+    for step in steps:
+        run(_params_at(_point_of(best_of(done).params) + step * rng.standard_normal(len(RANGES))))
+    return done
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The one of the highest mIoU; the first of several."""
+    return max(trials, key=lambda trial: trial.miou)
+
+
+def spread_over(items: Sequence[T], count: int, seed: int) -> list[T]:
+    """At most ``count`` of the items, at even distances; the seed moves where they begin."""
+    if count >= len(items):
+        return list(items)
+    distance = len(items) / count
+    begin = np.random.default_rng(seed).random()
+    return [items[int((index + begin) * distance)] for index in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """An image as the CRF gets it, with its truth.
+
+    Attributes:
+        logits_f16: (1, C, h, w) float16, the largest of each pixel 0.
+        image: (H, W, 3) uint8 RGB at the model's input size.
+        truth: labels at the label file's own size.
+    """
+
+    logits_f16: NDArray[np.float16]
+    image: ImageU8
+    truth: LabelsU8
+
+    @classmethod
+    def of(cls, backend: Backend, image: ImageU8, truth: LabelsU8) -> _View:
+        images = to_input(image, backend.spec.input_size)
+        logits = backend.infer(images)
+        # Differences between the classes are all that counts, before interpolation and after it, and half precision is
+        # finest near zero: where classes are close.
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return cls(shifted.astype(np.float16), images[0], truth)
+
+    def labels(self, refiner: Refiner | None, threads: int) -> LabelsU8:
+        """As a Segmenter with this refiner gives them, at the size of the truth."""
+        scores = self.logits_f16.astype(np.float32)
+        if refiner is not None:
+            probabilities = probabilities_of(scores, (self.image.shape[0], self.image.shape[1]))
+            scores = refiner(probabilities, self.image)[np.newaxis]
+        return to_labels(scores, (self.truth.shape[0], self.truth.shape[1]), threads)
+
+
+def _latin_hypercube(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(count, parameters) points of 0..1: each ``count``-th part of each axis holds one of them."""
+    axes = [(rng.permutation(count) + rng.random(count)) / count for _ in RANGES]
+    return np.stack(axes, axis=1)
+
+
+def _params_at(point: NDArray[np.float64]) -> CrfParams:
+    """The parameters at a point of 0..1 on each range's logarithmic scale, to three digits."""
+    values: dict[str, Any] = {
+        name: float(f"{low * (high / low) ** position:.3g}")
+        for (name, (low, high)), position in zip(RANGES.items(), np.clip(point, 0, 1), strict=True)
+    }
+    return CrfParams(**{**values, "iterations": round(values["iterations"])})
+
+
+def _point_of(params: CrfParams) -> NDArray[np.float64]:
+    """The inverse of :func:`_params_at`."""
+    return np.array([math.log(getattr(params, name) / low, high / low) for name, (low, high) in RANGES.items()])
