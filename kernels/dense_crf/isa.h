@@ -86,7 +86,7 @@ struct Isa {
 };
 
 /// What stands for log P in the padding of rows: exp of it is nothing.
-inline constexpr float kNever = -1e4f;
+inline constexpr float kNever = -1e30f;
 
 /// The registers of the rows that loops are compiled for.
 inline constexpr int kCompiledRegisters[] = {1, 2, 3, 4, 6, 8, 16, 32, 64};

@@ -30,7 +30,7 @@ Grid grid_for(const Params& params, const Tiling& tiling) {
 
 void SpatialAxis::fill(float sigma, int size, int grid_size, int step) {
     const double variance = (static_cast<double>(sigma) * sigma - (step == 1 ? 0.0 : kCellVariance)) / (step * step);
-    radius = std::min(grid_size - 1, static_cast<int>(std::ceil(kReach * std::sqrt(variance))));
+    radius = static_cast<int>(std::min(grid_size - 1.0, std::ceil(kReach * std::sqrt(variance))));
     double sum = 0;
     for (int k = 0; k <= radius; ++k) {
         taps[k] = static_cast<float>(std::exp(-0.5 * k * k / variance));
