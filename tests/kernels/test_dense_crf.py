@@ -397,7 +397,11 @@ def test_every_instruction_set_gives_the_same(scene, isa, tmp_path):
     )
     files = [str(tmp_path / name) for name in ("scene.npz", "marginals.npy")]
     run = subprocess.run(
-        [sys.executable, "-c", code, *files], env={**os.environ, "EDGESEG_ISA": isa}, capture_output=True, text=True
+        [sys.executable, "-c", code, *files],
+        check=False,
+        env={**os.environ, "EDGESEG_ISA": isa},
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     if (used := run.stdout.strip()) != isa:
