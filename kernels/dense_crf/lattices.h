@@ -11,14 +11,20 @@ namespace edgeseg::dense_crf {
 
 inline constexpr int kMostLattices = 3;  // a term
 
-inline int lattices_a_term(Quality quality) { return quality == Quality::kAccurate ? kMostLattices : 1; }
+inline int lattices_a_term(Quality quality) {
+    return quality == Quality::kAccurate ? kMostLattices : 1;
+}
 
 /// The lattice's three-tap blur, with the linear interpolation on either side of it, makes a Gaussian that is wider
 /// than was asked for. So it is asked for a narrower one.
-inline float widening(Quality quality) { return quality == Quality::kAccurate ? 1.07f : 1.08f; }
+inline float widening(Quality quality) {
+    return quality == Quality::kAccurate ? 1.07f : 1.08f;
+}
 
 /// How much of a term's colour sigma the pixels of one point may span.
-inline float merged_share(Quality quality) { return quality == Quality::kAccurate ? 0.31f : 0.5f; }
+inline float merged_share(Quality quality) {
+    return quality == Quality::kAccurate ? 0.31f : 0.5f;
+}
 
 /// Lattices of a term lie apart by these parts of a cell, so that where one interpolates badly another does not.
 inline float shift_of(int lattice, int feature) {
