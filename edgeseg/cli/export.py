@@ -82,6 +82,7 @@ def export(
         license=spec.license if license is None else license,
         data=spec.data if trained_on is None else trained_on,
         metrics=metrics,
+        crf=spec.crf if size == spec.input_size else None,  # its sigmas are pixels of the other size
     )
     spec = export_onnx(model, target, spec=spec)
     console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}")

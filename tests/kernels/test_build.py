@@ -24,7 +24,7 @@ def test_build_info_says_what_was_built() -> None:
 
 def test_the_stub_names_everything_in_the_extension() -> None:
     stub = Path(__file__).parents[2] / "edgeseg" / "_native.pyi"
-    in_stub = set(re.findall(r"^def (\w+)", stub.read_text(), re.MULTILINE))
+    in_stub = set(re.findall(r"^(?:def|class) (\w+)", stub.read_text(), re.MULTILINE))
     in_extension = {name for name, value in vars(_native).items() if callable(value) and not name.startswith("_")}
     assert in_stub == in_extension
     assert all(inspect.getdoc(getattr(_native, name)) for name in in_extension)
