@@ -285,8 +285,7 @@ def plot(rows: Sequence[Row], title: str, path: Path) -> None:
         times, labels, _ = zip(*points, strict=True)
         axes.plot(times, labels, color=color, marker="o", markersize=8, linewidth=1.5, alpha=0.9)
         for time_ms, percent, threads in points:
-            text = f"{threads} thread{'s' if threads > 1 else ''}"
-            axes.annotate(text, (time_ms, percent), (0, 9), textcoords="offset points", ha="center", fontsize=9)
+            axes.annotate(f"{threads}", (time_ms, percent), (0, 9), textcoords="offset points", ha="center", fontsize=9)
         slowest = max(points)
         side = -1 if slowest[0] == max(row.median_ms for row in rows) else 1
         axes.annotate(
@@ -298,7 +297,11 @@ def plot(rows: Sequence[Row], title: str, path: Path) -> None:
             color=color,
             fontweight="bold",
         )
-    axes.set(title=title, xlabel="ms a frame, median", ylabel="labels unlike exact inference (%)")
+    axes.set(
+        title=title,
+        xlabel="ms a frame, median; the numbers at the points are threads",
+        ylabel="labels unlike exact inference (%)",
+    )
     axes.set_xlim(0, 1.08 * max(row.median_ms for row in rows))
     axes.set_ylim(0, 1.2 * max(row.difference.labels_percent for row in rows if row.difference))
     axes.grid(alpha=0.3)

@@ -52,7 +52,7 @@ class Segmentation:
     Attributes:
         labels: (H, W) uint8 class indices at the size of the image that was given.
         spec: names and colours of the classes, and all else about the model.
-        latency_ms: milliseconds spent in ``preprocess``, ``infer``, ``postprocess``, and ``refine`` if there is a refiner.
+        latency_ms: milliseconds spent in ``preprocess``, ``infer``, ``postprocess``, and ``refine`` when refined.
     """
 
     labels: LabelsU8

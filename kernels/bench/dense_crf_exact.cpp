@@ -50,13 +50,15 @@ void sum_over_pairs(const Planes<float>& features, const Planes<float>& values, 
         for (std::ptrdiff_t from = 0; from < pixels; from += kBlock) {
             const std::ptrdiff_t count = std::min(kBlock, pixels - from);
             for (std::ptrdiff_t i = begin; i < end; ++i) {
-                alignas(64) std::array<float, kBlock> kernel = {};
-                for (int d = 0; d < kFeatures; ++d) {
-                    const float here = features[d][i];
-                    const float* there = features[d] + from;
-                    for (std::ptrdiff_t j = 0; j < count; ++j) kernel[j] += (there[j] - here) * (there[j] - here);
+                alignas(64) std::array<float, kBlock> kernel;
+                for (std::ptrdiff_t j = 0; j < count; ++j) {
+                    float distance = 0;
+                    for (int d = 0; d < kFeatures; ++d) {
+                        const float apart = features[d][from + j] - features[d][i];
+                        distance += apart * apart;
+                    }
+                    kernel[j] = std::exp(-0.5f * distance);
                 }
-                for (std::ptrdiff_t j = 0; j < count; ++j) kernel[j] = std::exp(-0.5f * kernel[j]);
                 for (int c = 0; c < values.count; ++c) {
                     const float* there = values[c] + from;
                     float sum = 0;
