@@ -64,21 +64,24 @@ class DenseCrf:
         self.params = params or CrfParams()
         if quality not in get_args(Quality):
             raise InputError(f"quality is {quality!r}", f"Use one of {', '.join(get_args(Quality))}")
+        for name, value in (("height", height), ("width", width), ("classes", classes), ("threads", threads)):
+            if not isinstance(value, (int, np.integer)) or abs(value) >= 1 << 31:
+                raise InputError(f"{name} is {value!r}", "Give a whole number")
         costs = self.params.compatibility
         if costs is not None and len(costs) != classes:
             raise InputError(f"compatibility is for {len(costs)} classes, not {classes}", "Give (C, C) costs")
         self.shape = (classes, height, width)
         try:
             self._native = NativeDenseCrf(
-                height,
-                width,
-                classes,
+                int(height),
+                int(width),
+                int(classes),
                 _rows(self.params.bilateral_terms, 6),
                 _rows(self.params.spatial_terms, 3),
                 None if costs is None else np.array(costs, dtype=np.float32),
                 self.params.iterations,
                 quality == "accurate",
-                threads,
+                int(threads),
             )
         except ValueError as error:
             raise InputError(str(error)) from None

@@ -10,6 +10,9 @@ from typing import Any
 
 from edgeseg.errors import InputError
 
+MOST_ITERATIONS = 1000
+"""Mean field settles within ten or twenty."""
+
 
 @dataclass(frozen=True)
 class BilateralTerm:
@@ -69,7 +72,7 @@ class CrfParams:
         bilateral_weight: its weight; 0 leaves the term out.
         spatial_sigma_px: sigma of the spatial term in pixels; one number, or (x, y).
         spatial_weight: its weight; 0 leaves the term out.
-        iterations: of mean-field inference.
+        iterations: of mean-field inference, 0 to 1000.
         compatibility: (C, C) cost of label i beside label j, any nested sequence or array; None for Potts, 1 between
             different labels and 0 between equal ones.
         more_terms: further terms, up to seven of either kind.
@@ -93,8 +96,8 @@ class CrfParams:
         _normalise(self, "spatial_sigma_px", 2)
         _normalise_weight(self, "bilateral_weight")
         _normalise_weight(self, "spatial_weight")
-        if not isinstance(self.iterations, int) or self.iterations < 0:
-            raise InputError(f"iterations is {self.iterations!r}", "Give a whole number of 0 or more")
+        if not isinstance(self.iterations, int) or not 0 <= self.iterations <= MOST_ITERATIONS:
+            raise InputError(f"iterations is {self.iterations!r}", f"Give a whole number of 0 to {MOST_ITERATIONS}")
         if self.compatibility is not None:
             object.__setattr__(self, "compatibility", _square(self.compatibility))
         object.__setattr__(self, "more_terms", tuple(self.more_terms))

@@ -353,9 +353,11 @@ class TileRow {
             }
             return;
         }
+        // The grid goes on beyond the image, to the end of the tile: nothing is known there.
+        const int bottom = (s_.tiling.height - 1) / kCell, end = (s_.tiling.width - 1) / kCell;
         const int row = y / kCell, col = x / kCell;
-        const int above = row > 0 ? row - 1 : row, below = row + 1 < s_.grid.height ? row + 1 : row;
-        const int left = col > 0 ? col - 1 : col, right = col + 1 < s_.grid.width ? col + 1 : col;
+        const int above = row > 0 ? row - 1 : row, below = row < bottom ? row + 1 : bottom;
+        const int left = col > 0 ? col - 1 : col, right = col < end ? col + 1 : end;
         const float* rows[3] = {grid_at(s_.messages, above, 0), grid_at(s_.messages, row, 0),
                                 grid_at(s_.messages, below, 0)};
         for (int i = 0; i < kRegisters; ++i) {

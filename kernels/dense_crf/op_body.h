@@ -21,11 +21,15 @@ struct KeySpace {
     std::int64_t origin;          // the key of coordinates 0: keeps all keys positive
     int bits;                     // of the largest key
 
+    static constexpr int kMostBits = 62;
+    bool fits() const { return bits <= kMostBits; }
+
     /// The key's change along blur axis 0..5.
     EDGESEG_HOST_DEVICE std::int64_t step(int axis) const { return all - kCorners * unit[axis]; }
 };
 
-/// Features run from 0 to `most` (five values). Host only.
+/// Features run from 0 to `most` (five values). Where they run too far to be numbered, the space does not fit and is
+/// good for nothing else. Host only.
 inline KeySpace key_space(const float* most) {
     KeySpace space = {};
     float reach[kFeatures];
@@ -33,22 +37,21 @@ inline KeySpace key_space(const float* most) {
         space.scale[i] = std::sqrt(2.0f / 3.0f) * kCorners / std::sqrt((i + 1.0f) * (i + 2.0f));
         reach[i] = most[i] * space.scale[i];
     }
-    int shift = 0;
     constexpr int kMargin = 4 * kCorners;  // rounding, the corners of the outermost simplices and their neighbours
     for (int i = 0; i < kFeatures; ++i) {
         // Coordinate i is (sum of the scaled features i, i + 1, ...) - i * (scaled feature i - 1).
         float high = 0;
         for (int j = i; j < kFeatures; ++j) high += reach[j];
         const float low = i == 0 ? 0.0f : i * reach[i - 1];
-        int bits = 1;
-        while (std::ldexp(1.0f, bits) <= low + high + 2 * kMargin) ++bits;
-        space.unit[i] = std::int64_t{1} << (shift < 63 ? shift : 62);
+        const int shift = space.bits;
+        do {
+            ++space.bits;
+        } while (space.fits() && std::ldexp(1.0f, space.bits - shift) <= low + high + 2 * kMargin);
+        if (!space.fits()) return space;
+        space.unit[i] = std::int64_t{1} << shift;
         space.all += space.unit[i];
         space.origin += static_cast<std::int64_t>(std::ceil(low) + kMargin) * space.unit[i];
-        shift += bits;
     }
-    space.unit[kFeatures] = 0;
-    space.bits = shift;
     return space;
 }
 

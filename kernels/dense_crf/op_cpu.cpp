@@ -121,7 +121,7 @@ bool fits(const Params& params) {
     for (int t = 0; t < params.bilateral_count; ++t) {
         float most[kFeatures], per_feature[kFeatures];
         scale_features(params, params.bilateral[t], per_feature, most);
-        if (key_space(most).bits > 62) return false;
+        if (!key_space(most).fits()) return false;
     }
     return true;
 }

@@ -94,6 +94,18 @@ def test_spatial_terms_are_near_exact_ones(sigma_px, bound, scene, exact):
     assert_near(got, exact(probabilities, image, params), probabilities, bound)
 
 
+@pytest.mark.parametrize("sigma_px", [1.5, 4])
+@pytest.mark.parametrize("size", [(16, 20), (17, 23), (18, 22), (19, 21), (22, 24)])
+def test_every_edge_of_the_picture_is_like_the_others(size, sigma_px, scene):
+    """A picture turned about gives its labels turned about, whatever part of a tile its sides end in."""
+    probabilities, image = scene(height=size[0], width=size[1])
+    crf = crf_for(probabilities, CrfParams(bilateral_weight=0, spatial_sigma_px=sigma_px))
+    turned = crf.marginals(np.ascontiguousarray(probabilities[:, ::-1, ::-1]), np.ascontiguousarray(image[::-1, ::-1]))
+    cells_turn_too = sigma_px < 2 or not any(side % 2 for side in size)
+    tolerance = 1e-5 if cells_turn_too else 0.02
+    np.testing.assert_allclose(turned[:, ::-1, ::-1], crf.marginals(probabilities, image), atol=tolerance)
+
+
 def test_accurate_is_nearer_than_fast(scene, exact):
     for params in (CrfParams(20, 30, 3, spatial_weight=0), BOTH):
         errors = {"fast": 0.0, "accurate": 0.0}
