@@ -107,7 +107,7 @@ def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
     from edgeseg.evaluate import evaluate
     from edgeseg.segmenter import Segmenter
-    from edgeseg_export.onnx import rewrite_spec
+    from edgeseg_export.artifact import rewrite_spec
 
     with Segmenter.open(artifact) as segmenter:
         miou = evaluate(segmenter, dataset, split).confusion.miou()

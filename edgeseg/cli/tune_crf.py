@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -118,17 +117,9 @@ def _writer(artifact: Path, output: Path) -> Callable[[ModelSpec], None]:
 
         return lambda spec: save_network(output, load_network(artifact)[0], spec)
 
-    from edgeseg_export.onnx import rewrite_spec
+    from edgeseg_export.artifact import rewrite_spec
 
-    def write(spec: ModelSpec) -> None:
-        try:
-            if not (output.exists() and output.samefile(artifact)):
-                shutil.copyfile(artifact, output)
-        except OSError as error:
-            raise SinkError(f"{output} cannot be written ({error.strerror})", "Choose another --output") from None
-        rewrite_spec(output, spec)
-
-    return write
+    return lambda spec: rewrite_spec(artifact, spec, output)
 
 
 class _Progress:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +11,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edgeseg.errors import ModelError, SinkError
+from edgeseg.errors import ModelError
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
-from edgeseg.spec import METADATA_KEY, ModelSpec
+from edgeseg.spec import ModelSpec
+from edgeseg_export.artifact import replacing, set_spec
 
 OPSET = 18
 """The opset that ONNX Runtime >= 1.14 and TensorRT >= 10 both read."""
@@ -67,26 +65,14 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
     spec = spec or own
     network.check_size(spec.input_size)
     spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
-    with _replacing(output) as partial:
+    with replacing(output) as partial:
         model = _to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
         _strip_traces(model)
         model.graph.name = spec.network
-        onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+        set_spec(model, spec)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, partial)
     return spec
-
-
-def rewrite_spec(path: Path, spec: ModelSpec) -> None:
-    """Give an exported file another spec, its graph untouched.
-
-    Raises:
-        SinkError: the file cannot be written.
-    """
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-    with _replacing(path) as partial:
-        onnx.save(model, partial)
 
 
 def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.ModelProto:
@@ -121,19 +107,3 @@ def _strip_traces(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
         item.ClearField("doc_string")
     del graph.value_info[:]
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place once it is whole; whether it can be made shows before the work."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise SinkError(f"{path} cannot be written ({error.strerror})", "Choose another --output") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
