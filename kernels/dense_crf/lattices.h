@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "dense_crf/op.h"
@@ -16,9 +17,12 @@ inline int lattices_a_term(Quality quality) {
 }
 
 /// The lattice's three-tap blur, with the linear interpolation on either side of it, makes a Gaussian that is wider
-/// than was asked for. So it is asked for a narrower one.
-inline float widening(Quality quality) {
-    return quality == Quality::kAccurate ? 1.07f : 1.08f;
+/// than was asked for. So it is asked for a narrower one. The fewer pixels share a cell, the more of a vertex's
+/// neighbours are absent and the less the blur spreads: narrow terms are widened less.
+inline float widening(const BilateralTerm& term, Quality quality) {
+    const float most = quality == Quality::kAccurate ? 1.07f : 1.08f;
+    const float octaves = 0.5f * std::log2(term.sigma_x * term.sigma_y) - std::log2(80.0f);
+    return std::clamp(most + 0.025f * octaves, 1.0f, most);
 }
 
 /// How much of a term's colour sigma the pixels of one point may span.
@@ -36,10 +40,11 @@ inline float shift_of(int lattice, int feature) {
 /// What a pixel's x, y and colours are multiplied by, and the most that results, shift included.
 inline void scale_features(const BilateralTerm& term, Quality quality, int height, int width, float* per_feature,
                            float* most) {
+    const float wider = widening(term, quality);
     const float reach[kFeatures] = {static_cast<float>(width), static_cast<float>(height), 255, 255, 255};
     for (int i = 0; i < kFeatures; ++i) {
         const float sigma = i == 0 ? term.sigma_x : i == 1 ? term.sigma_y : term.sigma_color[i - 2];
-        per_feature[i] = widening(quality) / sigma;
+        per_feature[i] = wider / sigma;
         most[i] = reach[i] * per_feature[i] + 1;
     }
 }
