@@ -20,14 +20,14 @@ inline int lattices_a_term(Quality quality) {
 /// than was asked for. So it is asked for a narrower one. The fewer pixels share a cell, the more of a vertex's
 /// neighbours are absent and the less the blur spreads: narrow terms are widened less.
 inline float widening(const BilateralTerm& term, Quality quality) {
-    const float most = quality == Quality::kAccurate ? 1.07f : 1.08f;
+    const float most = quality == Quality::kAccurate ? 1.065f : 1.08f;
     const float octaves = 0.5f * std::log2(term.sigma_x * term.sigma_y) - std::log2(80.0f);
     return std::clamp(most + 0.025f * octaves, 1.0f, most);
 }
 
 /// How much of a term's colour sigma the pixels of one point may span.
 inline float merged_share(Quality quality) {
-    return quality == Quality::kAccurate ? 0.31f : 0.5f;
+    return quality == Quality::kAccurate ? 0.25f : 0.5f;
 }
 
 /// Lattices of a term lie apart by these parts of a cell, so that where one interpolates badly another does not.
