@@ -1,9 +1,10 @@
 # make         .venv with the package and its native extension
 # make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
-# make test    the whole suite
+# make test    the whole suite, kernel-tests first
 # make lint    style, types, layers
 # make bench   times the kernels
-# make sanitize  the kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
+# make kernel-tests  the kernels without Python; the dense CRF's CUDA driver on the CPU among them
+# make sanitize  the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make clean   removes .venv, build and caches; runs/ stays
 
 PYTHON ?= python3
@@ -15,13 +16,15 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
-NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f)
+SANITIZE ?=
+KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))
+NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f -not -path 'kernels/tests/*' -not -path 'kernels/bench/*')
 CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test lint bench sanitize clean system
+.PHONY: all run test lint bench kernel-tests sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -30,7 +33,7 @@ run: $(PACKAGE)
 	@mkdir -p runs
 	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
 
-test: $(DEV)
+test: kernel-tests
 	$(BIN)/python -m pytest
 
 lint: $(DEV)
@@ -43,14 +46,17 @@ lint: $(DEV)
 bench: $(PACKAGE)
 	$(BIN)/python benchmarks/kernels.py
 
-sanitize: $(DEV)
-	for sanitizers in address,undefined thread; do \
-	  $(BIN)/cmake -S . -B build/$$sanitizers -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	    -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DEDGESEG_SANITIZE=$$sanitizers -DEDGESEG_KERNEL_TESTS=ON -DEDGESEG_CUDA=OFF \
-	    -Dnanobind_DIR="$$($(BIN)/python -m nanobind --cmake_dir)" && \
-	  $(BIN)/cmake --build build/$$sanitizers --target edgeseg_kernel_tests && \
-	  $(BIN)/ctest --test-dir build/$$sanitizers --output-on-failure || exit 1; \
-	done
+# What tests the kernels without Python. SANITIZE=address,undefined (or thread) compiles all of it with -fsanitize=.
+kernel-tests: $(DEV)
+	$(BIN)/cmake -S . -B $(KERNEL_TESTS) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DEDGESEG_SANITIZE=$(SANITIZE) -DEDGESEG_KERNEL_TESTS=ON -DEDGESEG_CUDA=OFF \
+	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -Dnanobind_DIR="$$($(BIN)/python -m nanobind --cmake_dir)" $(CMAKE_ARGS)
+	$(BIN)/cmake --build $(KERNEL_TESTS) --target kernels/tests/all
+	$(BIN)/ctest --test-dir $(KERNEL_TESTS) --output-on-failure
+
+sanitize:
+	$(MAKE) kernel-tests SANITIZE=address,undefined
+	$(MAKE) kernel-tests SANITIZE=thread
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -75,8 +81,8 @@ $(PACKAGE): pyproject.toml $(NATIVE_SOURCES) | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# The package is there already: this adds what its extra asks for.
+# The package is there already: this adds what its extra asks for, and what builds the kernel tests.
 $(DEV): constraints.txt $(PACKAGE)
 	@echo "installing what the tests need, PyTorch among it: some minutes"
-	$(PIP) --constraint constraints.txt 'edgeseg[dev]'
+	$(PIP) --constraint constraints.txt 'edgeseg[dev]' cmake ninja nanobind
 	@touch $@

@@ -1,10 +1,13 @@
 /// Times the kernels on frames like those of a street, without Python. Exits with 1 where CUDA and CPU disagree.
+/// Arguments of the form HEIGHTxWIDTHxCLASSES take the place of the usual sizes.
 
 #include "bench/bench.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
+#include "dense_crf/op.h"
 #include "parallel/thread_pool.h"
 
 namespace {
@@ -56,18 +59,43 @@ std::ptrdiff_t run(int classes, int stride, int height, int width) {
                     overlay_us);
     }
 #if defined(EDGESEG_HAS_CUDA)
-    return bench::run_cuda(frame);
-#else
-    return 0;
+    if (bench::has_device()) return bench::run_cuda(frame);
 #endif
+    return 0;
+}
+
+int run_dense_crf([[maybe_unused]] int classes, [[maybe_unused]] int height, [[maybe_unused]] int width) {
+#if defined(EDGESEG_HAS_CUDA)
+    if (bench::has_device()) return bench::run_dense_crf_cuda(classes, height, width);
+#endif
+    return 0;
 }
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+#if defined(EDGESEG_HAS_CUDA)
+    if (!bench::has_device()) std::printf("CUDA: no device\n");
+#endif
     std::ptrdiff_t different = 0;
-    different += run(11, 8, 360, 480);
-    different += run(19, 8, 1080, 1920);
-    different += run(19, 2, 512, 1024);
+    for (int i = 1; i < argc; ++i) {
+        int height = 0, width = 0, classes = 0;
+        const int read = std::sscanf(argv[i], "%dx%dx%d", &height, &width, &classes);
+        if (read != 3 || std::min(height, width) < 1 || std::max(height, width) > dense_crf::kMaxSide || classes < 2 ||
+            classes > dense_crf::kMaxClasses) {
+            std::fprintf(stderr, "usage: edgeseg_bench [HEIGHTxWIDTHxCLASSES]...\n");
+            return 2;
+        }
+        different += run(classes, 8, height, width);
+        different += run_dense_crf(classes, height, width);
+    }
+    if (argc == 1) {
+        different += run(11, 8, 360, 480);
+        different += run(19, 8, 1080, 1920);
+        different += run(19, 2, 512, 1024);
+        different += run_dense_crf(11, 360, 480);
+        different += run_dense_crf(19, 1080, 1920);
+        different += run_dense_crf(21, 361, 479);
+    }
     return different == 0 ? 0 : 1;
 }

@@ -30,8 +30,14 @@ double median_us(const Call& call) {
     return times_us[25];
 }
 
+/// Whether there is a GPU.
+bool has_device();
+
 /// Times the CUDA kernels on the first device and compares their results with those of the CPU, byte by byte. Returns
-/// the number of bytes that differ; says so and returns 0 where there is no device.
+/// the number of bytes that differ.
 std::ptrdiff_t run_cuda(const Case& frame);
+
+/// The same for the dense CRF. Returns the number of comparisons that failed.
+int run_dense_crf_cuda(int classes, int height, int width);
 
 }  // namespace edgeseg::bench

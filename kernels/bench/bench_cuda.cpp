@@ -1,40 +1,19 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
-#include <memory>
-#include <stdexcept>
-#include <string>
+#include <vector>
 
 #include "bench/bench.h"
+#include "bench/device.h"
 
 namespace edgeseg::bench {
 namespace {
 
-void check(cudaError_t error) {
-    if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
-}
-
-/// The same array in device memory.
-template <class T, int kRank>
-struct Device {
-    parallel::View<T, kRank> view;
-
-    explicit Device(const parallel::View<T, kRank>& host) : view(host) {
-        const std::size_t bytes = static_cast<std::size_t>(host.count()) * sizeof(T);
-        void* memory = nullptr;
-        check(cudaMalloc(&memory, bytes));
-        check(cudaMemcpy(memory, host.data, bytes, cudaMemcpyHostToDevice));
-        view.data = static_cast<T*>(memory);
-    }
-    Device(const Device&) = delete;
-    ~Device() { cudaFree(const_cast<std::remove_const_t<T>*>(view.data)); }
-};
-
 template <int kRank>
 std::ptrdiff_t count_different(const parallel::View<std::uint8_t, kRank>& host,
-                               const parallel::View<std::uint8_t, kRank>& device) {
+                               const Device<std::uint8_t, kRank>& device) {
     std::vector<std::uint8_t> copy(static_cast<std::size_t>(host.count()));
-    check(cudaMemcpy(copy.data(), device.data, copy.size(), cudaMemcpyDeviceToHost));
+    device.copy_to(copy.data());
     std::ptrdiff_t different = 0;
     for (std::size_t i = 0; i < copy.size(); ++i) different += copy[i] != host.data[i];
     return different;
@@ -42,12 +21,12 @@ std::ptrdiff_t count_different(const parallel::View<std::uint8_t, kRank>& host,
 
 }  // namespace
 
-std::ptrdiff_t run_cuda(const Case& frame) {
+bool has_device() {
     int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        std::printf("  CUDA: no device\n");
-        return 0;
-    }
+    return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+}
+
+std::ptrdiff_t run_cuda(const Case& frame) {
     std::vector<std::uint8_t> scratch(upsample_argmax::workspace_bytes(frame.upsample));
     const Device workspace(parallel::View<std::uint8_t, 1>{scratch.data(), {static_cast<int>(scratch.size())}});
     const Device logits(frame.upsample.logits);
@@ -72,8 +51,8 @@ std::ptrdiff_t run_cuda(const Case& frame) {
         overlay::run_cuda(blend, nullptr);
         check(cudaDeviceSynchronize());
     });
-    const std::ptrdiff_t different_labels = count_different(frame.upsample.labels, labels.view);
-    const std::ptrdiff_t different_bytes = count_different(frame.overlay.out, picture.view);
+    const std::ptrdiff_t different_labels = count_different(frame.upsample.labels, labels);
+    const std::ptrdiff_t different_bytes = count_different(frame.overlay.out, picture);
     std::printf(
         "  CUDA:            upsample_argmax %8.1f us, overlay %8.1f us; %td labels and %td bytes unlike the CPU's\n",
         upsample_us, overlay_us, different_labels, different_bytes);

@@ -35,8 +35,8 @@ struct SpatialTerm {
 
 /// How near to the exact sums the bilateral filter comes.
 enum class Quality : std::uint8_t {
-    kFast,      // one lattice, and pixels of one colour go in as one
-    kAccurate,  // the mean of several lattices, shifted against each other, with every pixel in them
+    kFast,      // one lattice, and pixels of nearly one colour go in as one
+    kAccurate,  // the mean of several lattices, shifted against each other, where only pixels most alike go in as one
 };
 
 struct Params {

@@ -209,7 +209,7 @@ Args:
     spatial: (terms, 3) float32: sigma x, y in pixels, weight.
     compatibility: (classes, classes) float32 cost of a label beside another; None for Potts.
     iterations: of mean field, 0 or more.
-    accurate: several lattices and no merging of pixels.
+    accurate: several lattices and less merging of pixels.
     threads: the most to use; 0 for all cores.
 
 Raises:

@@ -175,7 +175,7 @@ int main() {
         {64, 12, 12, true, true},
         {150, 6, 10},
         {255, 4, 5, false, true},
-        {2, 700, 900, true},
+        {2, 140, 190, true},
     };
     for (const int threads : {1, 2, 3, 40}) {
         for (const CrfCase& c : cases) run_dense_crf(c, threads);
