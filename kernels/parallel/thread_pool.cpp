@@ -11,6 +11,20 @@ namespace {
 
 std::atomic<ThreadPool*> current_pool = nullptr;
 
+/// Waits some microseconds for `done()` without sleeping: the parts of a kernel follow each other that fast, and to
+/// wake a thread takes longer than many of them.
+template <class Done>
+void spin_until(const Done& done) {
+    constexpr int kTurns = 1000;
+    for (int i = 0; i < kTurns && !done(); ++i) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        asm volatile("isb");  // a yield does not wait
+#endif
+    }
+}
+
 // The parent's threads do not exist in a forked child, and its mutexes may be held by them: the child starts afresh.
 const int forget_pool_in_forked_child = pthread_atfork(nullptr, nullptr, [] { current_pool = nullptr; });
 
@@ -39,12 +53,17 @@ void ThreadPool::run(int threads, Task task, void* context) {
         task_ = task;
         context_ = context;
         wanted_ = std::min(threads - 1, workers_);
+        ++runs_;
     }
     wake_.notify_all();
     task(context);
 
+    {
+        std::lock_guard lock(mutex_);
+        wanted_ = 0;
+    }
+    spin_until([this] { return running_ == 0; });
     std::unique_lock lock(mutex_);
-    wanted_ = 0;
     idle_.wait(lock, [this] { return running_ == 0; });
     busy_ = false;
 }
@@ -60,6 +79,12 @@ void ThreadPool::start_up_to(int workers) {
 void ThreadPool::work() {
     std::unique_lock lock(mutex_);
     for (;;) {
+        if (wanted_ == 0) {
+            const unsigned seen = runs_;
+            lock.unlock();
+            spin_until([this, seen] { return runs_ != seen; });
+            lock.lock();
+        }
         wake_.wait(lock, [this] { return wanted_ > 0; });
         --wanted_;
         ++running_;

@@ -6,8 +6,8 @@
 
 namespace edgeseg::parallel {
 
-/// The threads of the process that kernels run on. They are started when first asked for and then sleep between runs;
-/// a forked child starts its own.
+/// The threads of the process that kernels run on. They are started when first asked for and sleep soon after
+/// a run; a forked child starts its own.
 class ThreadPool {
   public:
     using Task = void (*)(void* context);
@@ -30,8 +30,9 @@ class ThreadPool {
     Task task_ = nullptr;
     void* context_ = nullptr;
     int workers_ = 0;
-    int wanted_ = 0;   // calls that no worker has taken up yet
-    int running_ = 0;  // calls that workers are in
+    int wanted_ = 0;                  // calls that no worker has taken up yet
+    std::atomic<int> running_ = 0;    // calls that workers are in; changed under the mutex
+    std::atomic<unsigned> runs_ = 0;  // so far; changed under the mutex
 };
 
 /// The number of threads to use: `requested`, or where that is 0 as many as the process may run at a time.
