@@ -43,7 +43,7 @@ class Segmenter:
     @classmethod
     def open(
         cls,
-        model: str | Path = weights.DEFAULT_MODEL,
+        model: str | Path | None = None,
         *,
         backend: str = "auto",
         threads: int | None = None,
@@ -52,7 +52,8 @@ class Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
         Args:
-            model: a name that ``edgeseg models`` lists, or a .onnx or .pt file.
+            model: a name that ``edgeseg models`` lists, or a .onnx or .pt file; None for
+                :func:`edgeseg.weights.default_model`.
             backend: ``auto`` to choose by the file's suffix, ``ort`` or ``pytorch``.
             threads: CPU threads; None means all cores.
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
@@ -63,7 +64,7 @@ class Segmenter:
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
         """
-        engine = open_backend(weights.find(model), backend=backend, threads=threads)
+        engine = open_backend(weights.find(model or weights.default_model()), backend=backend, threads=threads)
         refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
         return cls(engine, threads, refiner)
 

@@ -23,6 +23,7 @@ FORMAT_VERSION = 1
 """Raised when a reader of the old format would misunderstand the new one."""
 
 Output = Literal["logits", "labels"]
+Precision = Literal["fp32", "int8-cpu", "int8-tensorrt"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,6 +51,7 @@ class ModelSpec:
         license: SPDX expression or words, of the weights, as their training data allows.
         metrics: figures measured for this artifact, such as ``{"val_miou": 0.66}``; fractions of 1.
         crf: parameters of the dense CRF fitted to this model at its input size; None where nobody fitted them.
+        precision: of the arithmetic: ``fp32``, or INT8 in the form that ONNX Runtime's CPU kernels or TensorRT want.
     """
 
     network: str
@@ -65,6 +67,7 @@ class ModelSpec:
     license: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     crf: CrfParams | None = None
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if not self.colors:
@@ -73,8 +76,9 @@ class ModelSpec:
             raise SpecError(f"a model needs 1 to {MAX_CLASSES} classes, this spec names {len(self.class_names)}")
         if len(self.colors) != len(self.class_names):
             raise SpecError(f"{len(self.class_names)} class names but {len(self.colors)} colours")
-        if self.output not in get_args(Output):
-            raise SpecError(f"output is {self.output!r}", f"Use one of {', '.join(get_args(Output))}")
+        for name, kind in (("output", Output), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                raise SpecError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(kind))}")
         if min(self.input_size) < 1 or self.stride < 1:
             raise SpecError(f"input size {self.input_size} and stride {self.stride} must be positive")
         if min(self.std) <= 0:
@@ -95,11 +99,14 @@ class ModelSpec:
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the attributes, with the format's version.
 
-        ``crf`` is there only where it is set: readers that do not know it can read all other specs.
+        ``crf`` and ``precision`` are there only where they are set: readers that do not know them can read all other
+        specs.
         """
         values = asdict(self)
         if self.crf is None:
             del values["crf"]
+        if self.precision == "fp32":
+            del values["precision"]
         return json.dumps({"format": FORMAT_VERSION, **values})
 
     @classmethod

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
+from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY, ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -94,6 +98,94 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory, write_onnx: Callable[...
 def tiny_labels_onnx(tmp_path_factory: pytest.TempPathFactory, write_onnx: Callable[..., Path]) -> Path:
     """``tiny_onnx`` with the upsampling and argmax in the graph."""
     return write_onnx(tmp_path_factory.mktemp("models") / "tiny_labels.onnx", output="labels")
+
+
+@pytest.fixture(scope="session")
+def write_convnet() -> Callable[..., Path]:
+    """``write_convnet(path, outlier=…)``: a little network of convolutions with everything that quantization meets.
+
+    It takes uint8 (N, 32, 48, 3), normalises, and returns logits (N, 3, 4, 6) that depend on the image: a stem, a
+    depthwise convolution, a residual, pooled context joined again. ``outlier`` blows up one channel between the layers
+    ``loud`` and ``soft``, which changes nothing in float and ruins both in INT8.
+    """
+    onnx = pytest.importorskip("onnx", reason="onnx writes the test model; pip install 'edgeseg[quantize]'")
+    helper, tensor = onnx.helper, onnx.TensorProto
+
+    def write(path: Path, outlier: float = 1.0) -> Path:
+        rng = np.random.default_rng(20)  # of a network that uses all three classes
+        constants = {
+            "offset": np.array([110, 115, 120]).reshape(1, 3, 1, 1),
+            "scale": 1 / np.array([60, 65, 70]).reshape(1, 3, 1, 1),
+        }
+        nodes = []
+
+        def conv(name: str, source: str, shape: tuple[int, ...], relu: bool = True, **attributes: object) -> str:
+            constants[f"{name}.weight"] = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+            constants[f"{name}.bias"] = rng.standard_normal(shape[0]) * 0.1
+            inputs = [source, f"{name}.weight", f"{name}.bias"]
+            nodes.append(helper.make_node("Conv", inputs, [name], name=name, **attributes))
+            if relu:
+                nodes.append(helper.make_node("Relu", [name], [f"{name}.relu"], name=f"{name}.relu"))
+            return f"{name}.relu" if relu else name
+
+        def node(op_type: str, name: str, inputs: list[str], **attributes: object) -> str:
+            nodes.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
+            return name
+
+        pixels = node("Transpose", "nchw", ["images"], perm=[0, 3, 1, 2])
+        pixels = node("Cast", "f32", [pixels], to=tensor.FLOAT)
+        pixels = node("Mul", "normalised", [node("Sub", "centred", [pixels, "offset"]), "scale"])
+        stem = conv("stem", pixels, (8, 3, 3, 3), strides=[2, 2], pads=[1] * 4)
+        depthwise = conv("depthwise", stem, (8, 1, 3, 3), group=8, strides=[2, 2], pads=[1] * 4)
+        loud = conv("loud", depthwise, (8, 8, 1, 1))
+        soft = conv("soft", loud, (8, 8, 1, 1), relu=False)
+        constants["loud.weight"][0] *= outlier
+        constants["loud.bias"][0] *= outlier
+        constants["soft.weight"][:, 0] /= outlier
+        body = node(
+            "MaxPool", "body", [node("Add", "residual", [soft, depthwise])], kernel_shape=[2, 2], strides=[2, 2]
+        )
+        context = node("AveragePool", "context", [body], kernel_shape=[2, 2], strides=[2, 2])
+        context = conv("context_conv", context, (8, 8, 1, 1))
+        constants["scales"] = np.array([1, 1, 2, 2])
+        wide = node("Resize", "wide", [context, "", "scales"], mode="linear")
+        conv("logits", node("Concat", "joined", [body, wide], axis=1), (3, 16, 1, 1), relu=False)
+
+        images = helper.make_tensor_value_info("images", tensor.UINT8, ["N", 32, 48, 3])
+        logits = helper.make_tensor_value_info("logits", tensor.FLOAT, ["N", 3, 4, 6])
+        initializers = [onnx.numpy_helper.from_array(v.astype(np.float32), name) for name, v in constants.items()]
+        graph = helper.make_graph(nodes, "convnet", [images], [logits], initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        model.metadata_props.add(key=METADATA_KEY, value=TINY_SPEC.to_json())
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def convnet(tmp_path_factory: pytest.TempPathFactory, write_convnet: Callable[..., Path]) -> Path:
+    """A network of ``write_convnet`` that INT8 suits."""
+    return write_convnet(tmp_path_factory.mktemp("models") / "convnet.onnx")
+
+
+@pytest.fixture(scope="session")
+def convnet_data(tmp_path_factory: pytest.TempPathFactory, convnet: Path) -> Path:
+    """Pictures with the labels that ``convnet`` gives them, six as train and four others as val."""
+    folder = tmp_path_factory.mktemp("convnet_data")
+    rng = np.random.default_rng(0)
+    with Segmenter.open(convnet, threads=1) as segmenter:
+        for split, count in (("train", 6), ("val", 4)):
+            for kind in ("images", "labels"):
+                (folder / split / kind).mkdir(parents=True)
+            for index in range(count):
+                image = np.kron(rng.integers(0, 256, (8, 12, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+                Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
+                Image.fromarray(segmenter(image).labels).save(folder / split / "labels" / f"{index}.png")
+    splits = {split: {"images": f"{split}/images", "labels": f"{split}/labels"} for split in ("train", "val")}
+    (folder / "dataset.yaml").write_text(yaml.safe_dump({"names": list(TINY_SPEC.class_names), "splits": splits}))
+    return folder
 
 
 @pytest.fixture(scope="session")

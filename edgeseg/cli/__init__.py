@@ -1,7 +1,7 @@
 """The ``edgeseg`` command: one verb a file, imported lightly here; the heavy parts load when the verb runs.
 
-Exit codes: 0 done; 1 ``doctor`` found something broken, or the reader of the output went away; 2 the user can mend it
-(one line says how); 130 interrupted.
+Exit codes: 0 done; 1 ``doctor`` found something broken, ``quantize`` lost too much accuracy, or the reader of the
+output went away; 2 the user can mend it (one line says how); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXTRAS = {
 }
 """The extra that brings a package which only some verbs need."""
 
-VERBS = ("run", "models", "train", "eval", "tune-crf", "export", "doctor")
+VERBS = ("run", "models", "train", "eval", "tune-crf", "export", "quantize", "compare", "doctor")
 
 
 EXAMPLES = """

@@ -21,7 +21,7 @@ def models() -> None:
     from rich.table import Table
 
     from edgeseg.runtime.ort import read_spec
-    from edgeseg.weights import DEFAULT_MODEL, shipped
+    from edgeseg.weights import default_model, shipped
 
     found = shipped()
     if not found:
@@ -47,7 +47,7 @@ def models() -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"\nThe default is {DEFAULT_MODEL}.", highlight=False)
+    console.print(f"\nThe default on this machine is {default_model()}.", highlight=False)
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:

@@ -84,9 +84,8 @@ def run(
     from edgeseg.video.sink import NullSink
     from edgeseg.video.source import open_source
     from edgeseg.video.stage import Overlay, Score, Segment
-    from edgeseg.weights import DEFAULT_MODEL
 
-    with Segmenter.open(model or DEFAULT_MODEL, backend=backend, threads=threads, refine=refine) as segmenter:
+    with Segmenter.open(model, backend=backend, threads=threads, refine=refine) as segmenter:
         if refine == "crf" and segmenter.spec.crf is None:
             _note(UNTUNED)
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)

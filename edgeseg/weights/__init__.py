@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edgeseg.errors import ModelError
 
-DEFAULT_MODEL = "fast_scnn-camvid"
+FLOAT_DEFAULT = "fast_scnn-camvid"
+INT8_DEFAULT = "fast_scnn-camvid-int8"
 
 FOLDER = Path(__file__).parent
 
@@ -29,7 +30,15 @@ class ShippedModel:
 
 def shipped() -> list[ShippedModel]:
     """The models in the package, sorted by name."""
-    return [ShippedModel(path.stem, path, path.with_suffix(".md")) for path in sorted(FOLDER.glob("*.onnx"))]
+    paths = sorted(FOLDER.glob("*.onnx"), key=lambda path: path.stem)
+    return [ShippedModel(path.stem, path, path.with_suffix(".md")) for path in paths]
+
+
+def default_model() -> str:
+    """The shipped model to run where none is named: in INT8 where this CPU has the instructions that make it faster."""
+    from edgeseg._native import has_int8_dot_product
+
+    return INT8_DEFAULT if has_int8_dot_product() else FLOAT_DEFAULT
 
 
 def find(name_or_path: str | Path) -> Path:

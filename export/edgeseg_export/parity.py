@@ -1,30 +1,38 @@
-"""Do two artifacts of one network say the same? Any backends, the same frames through both."""
+"""Do two artifacts say the same, and which is faster? Any backends, the same frames through both."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError
+from edgeseg.metrics import ConfusionMatrix
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
 from edgeseg.runtime.backend import Backend
-from edgeseg.types import ImageU8
+from edgeseg.types import ImageU8, LabelsU8
+
+Output = NDArray[np.float32] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two artifacts differ.
+    """How far two artifacts differ; pairs are (reference, candidate).
 
     Attributes:
         images: how many images were compared.
-        max_abs_logit_difference: largest difference of two logits; NaN where either returns labels.
+        max_abs_logit_difference: largest difference of two logits; NaN where either returns labels, or logits of
+            another shape.
         mean_abs_logit_difference: mean difference; NaN likewise.
         max_abs_logit: largest logit of the reference, to judge the difference by; NaN likewise.
-        label_agreement: fraction of pixels with the same label.
+        label_agreement: fraction of pixels with the same label, at the images' own size.
+        miou: 0..1 on those images whose truth was given; NaN without any.
+        infer_ms: median milliseconds of the engine alone.
+        frame_ms: median milliseconds from image to labels at the image's own size.
     """
 
     images: int
@@ -32,6 +40,9 @@ class Parity:
     mean_abs_logit_difference: float
     max_abs_logit: float
     label_agreement: float
+    miou: tuple[float, float]
+    infer_ms: tuple[float, float]
+    frame_ms: tuple[float, float]
 
     def holds(self) -> bool:
         """Whether the difference is that of float32 arithmetic done in another order.
@@ -43,34 +54,87 @@ class Parity:
         return close and self.label_agreement >= 0.999
 
 
-def compare(reference: Backend, candidate: Backend, images: Iterable[ImageU8]) -> Parity:
-    """Run the same images through both.
+def compare(
+    reference: Backend, candidate: Backend, frames: Iterable[tuple[ImageU8, LabelsU8 | None]], threads: int = 0
+) -> Parity:
+    """Run the same frames through both, one after the other on each, so that their times compare.
+
+    Args:
+        reference: one artifact.
+        candidate: another of the same classes.
+        frames: images of any size, each with its true labels or None.
+        threads: CPU threads for the upsampling of logits; 0 means all cores. Engines have theirs already.
 
     Raises:
-        InputError: no images, or backends of different input size or classes.
+        InputError: no frames, or backends of different classes.
         ModelError: one of them failed.
     """
-    if reference.spec.input_size != candidate.spec.input_size or (
-        reference.spec.class_names != candidate.spec.class_names
-    ):
-        raise InputError("the two artifacts differ in input size or classes", "Compare artifacts of one network")
-    size = reference.spec.input_size
-    both_logits = reference.spec.output == candidate.spec.output == "logits"
+    if reference.spec.class_names != candidate.spec.class_names:
+        raise InputError("the two artifacts differ in their classes", "Compare artifacts for the same data")
+    first, second = (_Side(backend, threads) for backend in (reference, candidate))
     count, agreeing = 0, 0.0
-    largest_difference = mean_difference = largest = 0.0 if both_logits else float("nan")
-    for image in images:
-        inputs = to_input(image, size)
-        expected, got = reference.infer(inputs), candidate.infer(inputs)
-        if both_logits:
+    largest_difference = mean_difference = largest = 0.0
+    for image, truth in frames:
+        if not count:
+            first.warm_up(image)
+            second.warm_up(image)
+        # Each is the first every other time: who comes second finds the image in the cache.
+        outputs = {}
+        for side in (first, second) if count % 2 == 0 else (second, first):
+            outputs[side] = side.run(image, truth)
+        (expected, expected_labels), (got, got_labels) = outputs[first], outputs[second]
+        agreeing += float(np.mean(expected_labels == got_labels))
+        if expected.dtype == got.dtype == np.float32 and expected.shape == got.shape:
             difference = np.nan_to_num(np.abs(expected - got), nan=np.inf, posinf=np.inf)  # NaN compares as close
             largest_difference = max(largest_difference, float(difference.max()))
             mean_difference += float(difference.mean())
             largest = max(largest, float(np.abs(expected).max()))
-        agreeing += float(np.mean(to_labels(expected, size) == to_labels(got, size)))
+        else:
+            largest_difference = mean_difference = largest = float("nan")
         count += 1
     if not count:
         raise InputError("there are no images to compare the artifacts on", "Pass at least one")
-    return Parity(count, largest_difference, mean_difference / count, largest, agreeing / count)
+    return Parity(
+        count,
+        largest_difference,
+        mean_difference / count,
+        largest,
+        agreeing / count,
+        miou=(first.confusion.miou(), second.confusion.miou()),
+        infer_ms=(float(np.median(first.infer_ms)), float(np.median(second.infer_ms))),
+        frame_ms=(float(np.median(first.frame_ms)), float(np.median(second.frame_ms))),
+    )
+
+
+@dataclass(eq=False)
+class _Side:
+    """One of the two artifacts, with what was measured of it."""
+
+    backend: Backend
+    threads: int
+    infer_ms: list[float] = field(default_factory=list)
+    frame_ms: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.confusion = ConfusionMatrix(self.backend.spec.num_classes)
+
+    def warm_up(self, image: ImageU8) -> None:
+        """Let the engine allocate what it needs before its time counts."""
+        self.backend.infer(to_input(image, self.backend.spec.input_size))
+
+    def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[Output, LabelsU8]:
+        """What the engine returns, and labels at the image's size."""
+        start_s = time.perf_counter()
+        images = to_input(image, self.backend.spec.input_size)
+        prepared_s = time.perf_counter()
+        output = self.backend.infer(images)
+        inferred_s = time.perf_counter()
+        labels = to_labels(output, (image.shape[0], image.shape[1]), self.threads)
+        self.infer_ms.append((inferred_s - prepared_s) * 1000)
+        self.frame_ms.append((time.perf_counter() - start_s) * 1000)
+        if truth is not None:
+            self.confusion.update(truth, labels)
+        return output, labels
 
 
 def probe_images(size: tuple[int, int], seed: int = 0) -> list[ImageU8]:

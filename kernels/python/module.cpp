@@ -1,5 +1,6 @@
 #include <string>
 
+#include "parallel/cpu_features.h"
 #include "python/arrays.h"
 
 namespace edgeseg::python {
@@ -42,6 +43,8 @@ NB_MODULE(_native, module) {
     bind_upsample_argmax(module);
     bind_overlay(module);
     bind_dense_crf(module);
+    module.def("has_int8_dot_product", &parallel::has_int8_dot_product,
+               "Whether this CPU multiplies and sums bytes in one instruction: VNNI on x86, the dot product on Arm.");
     module.def(
         "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
         "How this extension was built.\n\n"

@@ -32,6 +32,8 @@ DEVICE_SET = [
     "edgeseg.cli.eval",
     "edgeseg.cli.tune_crf",
     "edgeseg.cli.export",
+    "edgeseg.cli.quantize",
+    "edgeseg.cli.compare",
     "edgeseg.cli.train",
     "edgeseg.cli.doctor",
 ]

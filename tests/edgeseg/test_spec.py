@@ -72,6 +72,13 @@ def test_unreadable_crf_parameters_name_the_artifact_and_the_remedy(crf, message
     assert "edgeseg tune-crf" in str(caught.value)
 
 
+def test_the_precision_is_said_where_it_is_not_float():
+    assert "precision" not in json.loads(SPEC.to_json())
+    assert ModelSpec.from_json(SPEC.to_json(), "x.onnx").precision == "fp32"
+    spec = replace(SPEC, precision="int8-cpu")
+    assert ModelSpec.from_json(spec.to_json(), "x.onnx") == spec
+
+
 def test_json_is_one_line_with_the_format_first():
     assert "\n" not in SPEC.to_json()
     assert SPEC.to_json().startswith('{"format": 1')
@@ -94,6 +101,7 @@ def test_with_metrics_keeps_the_others_and_the_original():
         ({"class_names": tuple(map(str, range(256))), "colors": ()}, "names 256"),
         ({"colors": ((0, 0, 0),)}, "2 class names but 1 colours"),
         ({"output": "probabilities"}, "output is 'probabilities'"),
+        ({"precision": "int4"}, "precision is 'int4'"),
         ({"stride": 0}, "must be positive"),
         ({"input_size": (0, 4)}, "must be positive"),
         ({"std": (1.0, 0.0, 1.0)}, "must be positive"),

@@ -40,5 +40,8 @@ def test_shipped_models_say_what_the_table_shows(model):
     assert spec.license in model.card.read_text(encoding="utf-8")
 
 
-def test_the_default_is_shipped(model):
-    assert weights.DEFAULT_MODEL in [shipped.name for shipped in weights.shipped()]
+@pytest.mark.parametrize("dot_product", [False, True])
+def test_the_default_is_shipped_and_in_int8_where_the_cpu_is_made_for_it(dot_product, monkeypatch):
+    monkeypatch.setattr("edgeseg._native.has_int8_dot_product", lambda: dot_product)
+    default = weights.default_model()
+    assert read_spec(weights.find(default)).precision == ("int8-cpu" if dot_product else "fp32")

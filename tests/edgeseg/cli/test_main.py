@@ -83,8 +83,9 @@ def test_debug_shows_the_traceback(run_cli, tmp_path):
 def run_with_verb(body):
     """A process whose verb ``doctor`` is the given code."""
     code = f"""
-import sys
+import signal, sys
 import edgeseg.cli.doctor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
 def doctor():
 {body}
 edgeseg.cli.doctor.doctor = doctor

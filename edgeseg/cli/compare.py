@@ -1,0 +1,84 @@
+"""``edgeseg compare``: two artifacts or engines on the same frames, in accuracy, agreement and time."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgeseg.spec import ModelSpec
+    from edgeseg_export.parity import Parity
+
+EXAMPLES = """
+edgeseg compare model.onnx model-int8.onnx --data my_data --threads 1
+edgeseg compare runs/mine/model.pt runs/mine/model.onnx --data my_data
+edgeseg compare fast_scnn-camvid fast_scnn-camvid-int8 --data camvid --max-images 20
+"""
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="The reference: a shipped model's name, or a .onnx or .pt file.")],
+    b: Annotated[str, typer.Argument(help="The other, of the same classes.")],
+    data: Annotated[Path, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")],
+    split: Annotated[str, typer.Option(help="The split of --data to run both on.")] = "val",
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="The most to use, spread evenly over the split; all if left out.")
+    ] = None,
+    backend_a: Annotated[str, typer.Option(help="ort or pytorch; auto goes by the file's suffix.")] = "auto",
+    backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+) -> None:
+    """Run the same frames through two models and set them side by side.
+
+    Both take turns on every frame, so that the ratio of their times holds on
+    a machine that is busy or slows down; the times themselves are medians.
+    """
+    from rich.console import Console
+
+    from edgeseg.cli.progress import show_progress
+    from edgeseg.dataset import Dataset
+    from edgeseg.evaluate import check_same_classes
+    from edgeseg.runtime.registry import open_backend
+    from edgeseg.tune_crf import spread_over
+    from edgeseg.weights import find
+    from edgeseg_export.parity import compare as run_both
+
+    dataset = Dataset.load(data)
+    engines = [open_backend(find(m), backend=e, threads=threads) for m, e in ((a, backend_a), (b, backend_b))]
+    for engine in engines:
+        check_same_classes(engine.spec.class_names, dataset)
+    samples = dataset.split(split).samples()
+    chosen = spread_over(samples, max_images or len(samples), seed=0)
+    frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
+    parity = run_both(engines[0], engines[1], frames, threads or 0)
+    for engine in engines:
+        engine.close()
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"A  {a}\nB  {b}\n")
+    console.print(render(parity, engines[0].spec, engines[1].spec))
+    console.print(f"\n{parity.images} images of {split} of {dataset.path}; threads: {threads or 'all'}")
+
+
+def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
+    """A table of both sides, and what lies between them."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for heading in ("A", "B", "B to A"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("precision", a.precision, b.precision)
+    mious = [100 * miou for miou in parity.miou]
+    table.add_row("mIoU %", *(f"{miou:.2f}" for miou in mious), f"{mious[1] - mious[0]:+.2f}")
+    for name, (ms_a, ms_b) in (("engine ms", parity.infer_ms), ("frame to labels ms", parity.frame_ms)):
+        table.add_row(name, f"{ms_a:.2f}", f"{ms_b:.2f}", f"{ms_a / ms_b:.2f}x as fast")
+    table.add_row("labels that agree %", "", "", f"{100 * parity.label_agreement:.2f}")
+    if not math.isnan(parity.max_abs_logit):
+        difference = f"{parity.max_abs_logit_difference:.3g}"
+        table.add_row("largest logit, and difference", f"{parity.max_abs_logit:.3g}", "", difference)
+    return table

@@ -1,0 +1,107 @@
+"""The ranges of a network's tensors, seen on images of a data set."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, TensorsData, create_calibrator
+
+from edgeseg.dataset import Dataset, Sample, read_image
+from edgeseg.errors import InputError
+from edgeseg.preprocess import to_input
+
+T = TypeVar("T")
+Method = Literal["minmax", "percentile", "entropy"]
+
+Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+"""Wraps a sequence that is worked through, with words for what is done, to show how far it has come."""
+
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_METHODS: dict[Method, tuple[CalibrationMethod, dict[str, object]]] = {
+    "minmax": (CalibrationMethod.MinMax, {}),
+    "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
+    "entropy": (CalibrationMethod.Entropy, {}),
+}
+
+
+def no_progress(items: Sequence[Any], what: str) -> Iterable[Any]:
+    """Shows nothing."""
+    return items
+
+
+def samples_of(dataset: Dataset, split: str, count: int) -> list[Sample]:
+    """At most ``count`` samples of a split, at even distances, the first and the last among them.
+
+    Raises:
+        InputError: ``count`` is under 1.
+        DatasetError: no such split, or it cannot be used.
+    """
+    if count < 1:
+        raise InputError(f"{count} images to calibrate on", "Use 1 or more")
+    return spread(dataset.split(split).samples(), count)
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` of the items, at even distances, the first and the last among them."""
+    return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    op_types: Sequence[str],
+    images: Sequence[Path],
+    size: tuple[int, int],
+    method: Method,
+    progress: Progress = no_progress,
+) -> TensorsData:
+    """Run the float model over the images and note the range of every tensor that nodes of these types touch.
+
+    Args:
+        model: takes (1, H, W, 3) uint8 RGB.
+        op_types: the types of the nodes to be quantized.
+        images: files of any size.
+        size: (H, W).
+        method: ``minmax`` keeps everything seen; ``percentile`` leaves out the outermost 0.01 %; ``entropy`` takes the
+            range whose quantized histogram diverges least from the true one.
+        progress: wraps the images.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
+    kind, options = _METHODS[method]
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        path = Path(folder, "model.onnx")
+        onnx.save(model, path)
+        calibrator = create_calibrator(
+            path,
+            list(op_types),
+            augmented_model_path=str(path.with_name("augmented.onnx")),
+            calibrate_method=kind,
+            extra_options=options,
+        )
+        for image in progress(images, f"calibrating ({method})"):
+            # One at a time: between calls the calibrator keeps histograms, within one it keeps every activation.
+            pixels = to_input(read_image(image), size)
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints
+                calibrator.collect_data(_One({model.graph.input[0].name: pixels}))
+        with contextlib.redirect_stdout(io.StringIO()):
+            return calibrator.compute_data()
+
+
+class _One(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """One image, as ONNX Runtime's calibrators want it."""
+
+    def __init__(self, feed: dict[str, NDArray[np.uint8]]) -> None:
+        self._feeds = [feed]
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        return self._feeds.pop() if self._feeds else None

@@ -1,0 +1,279 @@
+"""From a float ONNX artifact to one with Q/DQ pairs, for ONNX Runtime's CPU kernels or for TensorRT.
+
+ONNX Runtime's quantizer places the pairs. What is added here: the network reads the uint8 frame without arithmetic
+before it (:mod:`edgeseg.quantize.fold`), tensors that are joined get one scale for TensorRT, and layers can be left in
+float.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import QDQQuantizer, QuantType, TensorsData, quant_pre_process
+
+from edgeseg.errors import EdgesegError, ModelError
+from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
+from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
+from edgeseg.quantize.graph import GraphView, remove_unused_constants
+from edgeseg.runtime.ort import OrtBackend
+from edgeseg.spec import ModelSpec
+
+Target = Literal["cpu", "tensorrt"]
+
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+OP_TYPES = (
+    *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Add"),
+    *("Concat", "AveragePool", "GlobalAveragePool", "MaxPool", "Resize"),
+)
+"""What is computed in INT8; all else stays in float. Mul is left out: it is normalisation that could not be folded."""
+
+_ACTIVATIONS = ("Relu", "Clip")
+_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
+_KEEPS_SCALE = ("Resize", "AveragePool", "MaxPool")
+"""Nodes whose output ONNX Runtime's quantizer gives the scale of their input."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Nodes that are quantized or left in float together: an operator and the activation after it.
+
+    Attributes:
+        name: that of its weights where it has some, else of its node.
+        nodes: names in the prepared graph.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedModel:
+    """A float model with the ranges of its tensors: all that is needed to quantize any of its layers.
+
+    Attributes:
+        path: the artifact it came from.
+        spec: what that says of itself.
+        target: the engine it is for.
+        layers: all that can be quantized, in the order of the graph.
+    """
+
+    path: Path
+    spec: ModelSpec
+    target: Target
+    layers: tuple[Layer, ...]
+    _model: onnx.ModelProto
+    _ranges: TensorsData
+    _folded: FoldedInput | None
+
+    def quantize(self, layers: Collection[Layer] | None = None) -> onnx.ModelProto:
+        """The model with these layers in INT8 and all others in float; None means all of them.
+
+        Its input, output and metadata are those of the artifact it came from.
+
+        Raises:
+            ModelError: ONNX Runtime's quantizer cannot do it.
+        """
+        chosen = self.layers if layers is None else layers
+        nodes = [name for layer in chosen for name in layer.nodes]
+        if not nodes:
+            return onnx.load(self.path)
+        cpu = self.target == "cpu"
+        # Pools and resizes work in INT8 wherever they are chosen, not only where what they read is INT8 already.
+        options: dict[str, Any] = {
+            "TensorQuantOverrides": self._input_override(),
+            "ForceQuantizeNoInputCheck": True,
+        }
+        if not cpu:
+            # TensorRT wants symmetric ranges, Q/DQ pairs on weights, and refuses the int32 Q/DQ of biases.
+            options |= {"ActivationSymmetric": True, "WeightSymmetric": True}
+            options |= {"AddQDQPairToWeight": True, "QuantizeBias": False, "DedicatedQDQPair": False}
+            # A pair between a convolution and its ReLU would keep it from fusing them; who reads a result quantizes it.
+            options |= {"OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose", "Gemm", "MatMul", "Add"]}
+        try:
+            quantizer = QDQQuantizer(
+                copy.deepcopy(self._model),
+                True,  # per channel
+                # Weights of 7 bits on the CPU: without VNNI, x86 adds two products of U8S8 in 16 bits, and saturates.
+                cpu,
+                QuantType.QInt8,
+                QuantType.QUInt8 if cpu else QuantType.QInt8,
+                self._ranges,
+                nodes,
+                [],  # none excluded: those left in float are not among the nodes
+                list(OP_TYPES),
+                options,
+            )
+            quantizer.quantize_model()
+            quantizer.model.topological_sort()
+        except Exception as error:  # the quantizer raises many unrelated types
+            raise _cannot(self.path, error) from error
+        model: onnx.ModelProto = quantizer.model.model
+        if cpu and self._folded is not None:
+            _read_pixels(model, self._folded)
+        _tidy(model)
+        onnx.helper.set_model_props(model, {p.key: p.value for p in onnx.load(self.path).metadata_props})
+        onnx.checker.check_model(model)
+        return model
+
+    def _input_override(self) -> dict[str, list[dict[str, Any]]]:
+        """The quantization of the frame, which loses nothing: scale 1."""
+        if self._folded is None:
+            return {}
+        cpu = self.target == "cpu"
+        zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
+        kind = QuantType.QUInt8 if cpu else QuantType.QInt8
+        scale = np.array(1, np.float32)
+        return {self._folded.centered: [{"quant_type": kind, "scale": scale, "zero_point": zero_point}]}
+
+
+def calibrate_model(
+    path: Path, images: Sequence[Path], target: Target, method: Method, progress: Progress = no_progress
+) -> CalibratedModel:
+    """Prepare an artifact to be quantized.
+
+    Args:
+        path: a float ONNX file that ``edgeseg export`` wrote, with logits as its output.
+        images: files to calibrate on, of any size.
+        target: ``cpu``: uint8 activations and int8 weights, asymmetric, as ONNX Runtime's CPU kernels want them;
+            ``tensorrt``: int8 for both, symmetric, in the form its parser takes.
+        method: how a range is chosen from the values seen; see :func:`edgeseg.quantize.calibrate.calibrate`.
+        progress: wraps the images.
+
+    Raises:
+        ModelError: no such file or no ONNX, an operator ONNX Runtime lacks, already quantized, labels as output, or
+            beyond ONNX Runtime's quantizer.
+        SpecError: it carries no spec, or one that does not fit its graph.
+        DatasetError: an image cannot be read.
+    """
+    spec = check_quantizable(path)
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        prepared = Path(folder, "prepared.onnx")
+        try:
+            # Folds constants, and batch normalisation where the exporter has left some.
+            quant_pre_process(path, prepared, skip_symbolic_shape=True)
+            model = onnx.load(prepared)
+        except Exception as error:  # likewise
+            raise _cannot(path, error) from error
+    cast_first(model)
+    # TensorRT's zero point is 0, and a byte less 128 is what fits int8.
+    folded = fold_normalisation(model, None if target == "cpu" else 128)
+    _name_nodes(model.graph)
+    del model.graph.value_info[:]
+    model = onnx.shape_inference.infer_shapes(model)
+    try:
+        ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress)
+    except EdgesegError:
+        raise
+    except Exception as error:  # likewise
+        raise _cannot(path, error) from error
+    if target == "tensorrt":
+        _join_ranges(model.graph, ranges)
+    return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded)
+
+
+def check_quantizable(path: Path) -> ModelSpec:
+    """The spec of an artifact that can be quantized.
+
+    Raises:
+        ModelError, SpecError: it cannot; as :func:`calibrate_model`.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise ModelError(f"{path} is no ONNX file", f"Export it first: edgeseg export {path}")
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}", "Correct the path")
+    backend = OrtBackend(path)  # reads it all, and tells what is wrong with it
+    backend.close()
+    if backend.spec.output != "logits":
+        raise ModelError(f"{path} returns labels, whose argmax hides what INT8 does", "Export it with --head logits")
+    if any(node.op_type in _QUANTIZED for node in onnx.load(path).graph.node):
+        raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
+    return backend.spec
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Names for those that have none: layers are chosen by them."""
+    for index, node in enumerate(graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+
+
+def _layers(graph: onnx.GraphProto, ranges: TensorsData) -> tuple[Layer, ...]:
+    view = GraphView(graph)
+    layers: list[Layer] = []
+    taken: set[str] = set()
+    for node in graph.node:
+        # Without a range it works on integers, such as shapes.
+        if node.op_type not in OP_TYPES or node.name in taken or node.output[0] not in ranges:
+            continue
+        nodes = [node.name]
+        after = view.only_consumer(node.output[0])
+        if after is not None and after.op_type in _ACTIVATIONS:
+            nodes.append(after.name)
+        taken.update(nodes)
+        weighted = len(node.input) > 1 and view.constant(node.input[1]) is not None
+        layers.append(Layer(node.input[1].removesuffix(".weight") if weighted else node.name, tuple(nodes)))
+    return tuple(layers)
+
+
+def _join_ranges(graph: onnx.GraphProto, ranges: TensorsData) -> None:
+    """One range for all inputs of a Concat and its output: TensorRT then joins them without requantizing."""
+    view = GraphView(graph)
+    for node in graph.node:
+        if node.op_type != "Concat" or node.output[0] not in ranges:
+            continue
+        tensors = {node.output[0], *(_scale_source(name, view) for name in node.input)}
+        known = [ranges[name] for name in tensors if name in ranges]
+        low = np.minimum.reduce([data.range_value[0] for data in known])
+        high = np.maximum.reduce([data.range_value[1] for data in known])
+        for data in known:
+            data.lowest, data.highest = low, high
+
+
+def _scale_source(tensor: str, view: GraphView) -> str:
+    """The tensor whose scale this one takes over."""
+    producer = view.producer(tensor)
+    while producer is not None and producer.op_type in _KEEPS_SCALE:
+        tensor = producer.input[0]
+        producer = view.producer(tensor)
+    return tensor
+
+
+def _read_pixels(model: onnx.ModelProto, folded: FoldedInput) -> None:
+    """Let the first DequantizeLinear read the uint8 frame: Cast, Sub and QuantizeLinear before it undo each other.
+
+    Nothing is done where the first layer was left in float.
+    """
+    graph, view = model.graph, GraphView(model.graph)
+    quantize = view.only_consumer(folded.centered)
+    if quantize is None or quantize.op_type != "QuantizeLinear":
+        return
+    sub = view.producer(folded.centered)
+    transpose = view.producer(sub.input[0]) if sub else None
+    cast = view.producer(transpose.input[0]) if transpose else None
+    assert transpose is not None
+    transpose.input[0] = graph.input[0].name
+    for dequantize in view.consumers(quantize.output[0]):
+        dequantize.input[0] = transpose.output[0]
+    for node in (cast, sub, quantize):
+        graph.node.remove(node)
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Remove constants no longer read, types of tensors no longer there, and the many opsets that nothing uses."""
+    remove_unused_constants(model.graph)
+    del model.graph.value_info[:]
+    used = {node.domain for node in model.graph.node} | {""}
+    for opset in [opset for opset in model.opset_import if opset.domain not in used]:
+        model.opset_import.remove(opset)
+
+
+def _cannot(path: Path, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200]
+    return ModelError(f"{path} cannot be quantized ({reason})", "Report it with the file")
