@@ -44,3 +44,11 @@ inline float2 __half22float2(const __half2& halves) {
 inline __half2 __floats2half2_rn(float x, float y) {
     return {half_of(x), half_of(y)};
 }
+
+inline float __half2float(__half half) {
+    return float_of(half);
+}
+
+inline __half __float2half_rn(float value) {
+    return half_of(value);
+}

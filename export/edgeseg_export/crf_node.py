@@ -1,0 +1,176 @@
+"""The dense CRF inside an ONNX graph, as a node that edgeseg's TensorRT plugin computes. Knows no torch.
+
+Such a file runs in TensorRT alone, with the plugin library loaded; see ``docs/tensorrt.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from edgeseg.crf import Quality
+from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
+from edgeseg.errors import InputError, MissingDependencyError
+from edgeseg.refine import check_refinable
+from edgeseg.spec import ModelSpec
+from edgeseg_export.artifact import replacing, set_spec
+from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt_module import TensorRT
+
+DOMAIN = "edgeseg"
+"""Of the node in ONNX, and the namespace of the plugin in TensorRT."""
+
+OP = "DenseCRF"
+PLUGIN_VERSION = "1"
+
+IMAGE_TYPE = TensorProto.FLOAT16
+"""What the plugin gets the image as and returns labels as. TensorRT gives plugins no bytes, and converts them to and
+from floats alone; a half holds 0..255 exactly."""
+
+
+def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fast", vertices: int = 0) -> ModelSpec:
+    """Give an exported model a dense CRF at its end, with the parameters in its spec or else the defaults.
+
+    The graph then takes ``images`` (N, H, W, 3) uint8 and returns ``labels`` (N, H, W) uint8. The logits' type may be
+    float32 or float16.
+
+    Args:
+        path: an ONNX file with logits as its output.
+        output: the file to write; None for ``path`` itself.
+        quality: ``fast`` or ``accurate``, see :class:`edgeseg.crf.DenseCrf`.
+        vertices: the capacity of the CRF's lattice; 0 for what most pictures of the model's size stay under. A picture
+            that needs more keeps the network's own labels.
+
+    Returns:
+        The spec that the new file carries. Figures measured without the CRF are left out.
+
+    Raises:
+        ModelError: the file cannot be read as ONNX, its model returns labels, or TensorRT could not take it.
+        SpecError: the file carries no spec.
+        SinkError: the file cannot be written.
+    """
+    model, spec = read_onnx(path)
+    check_refinable(spec)
+    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    model = prepare(model, path, "int8" if quantized else "fp32")
+    params = spec.crf or CrfParams()
+    spec = replace(
+        spec,
+        output="labels",
+        stride=1,
+        crf=params,
+        metrics={name: value for name, value in spec.metrics.items() if not name.endswith("miou")},
+    )
+    graph = model.graph
+    images, logits = graph.input[0].name, graph.output[0].name
+    height, width = spec.input_size
+    graph.node.extend(
+        [
+            helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE),
+            helper.make_node(
+                OP,
+                [logits, "crf/image"],
+                ["crf/labels"],
+                name="crf",
+                domain=DOMAIN,
+                plugin_version=PLUGIN_VERSION,
+                plugin_namespace=DOMAIN,
+                output="labels",
+                quality=quality,
+                vertices=vertices,
+                **attributes(params),
+            ),
+            helper.make_node("Cast", ["crf/labels"], ["labels"], name="crf/cast", to=TensorProto.UINT8),
+        ]
+    )
+    batch = graph.input[0].type.tensor_type.shape.dim[0]
+    labels = helper.make_tensor_value_info("labels", TensorProto.UINT8, [None, height, width])
+    labels.type.tensor_type.shape.dim[0].CopyFrom(batch)
+    del graph.output[:]
+    graph.output.append(labels)
+    model.opset_import.append(helper.make_opsetid(DOMAIN, int(PLUGIN_VERSION)))
+    set_spec(model, spec)
+    with replacing(output or path) as partial:
+        onnx.checker.check_model(model)
+        onnx.save(model, partial)
+    return spec
+
+
+def attributes(params: CrfParams) -> dict[str, Any]:
+    """The node's attributes, under the names of :class:`CrfParams`, with its matrix and its further terms as rows."""
+    more = {
+        "compatibility": [cost for row in params.compatibility or () for cost in row],
+        "more_bilateral": [x for term in params.more_terms if isinstance(term, BilateralTerm) for x in term.row()],
+        "more_spatial": [x for term in params.more_terms if isinstance(term, SpatialTerm) for x in term.row()],
+    }
+    return {
+        "bilateral_sigma_xy_px": list(spread(params.bilateral_sigma_xy_px, 2)),
+        "bilateral_sigma_rgb": list(spread(params.bilateral_sigma_rgb, 3)),
+        "bilateral_weight": [params.bilateral_weight],
+        "spatial_sigma_px": list(spread(params.spatial_sigma_px, 2)),
+        "spatial_weight": [params.spatial_weight],
+        "iterations": params.iterations,
+        **{name: values for name, values in more.items() if values},  # ONNX knows no type of an empty list
+    }
+
+
+def params_of(node: onnx.NodeProto) -> CrfParams:
+    """The parameters in a node of :func:`insert_crf`: 32-bit floats, and of further terms the bilateral ones first."""
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    known: dict[str, Any] = {
+        field.name: values[field.name]
+        for field in fields(CrfParams)
+        if field.name in values and field.name != "compatibility"
+    }
+    for name in ("bilateral_weight", "spatial_weight"):
+        known[name] = known[name][0]
+    costs = values.get("compatibility", [])
+    classes = round(len(costs) ** 0.5)
+    bilateral, spatial = _rows(values.get("more_bilateral", []), 6), _rows(values.get("more_spatial", []), 3)
+    return CrfParams(
+        **known,
+        compatibility=tuple(_rows(costs, classes)) if costs else None,
+        more_terms=(
+            *(BilateralTerm((x, y), (r, g, b), weight) for x, y, r, g, b, weight in bilateral),
+            *(SpatialTerm((x, y), weight) for x, y, weight in spatial),
+        ),
+    )
+
+
+def plugin_library() -> Path | None:
+    """The library with edgeseg's TensorRT plugins, or None where this edgeseg was built without them."""
+    native = find_spec("edgeseg._native")
+    if native is None or native.origin is None:
+        return None
+    library = Path(native.origin).with_name("libedgeseg_trt.so")
+    return library if library.is_file() else None
+
+
+def load_plugins(tensorrt: TensorRT) -> None:
+    """Make a TensorRT know edgeseg's plugins: before it parses a file of :func:`insert_crf` or loads an engine of one.
+
+    Raises:
+        InputError: it is TensorRT-RTX, whose networks hold no plugins.
+        MissingDependencyError: this edgeseg was built without the plugins, or for another TensorRT.
+    """
+    if tensorrt.is_rtx:
+        raise InputError(
+            f"{tensorrt} takes no plugins, and the CRF is one",
+            "Use TensorRT, or refine outside of the engine: edgeseg run --refine crf",
+        )
+    build = "pip install . -C cmake.define.EDGESEG_TENSORRT=ON, where TensorRT's headers and nvcc are"
+    library = plugin_library()
+    if library is None:
+        raise MissingDependencyError("this edgeseg was built without its TensorRT plugins", f"Build it again: {build}")
+    registry = tensorrt.module.get_plugin_registry()
+    if registry.get_creator(OP, PLUGIN_VERSION, DOMAIN) is None and registry.load_library(str(library)) is None:
+        raise MissingDependencyError(f"{tensorrt} cannot load {library}", f"Build edgeseg again: {build}")
+
+
+def _rows(values: list[float], columns: int) -> list[tuple[float, ...]]:
+    return [tuple(values[i : i + columns]) for i in range(0, len(values), columns)]
