@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
+TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))
 NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f -not -path 'kernels/tests/*' -not -path 'kernels/bench/*')
@@ -33,7 +34,7 @@ run: $(PACKAGE)
 	@mkdir -p runs
 	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
 
-test: kernel-tests
+test: kernel-tests $(TENSORRT_RTX)
 	$(BIN)/python -m pytest
 
 lint: $(DEV)
@@ -86,3 +87,9 @@ $(DEV): constraints.txt $(PACKAGE)
 	@echo "installing what the tests need, PyTorch among it: some minutes"
 	$(PIP) --constraint constraints.txt 'edgeseg[dev]' cmake ninja nanobind
 	@touch $@
+
+# Builds engines without a GPU. Where it cannot be had, as on Arm, the tests that need it are skipped, and say so.
+$(TENSORRT_RTX): | $(DEV)
+	@echo "installing TensorRT-RTX, which the tests of engines need: 100 MB"
+	@if $(PIP) --only-binary :all: 'edgeseg[tensorrt-rtx]'; then touch $@; \
+	else echo "edgeseg: no TensorRT-RTX here: the tests that build engines are skipped" >&2; fi

@@ -1,4 +1,4 @@
-"""``edgeseg export``: from a checkpoint to the artifact that runs on a device."""
+"""``edgeseg export``: from a checkpoint to ONNX, and from ONNX to a TensorRT engine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,40 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeseg.dataset import Dataset
+    from edgeseg_export.engine_record import BuildOptions
 
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
 edgeseg export runs/my_data/model.pt --output street.onnx --data my_data --license CC-BY-4.0
 edgeseg export runs/my_data/model.pt --head labels --output labels.onnx
+edgeseg export model.onnx --format tensorrt --precision fp16
+edgeseg export model.onnx --format tensorrt --target sm86 --batch 1,1,4 --output street.engine
+edgeseg export tuned.onnx --refine crf --output refined.onnx
+edgeseg export tuned.onnx --refine crf --format tensorrt
 """
+
+
+class Format(str, Enum):
+    """What to write."""
+
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+
+
+class Precision(str, Enum):
+    """Of an engine's arithmetic."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+class HardwareCompatibility(str, Enum):
+    """Which other GPUs an engine is to run on."""
+
+    none = "none"
+    same_compute_capability = "same_compute_capability"
+    ampere_plus = "ampere_plus"
 
 
 class Head(str, Enum):
@@ -29,13 +57,42 @@ class Head(str, Enum):
     labels = "labels"
 
 
+class Refine(str, Enum):
+    """What the graph does to the network's labels."""
+
+    none = "none"
+    crf = "crf"
+
+
+_ENGINE = "Only with --format tensorrt"
+_ENGINE_FLAGS = (
+    *("precision", "batch", "targets", "workspace_mib", "dla"),
+    *("version_compatible", "hardware_compatibility", "timing_cache"),
+)
+_SHARED_FLAGS = ("model", "output", "format", "refine")
+
+
 def export(
-    model: Annotated[Path, typer.Argument(help="The model.pt or best.pt of a training run.")],
-    output: Annotated[Path | None, typer.Option(help="File to write \\[default: the model's name with .onnx].")] = None,
+    ctx: typer.Context,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="The model.pt or best.pt of a training run; a .onnx file for --format tensorrt or --refine."
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write \\[default: the model's name with .onnx or .engine].")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="onnx from a checkpoint; or a tensorrt engine from ONNX, on the device itself.")
+    ] = Format.onnx,
     head: Annotated[
         Head,
         typer.Option(help="logits at the network's stride, upsampled by edgeseg's kernel; or labels from the graph."),
     ] = Head.logits,
+    refine: Annotated[
+        Refine, typer.Option(help="crf: labels by the dense CRF, as a plugin in the graph, for TensorRT alone.")
+    ] = Refine.none,
     height: Annotated[int | None, typer.Option(min=8, help="Input height; the model's own if left out.")] = None,
     width: Annotated[int | None, typer.Option(min=8, help="Input width; the model's own if left out.")] = None,
     data: Annotated[
@@ -44,19 +101,75 @@ def export(
     split: Annotated[str, typer.Option(help="The split of --data.")] = "val",
     license: Annotated[str | None, typer.Option(help="Licence of the weights, noted in the artifact.")] = None,
     trained_on: Annotated[str | None, typer.Option(help="What it was trained on, noted in the artifact.")] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="fp16 converts the model; int8 takes what edgeseg quantize wrote.", rich_help_panel=_ENGINE),
+    ] = Precision.fp32,
+    batch: Annotated[
+        str, typer.Option(help="Images at a time: one number, or least,best,most.", rich_help_panel=_ENGINE)
+    ] = "1",
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="Compute capability to build for, such as sm86; may be repeated. TensorRT-RTX alone can; "
+            "the GPU at hand if left out.",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = None,
+    workspace_mib: Annotated[
+        int | None, typer.Option(min=1, help="Limit of GPU memory for intermediate values.", rich_help_panel=_ENGINE)
+    ] = None,
+    dla: Annotated[
+        int | None, typer.Option(min=0, help="The DLA core to run on, where there is one.", rich_help_panel=_ENGINE)
+    ] = None,
+    version_compatible: Annotated[
+        bool,
+        typer.Option("--version-compatible", help="Runs on later versions of TensorRT too.", rich_help_panel=_ENGINE),
+    ] = False,
+    hardware_compatibility: Annotated[
+        HardwareCompatibility, typer.Option(help="Other GPUs that it runs on too.", rich_help_panel=_ENGINE)
+    ] = HardwareCompatibility.none,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="File of measured kernel times, which shortens the next build.", rich_help_panel=_ENGINE),
+    ] = None,
 ) -> None:
-    """Write a checkpoint as ONNX that takes uint8 RGB frames and knows its own classes.
+    """Write a checkpoint as ONNX that takes uint8 RGB frames and knows its own classes, or ONNX as an engine.
 
     The artifact is then run beside PyTorch on the same images and the largest
-    difference printed; it fails if they disagree.
+    difference printed; it fails if they disagree. On your own frames, and
+    for speed: edgeseg compare. An engine comes with a .json beside it that
+    says what it is; keep the two together.
     """
-    target = output or model.with_suffix(".onnx")
+    _refuse_flags_of_the_other_format(ctx, format)
+    if format is Format.tensorrt:
+        from edgeseg_export.engine_record import BuildOptions
+
+        options = BuildOptions(
+            precision=precision.value,
+            batch=_batch(batch),
+            target=tuple(targets or ()),
+            workspace_mib=workspace_mib,
+            dla=dla,
+            version_compatible=version_compatible,
+            hardware_compatibility=hardware_compatibility.value,
+        )
+        _export_engine(model, output, options, timing_cache, refine)
+        return
+    target = output or model.with_name(f"{model.stem}-crf.onnx" if refine is Refine.crf else f"{model.stem}.onnx")
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target} does not end in .onnx", "Correct --output")
+    if refine is Refine.crf and head is Head.labels:
+        raise InputError("--refine crf needs logits", "Leave out --head: labels are what the CRF returns")
 
     from dataclasses import replace
 
     from rich.console import Console
+
+    if refine is Refine.crf and model.suffix.lower() != ".pt":
+        _insert_crf(model, target, Console(highlight=False, markup=False, soft_wrap=True))
+        return
 
     from edgeseg.dataset import Dataset
     from edgeseg.models.checkpoint import load_network
@@ -88,7 +201,7 @@ def export(
     console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}")
     reference, artifact = open_backend(model, backend="pytorch"), open_backend(target)
     reference.spec = replace(reference.spec, input_size=size)
-    parity = compare(reference, artifact, probe_images(size))
+    parity = compare(reference, artifact, ((image, None) for image in probe_images(size)))
     line = f"parity with PyTorch on {parity.images} images: {100 * parity.label_agreement:.3f} % of labels agree"
     if spec.output == "logits":
         line += (
@@ -100,7 +213,86 @@ def export(
         raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
     if dataset is not None:
         _note_miou(target, dataset, split, console)
+    if refine is Refine.crf:
+        _insert_crf(target, target, console)
+        return
     console.print(f"next: edgeseg run --model {target}")
+
+
+def _insert_crf(model: Path, target: Path, console: Console) -> None:
+    """Last, for nothing but TensorRT can run the artifact from then on."""
+    import sys
+
+    from edgeseg import weights
+    from edgeseg.cli.tune_crf import UNTUNED
+    from edgeseg_export.crf_node import insert_crf, plugin_library
+    from edgeseg_export.tensorrt_graph import read_onnx
+
+    source = weights.find(model)
+    _, spec = read_onnx(source)
+    insert_crf(source, target)
+    if spec.crf is None:
+        print(f"edgeseg: {UNTUNED}", file=sys.stderr)
+    console.print(f"{target}  labels by the dense CRF, for TensorRT alone, with edgeseg's plugins")
+    library = plugin_library() or "libedgeseg_trt.so"
+    console.print(f"next: trtexec --onnx={target} --stronglyTyped --staticPlugins={library}")
+
+
+def _refuse_flags_of_the_other_format(ctx: typer.Context, format: Format) -> None:
+    """A flag that would do nothing is a mistake; it is said rather than ignored."""
+    engine = format is Format.tensorrt
+    foreign = [name for name in ctx.params if name not in _SHARED_FLAGS and (name in _ENGINE_FLAGS) != engine]
+    given = [name for name in foreign if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    if given:
+        other = Format.onnx if engine else Format.tensorrt
+        flag = "--" + given[0].removesuffix("s").replace("_", "-")
+        raise InputError(f"{flag} belongs to --format {other.value}", f"Leave it out, or use --format {other.value}")
+
+
+def _batch(text: str) -> tuple[int, int, int]:
+    try:
+        sizes = [int(size) for size in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (1, 3):
+        raise InputError(f"--batch is {text!r}", "Give one number, or three such as 1,1,4")
+    return sizes[0], sizes[len(sizes) // 2], sizes[-1]
+
+
+def _export_engine(
+    model: Path, output: Path | None, options: BuildOptions, timing_cache: Path | None, refine: Refine
+) -> None:
+    target = output or Path(model.name if not model.is_file() else model).with_suffix(".engine")
+    if target.suffix.lower() != ".engine":
+        raise InputError(f"{target} does not end in .engine", "Correct --output")
+
+    from tempfile import TemporaryDirectory
+
+    from rich.console import Console
+
+    from edgeseg import weights
+    from edgeseg_export.build_progress import show_build
+    from edgeseg_export.crf_node import insert_crf, load_plugins
+    from edgeseg_export.engine import build_engine
+    from edgeseg_export.tensorrt_module import find_tensorrt, version_text
+
+    with TemporaryDirectory() as folder, show_build() as progress:
+        source = weights.find(model)
+        if refine is Refine.crf:
+            load_plugins(find_tensorrt())
+            insert_crf(source, Path(folder) / source.name)
+            source = Path(folder) / source.name
+        record = build_engine(source, target, options, timing_cache=timing_cache, progress=progress)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    made_for = record.gpu or ", ".join(record.options.target)
+    console.print(
+        f"{target}  {target.stat().st_size / 1e6:.2f} MB, {options.precision}, "
+        f"{record.flavour} {version_text(record.version)} for {made_for}"
+    )
+    for arrow, tensors in (("in ", record.inputs), ("out", record.outputs)):
+        for tensor in tensors:
+            shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
+            console.print(f"{arrow}  {tensor.name}  {tensor.dtype} {shape}")
 
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:

@@ -95,6 +95,11 @@ def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
+        if "edgeseg:DenseCRF" in str(error):
+            raise ModelError(
+                f"{path} holds the dense CRF as a TensorRT plugin, which ONNX Runtime cannot run",
+                "Use the model without it and --refine crf, or make an engine: edgeseg export --format tensorrt",
+            ) from error
         raise ModelError(
             f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} ({_one_line(error)})",
             "Copy or export the model again: the file is damaged, or newer than this ONNX Runtime",

@@ -52,7 +52,8 @@ def test_batch_normalisation_after_a_convolution_is_folded_away(case):
 
 def test_it_says_what_pytorch_says(case):
     checkpoint, artifact = case
-    parity = compare(open_backend(checkpoint), open_backend(artifact, threads=1), probe_images((64, 96)))
+    frames = [(image, None) for image in probe_images((64, 96))]
+    parity = compare(open_backend(checkpoint), open_backend(artifact, threads=1), frames)
     assert parity.holds()
     assert parity.images == 4
     assert parity.label_agreement >= 0.999

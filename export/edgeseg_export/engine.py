@@ -1,0 +1,370 @@
+"""An ONNX artifact becomes a TensorRT engine, on the device itself; one path for TensorRT and TensorRT-RTX. No torch.
+
+Networks are strongly typed: the precision is that of the ONNX file's tensors and Q/DQ pairs. TensorRT 11 knows nothing
+else, and 10 can do it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg_export.artifact import replacing
+from edgeseg_export.build_progress import BuildProgress
+from edgeseg_export.crf_node import DOMAIN as CRF_DOMAIN
+from edgeseg_export.crf_node import load_plugins
+from edgeseg_export.engine_record import (
+    BuildOptions,
+    EngineRecord,
+    TensorInfo,
+    cache_key,
+    check_fits,
+    file_sha256,
+    record_path,
+)
+from edgeseg_export.gpu import Gpu, find_gpu
+from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt_module import TensorRT, find_tensorrt
+
+_NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
+"""Where TensorRT's name of a type is not NumPy's in capitals."""
+
+
+def build_engine(
+    onnx_path: Path,
+    output: Path,
+    options: BuildOptions | None = None,
+    *,
+    timing_cache: Path | None = None,
+    progress: BuildProgress | None = None,
+) -> EngineRecord:
+    """Build an engine and write it with its record beside it, both or neither.
+
+    Args:
+        onnx_path: an ONNX file that ``edgeseg export`` or ``edgeseg quantize`` wrote.
+        output: the engine to write.
+        options: how to build it; None for float32, one image at a time.
+        timing_cache: a file of measured kernel times, read where it exists and written after the build, which makes
+            the next build shorter; it belongs to one GPU and version. TensorRT-RTX measures nothing and ignores it.
+        progress: is told how far the build has come.
+
+    Returns:
+        The record that stands beside the engine.
+
+    Raises:
+        InputError: the options do not suit the model or this TensorRT.
+        ModelError: the model cannot be read, TensorRT cannot take it, or the build failed.
+        SpecError: the model carries no spec.
+        SinkError: the engine cannot be written.
+        MissingDependencyError: there is no TensorRT, or no NVIDIA driver where one is needed.
+        EdgesegError: there is no GPU where one is needed.
+    """
+    tensorrt = find_tensorrt()
+    options, gpu = _for_this_machine(options or BuildOptions(), tensorrt)
+    return _build(onnx_path, output, options, tensorrt, gpu, timing_cache, progress)
+
+
+def cached_engine(
+    onnx_path: Path, options: BuildOptions | None = None, *, progress: BuildProgress | None = None
+) -> Path:
+    """The engine of an ONNX file for this machine: built on first use, found in the cache after.
+
+    The cache is ``edgeseg/engines`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. Another model, option, TensorRT or GPU
+    makes another engine; one that is damaged is built again.
+
+    Args:
+        onnx_path: the artifact.
+        options: how to build it; None for float32, one image at a time.
+        progress: is told how far a build has come.
+
+    Raises:
+        As :func:`build_engine`.
+    """
+    tensorrt = find_tensorrt()
+    options, gpu = _for_this_machine(options or BuildOptions(), tensorrt)
+    if not onnx_path.is_file():
+        raise ModelError(f"there is no model file {onnx_path}", "Correct the path")
+    key = cache_key(file_sha256(onnx_path), options, tensorrt, gpu)
+    engine = _cache_folder() / f"{onnx_path.stem}-{key}.engine"
+    try:
+        check_fits(engine, tensorrt, gpu or Gpu("", options.target[0]))
+    except EdgesegError:
+        _build(onnx_path, engine, options, tensorrt, gpu, _cache_folder() / "timing.cache", progress)
+    return engine
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / "engines"
+
+
+def _for_this_machine(options: BuildOptions, tensorrt: TensorRT) -> tuple[BuildOptions, Gpu | None]:
+    """The options with what they leave open filled in, and the GPU where the engine depends on it."""
+    if not tensorrt.is_rtx:
+        gpu = find_gpu()
+        if options.target not in ((), (gpu.compute_capability,)):
+            raise InputError(
+                f"{tensorrt} builds for the GPU at hand, {gpu}, not for {', '.join(options.target)}",
+                "Leave out --target, or build on the device that is to run the engine",
+            )
+        return replace(options, target=()), gpu
+    for name, value in (
+        ("--version-compatible", options.version_compatible),
+        ("--hardware-compatibility", options.hardware_compatibility != "none"),
+        ("--dla", options.dla is not None),
+    ):
+        if value:
+            raise InputError(f"{tensorrt} knows no {name}", f"Leave out {name}, or use TensorRT")
+    known = [name.lower() for name in tensorrt.module.ComputeCapability.__members__ if name.startswith("SM")]
+    targets = options.target
+    if not targets:
+        try:
+            targets = (find_gpu().compute_capability,)
+        except EdgesegError as error:
+            raise EdgesegError(
+                error.what, f"Say what to build for, such as --target sm86 ({', '.join(known)})"
+            ) from None
+    if unknown := [target for target in targets if target not in known]:
+        raise InputError(
+            f"{tensorrt} does not build for {', '.join(unknown)}",
+            f"Use {', '.join(known)}; on a Jetson, use the TensorRT of its JetPack",
+        )
+    return replace(options, target=targets), None
+
+
+def _build(
+    onnx_path: Path,
+    output: Path,
+    options: BuildOptions,
+    tensorrt: TensorRT,
+    gpu: Gpu | None,
+    timing_cache: Path | None,
+    progress: BuildProgress | None,
+) -> EngineRecord:
+    model, spec = read_onnx(onnx_path)
+    prepared = prepare(model, onnx_path, options.precision)
+    _check_batch(prepared, options, onnx_path)
+    if any(node.domain == CRF_DOMAIN for node in prepared.graph.node):
+        load_plugins(tensorrt)
+    onnx_sha256 = file_sha256(onnx_path)
+    with replacing(output) as partial, replacing(record_path(output)) as partial_record:
+        plan, inputs, outputs = _Build(tensorrt, options, onnx_path, progress).run(prepared, timing_cache)
+        partial.write_bytes(plan)
+        record = EngineRecord(
+            spec=spec,
+            onnx=onnx_path.name,
+            onnx_sha256=onnx_sha256,
+            engine_sha256=file_sha256(partial),
+            flavour=tensorrt.flavour,
+            version=tensorrt.version,
+            gpu=gpu,
+            options=options,
+            inputs=inputs,
+            outputs=outputs,
+        )
+        partial_record.write_text(record.to_json(), encoding="utf-8")
+    return record
+
+
+def _check_batch(model: onnx.ModelProto, options: BuildOptions, path: Path) -> None:
+    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if first.HasField("dim_value") and options.batch != (first.dim_value,) * 3:
+        raise InputError(f"{path} takes {first.dim_value} image(s) at a time", f"Use --batch {first.dim_value}")
+
+
+class _Build:
+    """One build: TensorRT's objects, and what it said while they were at work."""
+
+    def __init__(
+        self, tensorrt: TensorRT, options: BuildOptions, onnx_path: Path, progress: BuildProgress | None
+    ) -> None:
+        self._tensorrt, self._trt = tensorrt, tensorrt.module
+        self._options, self._onnx_path, self._progress = options, onnx_path, progress
+        self._errors: list[str] = []
+        self._interrupt: BaseException | None = None
+
+    def run(
+        self, model: onnx.ModelProto, timing_cache: Path | None
+    ) -> tuple[bytes, tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+        """The engine, its inputs and its outputs."""
+        trt = self._trt
+        logger = _logger(self)
+        try:
+            builder = trt.Builder(logger)
+        except Exception as error:  # a null pointer within, which the bindings turn into a TypeError
+            raise self._failed("cannot start") from error
+        strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # 11 knows nothing else
+        network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
+        parser = trt.OnnxParser(network, logger)
+        if not parser.parse(model.SerializeToString()):
+            raise self._refused(parser)
+        config = builder.create_builder_config()
+        monitor = _monitor(self)
+        config.progress_monitor = monitor
+        self._configure(builder, config, network)
+        cache = None if self._tensorrt.is_rtx or timing_cache is None else self._use(timing_cache, config)
+        with self._interruptible():
+            plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise self._failed("cannot build it")
+        if cache is not None and timing_cache is not None:
+            with replacing(timing_cache) as partial:
+                partial.write_bytes(bytes(cache.serialize()))
+        inputs = tuple(_info(network.get_input(index)) for index in range(network.num_inputs))
+        outputs = tuple(_info(network.get_output(index)) for index in range(network.num_outputs))
+        return bytes(plan), inputs, outputs
+
+    def _configure(self, builder: Any, config: Any, network: Any) -> None:
+        trt, options = self._trt, self._options
+        if options.workspace_mib is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+        if self._tensorrt.is_rtx:
+            config.num_compute_capabilities = len(options.target)
+            for index, target in enumerate(options.target):
+                config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), index)
+        if options.version_compatible:
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if options.hardware_compatibility != "none":
+            level = getattr(trt.HardwareCompatibilityLevel, options.hardware_compatibility.upper(), None)
+            if level is None:
+                raise InputError(
+                    f"{self._tensorrt} knows no --hardware-compatibility {options.hardware_compatibility}",
+                    "Use ampere_plus, or leave it out",
+                )
+            config.hardware_compatibility_level = level
+        if options.dla is not None:
+            if options.dla not in range(builder.num_DLA_cores):
+                what = f"there is no DLA core {options.dla}: {self._tensorrt} finds {builder.num_DLA_cores} here"
+                raise InputError(what, "Leave out --dla to build for the GPU")
+            config.default_device_type = trt.DeviceType.DLA
+            config.DLA_core = options.dla
+            config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+        profile = builder.create_optimization_profile()
+        free = False
+        for index in range(network.num_inputs):
+            tensor = network.get_input(index)
+            first, *rest = tensor.shape
+            if first == -1:
+                free = True
+                profile.set_shape(tensor.name, *((size, *rest) for size in options.batch))
+        if free:
+            config.add_optimization_profile(profile)
+
+    def _use(self, timing_cache: Path, config: Any) -> Any:
+        content = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        cache = config.create_timing_cache(content)
+        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+            # Of another GPU or version, or damaged: what it would say is worth nothing here.
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, ignore_mismatch=False)
+        return cache
+
+    def _refused(self, parser: Any) -> EdgesegError:
+        reasons = []
+        for index in range(parser.num_errors):
+            error = parser.get_error(index)
+            operator = (
+                f"{error.node_operator()} (node {error.node_name() or error.node()}): " if error.node_operator() else ""
+            )
+            reasons.append(operator + _one_line(error.desc()))
+        return ModelError(
+            f"{self._tensorrt} cannot take {self._onnx_path}: {reasons[0] if reasons else self._reason()}",
+            "Run it with --backend ort, or put other operators in its place",
+        )
+
+    def _failed(self, what: str) -> EdgesegError:
+        if any("out of memory" in text.lower().replace("outof", "out of ") for text in self._errors):
+            return ModelError(
+                f"the GPU has too little free memory for {self._tensorrt} to build {self._onnx_path}",
+                "End what else uses the GPU, lower --workspace-mib, or lower the last number of --batch",
+            )
+        return ModelError(f"{self._onnx_path}: {self._tensorrt} {what} ({self._reason()})", "Correct what it names")
+
+    def _reason(self) -> str:
+        """The first error logged, which is the cause; the others follow from it."""
+        return _one_line(self._errors[0]) if self._errors else "it does not say why"
+
+    def heard(self, text: str) -> None:
+        self._errors.append(text)
+
+    def tell(self, call: Callable[[BuildProgress], None]) -> None:
+        """Call back into Python; an exception must not travel through TensorRT, which would end the process."""
+        try:
+            if self._progress is not None:
+                call(self._progress)
+        except Exception as error:
+            self._interrupt = error
+
+    @property
+    def goes_on(self) -> bool:
+        return self._interrupt is None
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C ends the build at TensorRT's next step; raised at once, it too would travel through TensorRT."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Ctrl-C does not arrive here
+            return
+
+        def note(*_: object) -> None:
+            self._interrupt = KeyboardInterrupt()
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if self._interrupt is not None:
+            raise self._interrupt
+
+
+def _logger(build: _Build) -> Any:
+    trt = build._trt
+
+    class Logger(trt.ILogger):  # type: ignore[misc,name-defined]  # a base class known when it runs
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # not super(): the bindings want to see it called by name
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                build.heard(message)
+
+    return Logger()
+
+
+def _monitor(build: _Build) -> Any:
+    trt = build._trt
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            build.tell(lambda progress: progress.start(phase_name, parent_phase, num_steps))
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            build.tell(lambda progress: progress.step(phase_name, step + 1))
+            return build.goes_on
+
+        def phase_finish(self, phase_name: str) -> None:
+            build.tell(lambda progress: progress.finish(phase_name))
+
+    return Monitor()
+
+
+def _info(tensor: Any) -> TensorInfo:
+    name = tensor.dtype.name
+    return TensorInfo(tensor.name, _NUMPY_NAMES.get(name, name.lower()), tuple(tensor.shape))
+
+
+def _one_line(text: str) -> str:
+    """Without what TensorRT-RTX adds to any error where there is no driver."""
+    return " ".join(text.split("[checkMacros.cpp", 1)[0].split())[:300]

@@ -1,0 +1,425 @@
+"""Real engines, built by TensorRT-RTX, which needs no GPU for it; skipped where it is not installed.
+
+What an engine computes cannot be seen here: TensorRT reads one back on a GPU only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from edgeseg import weights
+from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
+from edgeseg.runtime.registry import open_backend
+from edgeseg.spec import METADATA_KEY
+from edgeseg_export.artifact import set_spec
+from edgeseg_export.engine import build_engine, cached_engine
+from edgeseg_export.engine_record import BuildOptions, TensorInfo, check_fits, read_record
+from edgeseg_export.gpu import Gpu, find_gpu
+from edgeseg_export.parity import probe_images
+from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt_module import find_tensorrt
+
+NETWORKS = ["fast_scnn", "enet"]
+SM86 = BuildOptions(target=("sm86",))
+
+
+@pytest.fixture(scope="session")
+def tensorrt():
+    """TensorRT-RTX."""
+    try:
+        found = find_tensorrt()
+    except MissingDependencyError as error:
+        pytest.skip(f"needs TensorRT-RTX: pip install 'edgeseg[tensorrt-rtx]' ({error.what})")
+    if not found.is_rtx:
+        pytest.skip("TensorRT hides TensorRT-RTX, and builds for the GPU at hand only")
+    return found
+
+
+@pytest.fixture(scope="session")
+def quantized(tmp_path_factory):
+    """``quantized(path)``: that artifact with Q/DQ pairs in the form TensorRT takes, calibrated on probe images."""
+    folder = tmp_path_factory.mktemp("quantized")
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, size) -> None:
+            self._images = iter(probe_images(size))
+
+        def get_next(self):
+            image = next(self._images, None)
+            return None if image is None else {"images": image[None]}
+
+    def make(source: Path) -> Path:
+        path = folder / source.name
+        spec = open_backend(source).spec
+        if not path.exists():
+            quantize_static(
+                source,
+                path,
+                Reader(spec.input_size),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "AddQDQPairToWeight": True,
+                    "QuantizeBias": False,
+                    "DedicatedQDQPair": False,
+                },
+            )
+            model = onnx.load(path)
+            set_spec(model, spec)
+            onnx.save(model, path)
+        return path
+
+    return make
+
+
+def assert_fits_its_spec(engine: Path) -> None:
+    """Types and shapes as TensorRT has them, and an engine that fits the GPU it was built for."""
+    record = check_fits(engine, find_tensorrt(), Gpu("any", "sm86"))
+    spec = record.spec
+    (height, width), stride = spec.input_size, spec.stride
+    assert record.inputs == (TensorInfo("images", "uint8", (-1, height, width, 3)),)
+    logits = (-1, spec.num_classes, -(-height // stride), -(-width // stride))
+    expected = {
+        "logits": TensorInfo("logits", "float32", logits),
+        "labels": TensorInfo("labels", "uint8", (-1, height, width)),
+    }
+    assert record.outputs == (expected[spec.output],)
+    content = engine.read_bytes()
+    assert b"images" in content
+    assert spec.output.encode() in content
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("output", ["logits", "labels"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_becomes_an_engine(tensorrt, artifact_of, tmp_path, network, output, precision):
+    source = artifact_of(network, output)
+    options = BuildOptions(precision, (1, 2, 4), ("sm86",))
+    record = build_engine(source, tmp_path / "x.engine", options)
+    assert_fits_its_spec(tmp_path / "x.engine")
+    assert record.spec == open_backend(source).spec
+    assert record.options == options
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.engine", "x.engine.json"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_quantized_network_becomes_an_engine(tensorrt, artifact_of, quantized, tmp_path, network):
+    build_engine(
+        quantized(artifact_of(network, "logits")), tmp_path / "x.engine", BuildOptions("int8", target=("sm86",))
+    )
+    assert_fits_its_spec(tmp_path / "x.engine")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("model", weights.shipped(), ids=lambda model: model.name)
+def test_a_shipped_model_becomes_an_engine(tensorrt, quantized, tmp_path, model, precision):
+    if open_backend(model.path).spec.precision != "fp32":
+        with pytest.raises(ModelError, match=r"quantized.*(Use --precision int8|--target tensorrt)"):
+            build_engine(model.path, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
+        return
+    source = quantized(model.path) if precision == "int8" else model.path
+    build_engine(source, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
+    assert_fits_its_spec(tmp_path / "x.engine")
+
+
+def test_fp16_halves_an_engine(tensorrt, tmp_path):
+    model = weights.find("fast_scnn-camvid")
+    for precision in ("fp32", "fp16"):
+        build_engine(model, tmp_path / f"{precision}.engine", BuildOptions(precision, target=("sm86",)))
+    sizes = [Path(tmp_path, f"{precision}.engine").stat().st_size for precision in ("fp16", "fp32")]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_what_edgeseg_quantize_writes_becomes_an_engine(tensorrt, run_cli, convnet, convnet_data, tmp_path):
+    int8 = tmp_path / "int8.onnx"
+    quantizing = ("--target", "tensorrt", "--output", int8, "--max-drop", "100")
+    assert run_cli("quantize", convnet, "--data", convnet_data, *quantizing).rc == 0
+    done = run_cli("export", int8, "--format", "tensorrt", "--precision", "int8", "--target", "sm86")
+    assert done.rc == 0, done.stderr
+    assert "images  uint8 Nx32x48x3" in done.stdout
+    assert_fits_its_spec(tmp_path / "int8.engine")
+
+
+def test_what_is_quantized_for_the_cpu_says_so(tensorrt, run_cli, convnet, convnet_data, tmp_path):
+    int8 = tmp_path / "int8.onnx"
+    assert run_cli("quantize", convnet, "--data", convnet_data, "--output", int8, "--max-drop", "100").rc == 0
+    with pytest.raises(ModelError, match=r"quantized with zero points.*--target tensorrt"):
+        build_engine(int8, tmp_path / "x.engine", BuildOptions("int8", target=("sm86",)))
+
+
+def test_int8_of_a_float_model_says_how_to_quantize_it(tensorrt, artifact_of, tmp_path):
+    with pytest.raises(ModelError, match=r"is not quantized.*Run: edgeseg quantize .*--target tensorrt"):
+        build_engine(artifact_of("enet", "logits"), tmp_path / "x.engine", BuildOptions("int8", target=("sm86",)))
+
+
+def test_the_prepared_graph_computes_the_same(artifact_of, tmp_path):
+    path = artifact_of("fast_scnn", "logits")
+    model, _ = read_onnx(path)
+    onnx.save(prepare(model, path, "fp32"), tmp_path / "prepared.onnx")
+    images = np.stack(probe_images((64, 96)))
+    expected = open_backend(path, threads=1).infer(images)
+    np.testing.assert_array_equal(open_backend(tmp_path / "prepared.onnx", threads=1).infer(images), expected)
+
+
+def test_no_torch_is_needed(run_python):
+    done = run_python("import sys, edgeseg_export.engine; print('torch' in sys.modules)")
+    assert done == (0, "False\n", "")
+
+
+def bad_onnx(path: Path, spec, kind: str) -> Path:
+    """A model that TensorRT cannot take, of such a kind, and our spec in it."""
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 32, 48, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3, 4, 6])
+    cast = helper.make_node("Cast", ["images"], ["f"], to=TensorProto.FLOAT)
+    inputs, constants = [images], []
+    if kind == "unsupported operator":
+        nodes = [cast, helper.make_node("NonZero", ["f"], ["z"]), helper.make_node("Cast", ["z"], ["logits"], to=1)]
+    elif kind == "plugin":
+        nodes = [cast, helper.make_node("Magic", ["f"], ["logits"], domain="some.where")]
+    elif kind == "two inputs":
+        inputs = [images, helper.make_tensor_value_info("shape", TensorProto.INT64, [4])]
+        nodes = [cast, helper.make_node("Reshape", ["f", "shape"], ["logits"])]
+    elif kind == "dynamic rank":
+        # As many dimensions as the batch has images.
+        constants = [numpy_helper.from_array(np.array(value), name) for name, value in (("one", [1]), ("zero", [0]))]
+        nodes = [
+            cast,
+            helper.make_node("Shape", ["f"], ["batch"], start=0, end=1),
+            helper.make_node("Expand", ["one", "batch"], ["shape"]),
+            helper.make_node("Reshape", ["f", "shape"], ["logits"]),
+        ]
+    elif kind == "no rank":
+        inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, None)]
+        nodes = [cast, helper.make_node("Relu", ["f"], ["logits"])]
+    elif kind == "free size":
+        inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])]
+        nodes = [cast, helper.make_node("Relu", ["f"], ["logits"])]
+    else:
+        assert kind == "negative scale"
+        constants = [
+            numpy_helper.from_array(np.array(-1, np.float32), "s"),
+            numpy_helper.from_array(np.array(0, np.int8), "z"),
+        ]
+        nodes = [
+            cast,
+            helper.make_node("QuantizeLinear", ["f", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["logits"]),
+        ]
+    graph = helper.make_graph(nodes, "bad", inputs, [logits], constants)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("some.where", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    set_spec(model, spec)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("unsupported operator", r"cannot take .*bad\.onnx: NonZero \(node 1\)"),
+        ("plugin", r"cannot take .*bad\.onnx: Magic \(node 1\).*Plugin not found"),
+        ("two inputs", r"bad\.onnx has 2 inputs \(images, shape\)"),
+        ("dynamic rank", r"cannot take .*bad\.onnx: Reshape \(node"),
+        ("no rank", r"bad\.onnx: images has no fixed number of dimensions"),
+        ("free size", r"bad\.onnx: dimensions \[1, 2\] of images are free"),
+        ("negative scale", r"cannot take .*bad\.onnx: QuantizeLinear .*positive"),
+    ],
+)
+def test_what_tensorrt_cannot_take_is_one_line_and_leaves_nothing(tensorrt, tiny_spec, tmp_path, kind, message):
+    source = bad_onnx(tmp_path / "bad.onnx", tiny_spec, kind)
+    precision = "int8" if kind == "negative scale" else "fp32"
+    with pytest.raises(EdgesegError, match=message) as caught:
+        build_engine(source, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello" * 100, "half"])
+def test_a_damaged_model(tensorrt, artifact_of, tmp_path, content):
+    whole = artifact_of("enet", "logits").read_bytes()
+    (tmp_path / "bad.onnx").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(ModelError, match=r"bad\.onnx is no valid ONNX"):
+        build_engine(tmp_path / "bad.onnx", tmp_path / "x.engine", SM86)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+def test_a_model_without_a_spec(tensorrt, write_onnx, tmp_path):
+    with pytest.raises(SpecError, match=METADATA_KEY):
+        build_engine(write_onnx(tmp_path / "bare.onnx", spec_json=None), tmp_path / "x.engine", SM86)
+
+
+def test_a_checkpoint_says_to_export_it_first(tensorrt, checkpoint_of, tmp_path):
+    with pytest.raises(ModelError, match=r"is a checkpoint.*Run: edgeseg export .*fast_scnn\.pt"):
+        build_engine(checkpoint_of("fast_scnn"), tmp_path / "x.engine", SM86)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (BuildOptions(target=("sm87",)), r"does not build for sm87.*sm86.*on a Jetson"),
+        (BuildOptions("fp16", target=("sm86",), dla=0), "knows no --dla"),
+        (BuildOptions(target=("sm86",), version_compatible=True), "knows no --version-compatible"),
+        (BuildOptions(target=("sm86",), hardware_compatibility="ampere_plus"), "knows no --hardware-compatibility"),
+        (BuildOptions(target=("sm86",), batch=(1, 1, 4)), r"takes 1 image\(s\) at a time.*--batch 1"),
+    ],
+)
+def test_options_that_do_not_suit(tensorrt, tiny_onnx, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        build_engine(tiny_onnx, tmp_path / "x.engine", options)
+    assert not list(tmp_path.iterdir())
+
+
+def has_gpu() -> bool:
+    try:
+        find_gpu()
+    except EdgesegError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU to build for")
+def test_without_a_gpu_the_target_must_be_named(tensorrt, tiny_onnx, tmp_path):
+    with pytest.raises(EdgesegError, match=r"there is no .*Say what to build for, such as --target sm86"):
+        build_engine(tiny_onnx, tmp_path / "x.engine")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_folder_that_cannot_be(tensorrt, tiny_onnx, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SinkError, match=r"x\.engine cannot be written"):
+        build_engine(tiny_onnx, tmp_path / "file" / "x.engine", SM86)
+
+
+def test_a_failed_build_keeps_the_old_engine(tensorrt, tiny_onnx, tiny_spec, tmp_path):
+    engine = tmp_path / "x.engine"
+    record = build_engine(tiny_onnx, engine, SM86)
+    with pytest.raises(ModelError):
+        build_engine(bad_onnx(tmp_path / "bad.onnx", tiny_spec, "plugin"), engine, SM86)
+    assert check_fits(engine, tensorrt, Gpu("any", "sm86")) == record
+
+
+class Recorder:
+    """Notes the phases; ``at`` is called when the first step is done."""
+
+    def __init__(self, at=lambda: None) -> None:
+        self.started: list[str] = []
+        self.open: list[str] = []
+        self._at = at
+
+    def start(self, phase, parent, steps):
+        assert parent is None or parent in self.open
+        self.started.append(phase)
+        self.open.append(phase)
+
+    def step(self, phase, done):
+        at, self._at = self._at, lambda: None
+        at()
+
+    def finish(self, phase):
+        self.open.remove(phase)
+
+
+def test_progress_is_told(tensorrt, tiny_onnx, tmp_path):
+    progress = Recorder()
+    build_engine(tiny_onnx, tmp_path / "x.engine", SM86, progress=progress)
+    assert len(progress.started) > 3
+    assert not progress.open
+
+
+def test_ctrl_c_ends_the_build_and_leaves_nothing(tensorrt, artifact_of, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    progress = Recorder(at=lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(artifact_of("enet", "logits"), tmp_path / "x.engine", SM86, progress=progress)
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_progress_raises_is_raised(tensorrt, artifact_of, tmp_path):
+    def fail():
+        raise RuntimeError("no more bars")
+
+    with pytest.raises(RuntimeError, match="no more bars"):
+        build_engine(artifact_of("enet", "logits"), tmp_path / "x.engine", SM86, progress=Recorder(fail))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_cache_builds_once_and_again_when_something_changes(tensorrt, tiny_onnx, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first, second = Recorder(), Recorder()
+    engine = cached_engine(tiny_onnx, SM86, progress=first)
+    assert engine.parent == tmp_path / "cache" / "edgeseg" / "engines"
+    assert cached_engine(tiny_onnx, SM86, progress=second) == engine
+    assert first.started
+    assert not second.started
+    assert cached_engine(tiny_onnx, BuildOptions("fp16", target=("sm86",))) != engine
+    engine.write_bytes(engine.read_bytes()[:-10])
+    assert cached_engine(tiny_onnx, SM86) == engine
+    check_fits(engine, tensorrt, Gpu("any", "sm86"))
+
+
+def test_the_command_line(tensorrt, run_cli, tmp_path):
+    words = ("--format", "tensorrt", "--precision", "fp16", "--target", "sm86", "--target", "sm89", "--batch", "1,2,4")
+    done = run_cli("export", "fast_scnn-camvid", *words, cwd=tmp_path)
+    assert done.rc == 0, done.stderr
+    assert "fast_scnn-camvid.engine" in done.stdout
+    assert f"fp16, {tensorrt} for sm86, sm89" in done.stdout
+    assert "TensorRT: " in done.stderr
+    record = read_record(tmp_path / "fast_scnn-camvid.engine")
+    assert record.options == BuildOptions("fp16", (1, 2, 4), ("sm86", "sm89"))
+    assert record.options.flags() == " " + " ".join(("--precision fp16 --batch 1,2,4", "--target sm86 --target sm89"))
+
+
+def test_the_flags_in_a_record_build_the_same_engine_again(tensorrt, run_cli, artifact_of, tmp_path):
+    source = artifact_of("enet", "logits")
+    options = BuildOptions("fp16", (1, 2, 4), ("sm86",), workspace_mib=256)
+    record = build_engine(source, tmp_path / "x.engine", options)
+    again = tmp_path / "again.engine"
+    words = record.options.flags().split()
+    assert run_cli("export", source, "--format", "tensorrt", *words, "--output", again).rc == 0
+    assert read_record(again).options == options
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "--head belongs to --format onnx"),
+        (("x.pt", "--target", "sm86"), "--target belongs to --format tensorrt"),
+        (("x.onnx", "--format", "tensorrt", "--batch", "1,2"), "--batch is '1,2'"),
+        (("x.onnx", "--format", "tensorrt", "--output", "x.onnx"), "x.onnx does not end in .engine"),
+    ],
+)
+def test_mistakes_on_the_command_line(run_cli, tmp_path, words, message):
+    done = run_cli("export", *words, cwd=tmp_path)
+    assert done.rc == 2
+    assert done.stderr.startswith("edgeseg: error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_tensorrt_the_line_says_what_to_install(run_python):
+    block = (
+        "import sys\n"
+        "for name in ('tensorrt', 'tensorrt_rtx', 'tensorrt_rtx_bindings'): sys.modules[name] = None\n"
+        "from edgeseg_export.tensorrt_module import find_tensorrt\n"
+        "try: find_tensorrt()\n"
+        "except ImportError as error: print(error)\n"
+    )
+    rc, stdout, _ = run_python(block)
+    assert rc == 0
+    assert "Jetson" in stdout
+    assert "edgeseg[tensorrt-rtx]" in stdout
