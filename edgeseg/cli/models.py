@@ -27,16 +27,14 @@ def models() -> None:
     if not found:
         raise ModelError("no trained models are installed", "Install edgeseg again, or train one: edgeseg train")
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")  # fits 80 columns
-    for heading in ("model", "network"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("classes", "input", "params M", "GMACs", "val mIoU %", "MB"):
+    table.add_column("model", no_wrap=True)
+    for heading in ("classes", "input", "params M", "GMACs", "mIoU %", "MB"):
         table.add_column(heading, justify="right")
     table.add_column("licence", overflow="fold")
     for model in found:
         spec = read_spec(model.path)
         table.add_row(
             model.name,
-            spec.network,
             str(spec.num_classes),
             f"{spec.input_size[1]}x{spec.input_size[0]}",
             _metric(spec, "parameters", 1e-6, 2),
@@ -47,7 +45,7 @@ def models() -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"\nThe default on this machine is {default_model()}.", highlight=False)
+    console.print(f"\nmIoU is that of the validation split. The default on this machine is {default_model()}.", highlight=False)
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:
