@@ -43,9 +43,10 @@ def models() -> None:
             f"{model.path.stat().st_size / 1e6:.1f}",
             spec.license or "not stated",
         )
-    console = Console()
+    console = Console(highlight=False)
     console.print(table)
-    console.print(f"\nmIoU is that of the validation split. The default on this machine is {default_model()}.", highlight=False)
+    console.print("\nmIoU is that of the validation split.")
+    console.print(f"The default on this machine is {default_model()}.")
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:
