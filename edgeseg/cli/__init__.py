@@ -22,7 +22,7 @@ _EXTRAS = {
     "torch": "train",
     "matplotlib": "train",
     "tensorboard": "train",
-    "onnx": "export",
+    "onnx": "quantize",
     "onnxscript": "export",
 }
 """The extra that brings a package which only some verbs need."""

@@ -211,12 +211,14 @@ class _Build:
         config.progress_monitor = monitor
         self._configure(builder, config, network)
         cache = None if self._tensorrt.is_rtx or timing_cache is None else self._use(timing_cache, config)
-        with self._interruptible():
-            plan = builder.build_serialized_network(network, config)
-        if plan is None:
-            raise self._failed("cannot build it")
-        if cache is not None and timing_cache is not None:
-            with replacing(timing_cache) as partial:
+        with contextlib.ExitStack() as stack:
+            if cache is not None and timing_cache is not None:  # told before the build if it cannot be written
+                partial = stack.enter_context(replacing(timing_cache))
+            with self._interruptible():
+                plan = builder.build_serialized_network(network, config)
+            if plan is None:
+                raise self._failed("cannot build it")
+            if cache is not None:
                 partial.write_bytes(bytes(cache.serialize()))
         inputs = tuple(_info(network.get_input(index)) for index in range(network.num_inputs))
         outputs = tuple(_info(network.get_output(index)) for index in range(network.num_outputs))

@@ -174,4 +174,4 @@ from edgeseg.cli import main
 main()
 """)
     assert (done.rc, done.stdout) == (2, "")
-    assert done.stderr == "edgeseg: error: the package onnx is not installed. Run: pip install 'edgeseg[export]'.\n"
+    assert done.stderr == "edgeseg: error: the package onnx is not installed. Run: pip install 'edgeseg[quantize]'.\n"
