@@ -54,7 +54,7 @@ class Segmenter:
         Args:
             model: a name that ``edgeseg models`` lists, or a .onnx or .pt file; None for
                 :func:`edgeseg.weights.default_model`.
-            backend: ``auto`` to choose by the file's suffix, ``ort`` or ``pytorch``.
+            backend: ``auto`` to choose by the file's suffix, ``ort``, ``ort-cuda``, ``ort-tensorrt`` or ``pytorch``.
             threads: CPU threads; None means all cores.
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
 

@@ -43,7 +43,9 @@ def eval(
     ignore_index: Annotated[
         int | None, typer.Option(min=0, max=255, help="With --predictions: the value for 'no label', beside 255.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="ort or pytorch; auto goes by the file's suffix.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="ort, ort-cuda, ort-tensorrt or pytorch; auto goes by the file's suffix.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
 ) -> None:

@@ -64,7 +64,9 @@ def run(
         str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
     ] = "none",
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the class colours over the picture.")] = 0.5,
-    backend: Annotated[str, typer.Option(help="ort or pytorch; auto goes by the file's suffix.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="ort, ort-cuda, ort-tensorrt or pytorch; auto goes by the file's suffix.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames of the source.")] = None,
 ) -> None:

@@ -1,17 +1,30 @@
-"""ONNX Runtime on the CPU. The model takes uint8 RGB NHWC and carries its ModelSpec in the ONNX metadata."""
+"""ONNX Runtime, on the CPU or by its CUDA and TensorRT providers.
+
+The model takes uint8 RGB NHWC and carries its ModelSpec in the ONNX metadata.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgeseg.errors import InputError, ModelError, SpecError
+from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
 from edgeseg.spec import METADATA_KEY, ModelSpec
+
+Provider = Literal["cpu", "cuda", "tensorrt"]
+
+_PROVIDERS: dict[Provider, tuple[str, ...]] = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""ONNX Runtime's names: what is asked for, then what takes over the operators that it lacks."""
 
 _FATAL = 4
 """ONNX Runtime also logs what it raises; only the exception is wanted."""
@@ -23,20 +36,23 @@ class OrtBackend:
     Args:
         path: an ONNX file that ``edgeseg export`` wrote.
         threads: CPU threads; None means every core this process may use.
+        provider: what computes; ``cuda`` and ``tensorrt`` need the package onnxruntime-gpu.
 
     Raises:
-        ModelError: the file is damaged, is no ONNX, or holds an operator this ONNX Runtime lacks.
+        ModelError: the file is damaged, is no ONNX, or holds an operator this ONNX Runtime lacks; or the provider does
+            not start, where ONNX Runtime itself would quietly go on with the CPU.
         SpecError: it carries no spec, or one that does not fit its inputs and outputs.
+        MissingDependencyError: this ONNX Runtime was built without the provider.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, provider: Provider = "cpu") -> None:
         options = _quiet_options()
         # Said explicitly, because ONNX Runtime's own choice counts the cores this process may not use and then
         # complains that it cannot pin threads to them.
         options.intra_op_num_threads = threads or available_cpus()
         # Idle workers sleep rather than spin: decoder, kernels and encoder want the same few cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = _open_session(path, options)
+        session = _open_session(path, options, provider)
         self.spec = _spec_of(session, path)
         _check_graph(session, self.spec, path)
         self._path = path
@@ -91,9 +107,18 @@ def _quiet_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def _open_session(
+    path: Path, options: onnxruntime.SessionOptions, provider: Provider = "cpu"
+) -> onnxruntime.InferenceSession:
+    names = _PROVIDERS[provider]
+    known = onnxruntime.get_available_providers()
+    if names[0] not in known:
+        raise MissingDependencyError(
+            f"this ONNX Runtime has no {names[0]}, only {', '.join(known)}",
+            "Put onnxruntime-gpu in its place (on a Jetson: NVIDIA's wheel for the JetPack), or use --backend ort",
+        )
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=[name for name in names if name in known])
     except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
         if "edgeseg:DenseCRF" in str(error):
             raise ModelError(
@@ -104,6 +129,12 @@ def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
             f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} ({_one_line(error)})",
             "Copy or export the model again: the file is damaged, or newer than this ONNX Runtime",
         ) from error
+    if session.get_providers()[0] != names[0]:
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot start its {names[0]} on this machine",
+            "Install the CUDA, cuDNN or TensorRT libraries that it was built for, or use --backend ort",
+        )
+    return session
 
 
 def _spec_of(session: onnxruntime.InferenceSession, path: Path) -> ModelSpec:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -17,10 +18,19 @@ class _Entry:
     suffixes: frozenset[str]
     package: str
     install: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 _BACKENDS = {
     "ort": _Entry("edgeseg.runtime.ort", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "pip install onnxruntime"),
+    "ort-cuda": _Entry(
+        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "pip install onnxruntime-gpu"),
+        {"provider": "cuda"},
+    ),
+    "ort-tensorrt": _Entry(
+        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "pip install onnxruntime-gpu"),
+        {"provider": "tensorrt"},
+    ),
     "pytorch": _Entry(
         "edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "pip install 'edgeseg[train]'"
     ),
@@ -60,7 +70,7 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
         raise MissingDependencyError(
             f"{path} needs the package {entry.package}, which cannot be imported ({error})", f"Run: {entry.install}"
         ) from error
-    return opener(path, threads=threads)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
+    return opener(path, threads=threads, **entry.options)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
 
 
 def _by_suffix(path: Path) -> _Entry:

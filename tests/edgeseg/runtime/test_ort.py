@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from edgeseg.errors import InputError, ModelError, SpecError
+from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.ort import OrtBackend, read_spec
+from edgeseg.runtime.registry import open_backend
 
 
 def spec_json(spec, **changes):
@@ -82,3 +84,20 @@ except ModelError:
     print("refused")
 """
     assert run_python(code) == (0, "refused\n", "")
+
+
+@pytest.mark.parametrize(("backend", "provider"), [("ort-cuda", "CUDA"), ("ort-tensorrt", "Tensorrt")])
+def test_a_provider_that_is_not_there_is_told_rather_than_replaced_by_the_cpu(tiny_onnx, backend, provider):
+    name = f"{provider}ExecutionProvider"
+    if name in onnxruntime.get_available_providers():
+        pytest.skip(f"this ONNX Runtime has {name}")
+    with pytest.raises(MissingDependencyError, match=f"has no {name}, only .*CPU.*onnxruntime-gpu"):
+        open_backend(tiny_onnx, backend=backend)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_does_not_start_is_told_rather_than_replaced_by_the_cpu(tiny_onnx, monkeypatch):
+    """What ONNX Runtime does where it was built with CUDA and the machine has none."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(ModelError, match=r"cannot start its CUDAExecutionProvider.*--backend ort"):
+        open_backend(tiny_onnx, backend="ort-cuda")
