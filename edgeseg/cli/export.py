@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeseg.dataset import Dataset
-    from edgeseg_export.engine_record import BuildOptions
+    from edgeseg.runtime.engine_record import BuildOptions
 
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
@@ -144,7 +144,7 @@ def export(
     """
     _refuse_flags_of_the_other_format(ctx, format)
     if format is Format.tensorrt:
-        from edgeseg_export.engine_record import BuildOptions
+        from edgeseg.runtime.engine_record import BuildOptions
 
         options = BuildOptions(
             precision=precision.value,
@@ -225,7 +225,8 @@ def _insert_crf(model: Path, target: Path, console: Console) -> None:
 
     from edgeseg import weights
     from edgeseg.cli.tune_crf import UNTUNED
-    from edgeseg_export.crf_node import insert_crf, plugin_library
+    from edgeseg.runtime.tensorrt_plugins import plugin_library
+    from edgeseg_export.crf_node import insert_crf
     from edgeseg_export.tensorrt_graph import read_onnx
 
     source = weights.find(model)
@@ -271,10 +272,11 @@ def _export_engine(
     from rich.console import Console
 
     from edgeseg import weights
+    from edgeseg.runtime.tensorrt_module import find_tensorrt, version_text
+    from edgeseg.runtime.tensorrt_plugins import load_plugins
     from edgeseg_export.build_progress import show_build
-    from edgeseg_export.crf_node import insert_crf, load_plugins
+    from edgeseg_export.crf_node import insert_crf
     from edgeseg_export.engine import build_engine
-    from edgeseg_export.tensorrt_module import find_tensorrt, version_text
 
     with TemporaryDirectory() as folder, show_build() as progress:
         source = weights.find(model)

@@ -6,7 +6,6 @@ Such a file runs in TensorRT alone, with the plugin library loaded; see ``docs/t
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,11 @@ from onnx import TensorProto, helper
 
 from edgeseg.crf import Quality
 from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
-from edgeseg.errors import InputError, MissingDependencyError
 from edgeseg.refine import check_refinable
+from edgeseg.runtime.tensorrt_plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
 from edgeseg_export.artifact import replacing, set_spec
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
-from edgeseg_export.tensorrt_module import TensorRT
-
-DOMAIN = "edgeseg"
-"""Of the node in ONNX, and the namespace of the plugin in TensorRT."""
-
-OP = "DenseCRF"
-PLUGIN_VERSION = "1"
 
 IMAGE_TYPE = TensorProto.FLOAT16
 """What the plugin gets the image as and returns labels as. TensorRT gives plugins no bytes, and converts them to and
@@ -73,7 +65,7 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
         [
             helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE),
             helper.make_node(
-                OP,
+                CRF_OP,
                 [logits, "crf/image"],
                 ["crf/labels"],
                 name="crf",
@@ -140,36 +132,6 @@ def params_of(node: onnx.NodeProto) -> CrfParams:
             *(SpatialTerm((x, y), weight) for x, y, weight in spatial),
         ),
     )
-
-
-def plugin_library() -> Path | None:
-    """The library with edgeseg's TensorRT plugins, or None where this edgeseg was built without them."""
-    native = find_spec("edgeseg._native")
-    if native is None or native.origin is None:
-        return None
-    library = Path(native.origin).with_name("libedgeseg_trt.so")
-    return library if library.is_file() else None
-
-
-def load_plugins(tensorrt: TensorRT) -> None:
-    """Make a TensorRT know edgeseg's plugins: before it parses a file of :func:`insert_crf` or loads an engine of one.
-
-    Raises:
-        InputError: it is TensorRT-RTX, whose networks hold no plugins.
-        MissingDependencyError: this edgeseg was built without the plugins, or for another TensorRT.
-    """
-    if tensorrt.is_rtx:
-        raise InputError(
-            f"{tensorrt} takes no plugins, and the CRF is one",
-            "Use TensorRT, or refine outside of the engine: edgeseg run --refine crf",
-        )
-    build = "pip install . -C cmake.define.EDGESEG_TENSORRT=ON, where TensorRT's headers and nvcc are"
-    library = plugin_library()
-    if library is None:
-        raise MissingDependencyError("this edgeseg was built without its TensorRT plugins", f"Build it again: {build}")
-    registry = tensorrt.module.get_plugin_registry()
-    if registry.get_creator(OP, PLUGIN_VERSION, DOMAIN) is None and registry.load_library(str(library)) is None:
-        raise MissingDependencyError(f"{tensorrt} cannot load {library}", f"Build edgeseg again: {build}")
 
 
 def _rows(values: list[float], columns: int) -> list[tuple[float, ...]]:

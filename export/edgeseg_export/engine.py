@@ -18,11 +18,7 @@ from typing import Any
 import onnx
 
 from edgeseg.errors import EdgesegError, InputError, ModelError
-from edgeseg_export.artifact import replacing
-from edgeseg_export.build_progress import BuildProgress
-from edgeseg_export.crf_node import DOMAIN as CRF_DOMAIN
-from edgeseg_export.crf_node import load_plugins
-from edgeseg_export.engine_record import (
+from edgeseg.runtime.engine_record import (
     BuildOptions,
     EngineRecord,
     TensorInfo,
@@ -31,9 +27,13 @@ from edgeseg_export.engine_record import (
     file_sha256,
     record_path,
 )
-from edgeseg_export.gpu import Gpu, find_gpu
+from edgeseg.runtime.gpu import Gpu, find_gpu
+from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
+from edgeseg.runtime.tensorrt_plugins import DOMAIN as PLUGIN_DOMAIN
+from edgeseg.runtime.tensorrt_plugins import load_plugins
+from edgeseg_export.artifact import replacing
+from edgeseg_export.build_progress import BuildProgress
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
-from edgeseg_export.tensorrt_module import TensorRT, find_tensorrt
 
 _NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 """Where TensorRT's name of a type is not NumPy's in capitals."""
@@ -152,7 +152,7 @@ def _build(
     model, spec = read_onnx(onnx_path)
     prepared = prepare(model, onnx_path, options.precision)
     _check_batch(prepared, options, onnx_path)
-    if any(node.domain == CRF_DOMAIN for node in prepared.graph.node):
+    if any(node.domain == PLUGIN_DOMAIN for node in prepared.graph.node):
         load_plugins(tensorrt)
     onnx_sha256 = file_sha256(onnx_path)
     with replacing(output) as partial, replacing(record_path(output)) as partial_record:

@@ -9,8 +9,8 @@ from onnx import numpy_helper
 
 from edgeseg.errors import ModelError, SpecError
 from edgeseg.quantize.fold import cast_first
+from edgeseg.runtime.engine_record import Precision
 from edgeseg.spec import METADATA_KEY, ModelSpec
-from edgeseg_export.engine_record import Precision
 from edgeseg_export.fp16 import to_fp16
 
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear")

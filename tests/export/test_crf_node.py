@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,12 +12,12 @@ from onnx.reference.op_run import OpRun
 
 from edgeseg.crf import DenseCrf
 from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm
-from edgeseg.errors import InputError, MissingDependencyError, ModelError, SinkError, SpecError
+from edgeseg.errors import ModelError, SinkError, SpecError
 from edgeseg.refine import probabilities_of
+from edgeseg.runtime.tensorrt_plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
-from edgeseg_export import crf_node
 from edgeseg_export.artifact import rewrite_spec
-from edgeseg_export.crf_node import insert_crf, load_plugins, params_of
+from edgeseg_export.crf_node import insert_crf, params_of
 
 # Halves and quarters: they are the same in 32 bits.
 PARAMS = CrfParams(
@@ -40,7 +39,7 @@ PARAMS = CrfParams(
 class DenseCRF(OpRun):
     """What the plugin computes, by edgeseg's CPU kernels."""
 
-    op_domain = crf_node.DOMAIN
+    op_domain = DOMAIN
 
     def _load_attributes(self):
         """As members their names would clash with those of OpRun."""
@@ -60,7 +59,7 @@ class DenseCRF(OpRun):
 
 
 def node_of(path):
-    (node,) = [node for node in onnx.load(path).graph.node if node.domain == crf_node.DOMAIN]
+    (node,) = [node for node in onnx.load(path).graph.node if node.domain == DOMAIN]
     return node
 
 
@@ -174,42 +173,3 @@ def test_export_refines_onnx_with_the_parameters_fitted_to_it(tiny_onnx, tiny_sp
     assert "not tuned" not in done.stderr
     assert tuned.read_bytes() == before
     assert params_of(node_of(tmp_path / "tuned-crf.onnx")).iterations == PARAMS.iterations
-
-
-class Registry:
-    """A plugin registry that knows what it has loaded."""
-
-    def __init__(self, loads=True):
-        self.loads, self.loaded = loads, []
-
-    def get_creator(self, *name):
-        return name if self.loaded else None
-
-    def load_library(self, path):
-        if not self.loads:
-            return None
-        self.loaded.append(path)
-        return path
-
-
-def tensorrt(registry, is_rtx=False):
-    return SimpleNamespace(is_rtx=is_rtx, module=SimpleNamespace(get_plugin_registry=lambda: registry))
-
-
-def test_the_library_is_loaded_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(crf_node, "plugin_library", lambda: tmp_path / "lib.so")
-    registry = Registry()
-    for _ in range(2):
-        load_plugins(tensorrt(registry))
-    assert registry.loaded == [str(tmp_path / "lib.so")]
-
-
-def test_what_hinders_loading_is_said(monkeypatch, tmp_path):
-    with pytest.raises(InputError, match="takes no plugins"):
-        load_plugins(tensorrt(Registry(), is_rtx=True))
-    monkeypatch.setattr(crf_node, "plugin_library", lambda: None)
-    with pytest.raises(MissingDependencyError, match="EDGESEG_TENSORRT=ON"):
-        load_plugins(tensorrt(Registry()))
-    monkeypatch.setattr(crf_node, "plugin_library", lambda: tmp_path / "lib.so")
-    with pytest.raises(MissingDependencyError, match=r"lib\.so"):
-        load_plugins(tensorrt(Registry(loads=False)))

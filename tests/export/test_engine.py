@@ -17,15 +17,15 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from edgeseg import weights
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
+from edgeseg.runtime.engine_record import BuildOptions, TensorInfo, check_fits, read_record
+from edgeseg.runtime.gpu import Gpu, find_gpu
 from edgeseg.runtime.registry import open_backend
+from edgeseg.runtime.tensorrt_module import find_tensorrt
 from edgeseg.spec import METADATA_KEY
 from edgeseg_export.artifact import set_spec
 from edgeseg_export.engine import build_engine, cached_engine
-from edgeseg_export.engine_record import BuildOptions, TensorInfo, check_fits, read_record
-from edgeseg_export.gpu import Gpu, find_gpu
 from edgeseg_export.parity import probe_images
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
-from edgeseg_export.tensorrt_module import find_tensorrt
 
 NETWORKS = ["fast_scnn", "enet"]
 SM86 = BuildOptions(target=("sm86",))
@@ -415,7 +415,7 @@ def test_without_tensorrt_the_line_says_what_to_install(run_python):
     block = (
         "import sys\n"
         "for name in ('tensorrt', 'tensorrt_rtx', 'tensorrt_rtx_bindings'): sys.modules[name] = None\n"
-        "from edgeseg_export.tensorrt_module import find_tensorrt\n"
+        "from edgeseg.runtime.tensorrt_module import find_tensorrt\n"
         "try: find_tensorrt()\n"
         "except ImportError as error: print(error)\n"
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from edgeseg.errors import EdgesegError, InputError, ModelError
-from edgeseg_export.engine_record import (
+from edgeseg.runtime.engine_record import (
     BuildOptions,
     EngineRecord,
     TensorInfo,
@@ -18,8 +18,8 @@ from edgeseg_export.engine_record import (
     read_record,
     record_path,
 )
-from edgeseg_export.gpu import Gpu
-from edgeseg_export.tensorrt_module import TensorRT
+from edgeseg.runtime.gpu import Gpu
+from edgeseg.runtime.tensorrt_module import TensorRT
 
 ORIN = Gpu("Orin", "sm87")
 RTX3090 = Gpu("NVIDIA GeForce RTX 3090", "sm86")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.runtime.gpu import Gpu
+from edgeseg.runtime.tensorrt_module import TensorRT, version_text
 from edgeseg.spec import ModelSpec
-from edgeseg_export.gpu import Gpu
-from edgeseg_export.tensorrt_module import TensorRT, version_text
 
 FORMAT_VERSION = 1
 
