@@ -78,12 +78,14 @@ class Result:
         segmentation: set by the Segment stage.
         overlay_rgb_u8: (H, W, 3) uint8 RGB picture for people, set by the Overlay stage.
         latency_ms: milliseconds by stage name, in the order the stages ran.
+        stream: name of the stream it belongs to, where a run has several; else empty.
     """
 
     frame: Frame
     segmentation: Segmentation | None = None
     overlay_rgb_u8: ImageU8 | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)
+    stream: str = ""
 
 
 def check_image(image: ImageU8, what: str = "image") -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from edgeseg.types import Frame
 from edgeseg.video.source import StreamInfo
+from edgeseg.video.status import SourceState
 
 
 class OnePassSource(ABC):
@@ -21,11 +22,17 @@ class OnePassSource(ABC):
         self._reading = threading.Lock()
         self._closed = False  # a plain bool: close may be called by a signal handler, which must not wait for a lock
         self._iterator: Iterator[Frame] | None = None
+        self._state = SourceState("connecting")
 
     @property
     def info(self) -> StreamInfo:
         """What is known before the first frame."""
         return self._info
+
+    @property
+    def state(self) -> SourceState:
+        """How it stands right now."""
+        return self._state
 
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
@@ -51,11 +58,15 @@ class OnePassSource(ABC):
         if frame is None or self._closed:
             self.close()
             raise StopIteration
+        if self._state.condition == "connecting":
+            self._state = SourceState("running")
         return frame
 
     def close(self) -> None:
         """Release the device or file and end the iteration soon. Calling it twice is harmless."""
         self._closed = True
+        if self._state.condition != "ended":
+            self._state = SourceState("ended")
         # If a frame is being read, the reading thread sees the flag when it is done and comes here itself.
         if self._reading.acquire(blocking=False):
             try:

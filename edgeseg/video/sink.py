@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from edgeseg.types import Result
+from edgeseg.video.status import StreamStatus
 
 
 class SinkClosed(Exception):  # noqa: N818 - not an error: the person has seen enough
@@ -12,7 +14,7 @@ class SinkClosed(Exception):  # noqa: N818 - not an error: the person has seen e
 
 
 class Sink(Protocol):
-    """Takes results in order, on one thread."""
+    """Takes results in order, on one thread. A sink must not change what it is given: others see it too."""
 
     def write(self, result: Result) -> None:
         """Take one result.
@@ -40,3 +42,15 @@ class NullSink:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class Window(Sink, Protocol):
+    """A sink that must live on the main thread and is looked after while no frames come."""
+
+    def idle(self, status: Sequence[StreamStatus]) -> None:
+        """Called some times a second while there is nothing to write: answer the desktop, show what is lost.
+
+        Raises:
+            SinkClosed: the person ended the run here.
+        """
+        ...

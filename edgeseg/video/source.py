@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.types import Frame
+from edgeseg.video.status import SourceState
 
 if TYPE_CHECKING:
     from edgeseg.video.labels import LabelFolder
@@ -55,6 +56,11 @@ class Source(Protocol):
     @property
     def info(self) -> StreamInfo:
         """What is known before the first frame."""
+        ...
+
+    @property
+    def state(self) -> SourceState:
+        """How it stands right now; asked from any thread."""
         ...
 
     def __iter__(self) -> Iterator[Frame]:

@@ -1,0 +1,55 @@
+"""What a stream is doing right now, for those who look while it runs: the web page, a monitor, a line on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgeseg.video.telemetry import Latency
+
+Condition = Literal["connecting", "running", "lost", "ended"]
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """How it stands with a source.
+
+    Attributes:
+        condition: ``connecting`` until the first frame; ``running``; ``lost`` while a live source is away and is being
+            tried again; ``ended``.
+        reason: why it is lost, in one line without credentials; else empty.
+        since_s: ``time.monotonic()`` when it became so, in seconds.
+        reconnects: how often it came back.
+    """
+
+    condition: Condition
+    reason: str = ""
+    since_s: float = field(default_factory=time.monotonic)
+    reconnects: int = 0
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """One stream of a running pipeline.
+
+    Attributes:
+        stream: its name.
+        uri: its source, credentials removed.
+        state: of the source.
+        frames_in, processed, dropped: counts so far; frames under way are in none but the first.
+        fps: frames processed per second, over the last few seconds.
+        latency: by hop since the start, as in the report.
+        recent_ms: milliseconds by hop of the last frame processed.
+    """
+
+    stream: str
+    uri: str
+    state: SourceState
+    frames_in: int
+    processed: int
+    dropped: int
+    fps: float
+    latency: Mapping[str, Latency]
+    recent_ms: Mapping[str, float]
