@@ -33,6 +33,10 @@ class ModelError(EdgesegError):
     """A model artifact that cannot be found, read or run."""
 
 
+class DeviceError(EdgesegError):
+    """A GPU that is absent, lost, or out of memory."""
+
+
 class DatasetError(EdgesegError):
     """A dataset.yaml, image or label file that cannot be used."""
 

@@ -30,7 +30,7 @@ def compare(
         int | None, typer.Option(min=1, help="The most to use, spread evenly over the split; all if left out.")
     ] = None,
     backend_a: Annotated[
-        str, typer.Option(help="ort, ort-cuda, ort-tensorrt or pytorch; auto goes by the file's suffix.")
+        str, typer.Option(help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto goes by the file's suffix.")
     ] = "auto",
     backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,

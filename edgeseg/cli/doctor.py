@@ -32,7 +32,17 @@ def doctor() -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    sections = (_platform(), _native(), _onnxruntime(), _libraries(), _torch(), _models(), _cameras(), _display())
+    sections = (
+        _platform(),
+        _native(),
+        _onnxruntime(),
+        _tensorrt(),
+        _libraries(),
+        _torch(),
+        _models(),
+        _cameras(),
+        _display(),
+    )
     for name, text, works in (*sections, *_extras()):
         table.add_row(name, Text(text, style="" if works else "red"))
         broken |= not works
@@ -64,6 +74,26 @@ def _onnxruntime() -> Line:
     except ImportError as error:
         return "onnxruntime", f"cannot be loaded ({error}). Run: pip install onnxruntime", False
     return "onnxruntime", f"{ort.__version__} with {', '.join(ort.get_available_providers())}", True
+
+
+def _tensorrt() -> Line:
+    from edgeseg.errors import EdgesegError
+    from edgeseg.runtime.gpu import find_gpu
+    from edgeseg.runtime.tensorrt_module import find_tensorrt
+    from edgeseg.runtime.tensorrt_plugins import plugin_library
+
+    try:
+        found = [str(find_tensorrt())]
+    except EdgesegError as error:
+        return "tensorrt", f"{error.what}; only engines need it", True
+    found.append("with edgeseg's plugins" if plugin_library() else "without edgeseg's plugins")
+    bindings = [name for name in ("pycuda", "cuda-python", "cuda-bindings") if _version(name)]
+    found.append(f"{bindings[0]} {_version(bindings[0])}" if bindings else "neither pycuda nor cuda-python")
+    try:
+        found.append(f"GPU {find_gpu()}")
+    except EdgesegError as error:
+        found.append(error.what.split(" (", 1)[0])
+    return "tensorrt", ", ".join(found), True
 
 
 def _libraries() -> Line:

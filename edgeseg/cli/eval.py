@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.tune_crf import UNTUNED
+from edgeseg.cli.open_model import ChosenBackend, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ edgeseg eval --predictions masks --labels my_data/val/labels
 
 
 def eval(
-    model: Annotated[str | None, typer.Argument(help="A shipped model's name, or a .onnx or .pt file.")] = None,
+    model: Annotated[str | None, typer.Argument(help="A shipped model's name, or a .onnx, .engine, .pt file.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")
     ] = None,
@@ -43,9 +42,7 @@ def eval(
     ignore_index: Annotated[
         int | None, typer.Option(min=0, max=255, help="With --predictions: the value for 'no label', beside 255.")
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="ort, ort-cuda, ort-tensorrt or pytorch; auto goes by the file's suffix.")
-    ] = "auto",
+    backend: ChosenBackend = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
 ) -> None:
@@ -78,15 +75,13 @@ def eval(
 
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import evaluate, evaluate_predictions
-    from edgeseg.segmenter import Segmenter
 
     notes = Console(stderr=True)
     progress = partial(track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal)
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
-        with Segmenter.open(model, backend=backend, threads=threads, refine=refine) as segmenter:
-            if refine == "crf" and segmenter.spec.crf is None:
-                print(f"edgeseg: {UNTUNED}", file=sys.stderr)
+        dataset.split(split)  # a wrong name is found before an engine is opened, or even built
+        with open_model(model, backend, threads, refine) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         evaluation = evaluate_predictions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeseg.dataset import Dataset
-    from edgeseg.runtime.engine_record import BuildOptions
+    from edgeseg.runtime.engine_record import BuildOptions, EngineRecord
+    from edgeseg.spec import ModelSpec
+    from edgeseg_export.parity import Parity
 
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
@@ -69,7 +72,7 @@ _ENGINE_FLAGS = (
     *("precision", "batch", "targets", "workspace_mib", "dla"),
     *("version_compatible", "hardware_compatibility", "timing_cache"),
 )
-_SHARED_FLAGS = ("model", "output", "format", "refine")
+_SHARED_FLAGS = ("model", "output", "format", "refine", "check")
 
 
 def export(
@@ -101,6 +104,13 @@ def export(
     split: Annotated[str, typer.Option(help="The split of --data.")] = "val",
     license: Annotated[str | None, typer.Option(help="Licence of the weights, noted in the artifact.")] = None,
     trained_on: Annotated[str | None, typer.Option(help="What it was trained on, noted in the artifact.")] = None,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Run it beside what it was made from, and fail if they disagree; the default where it can run.",
+        ),
+    ] = None,
     precision: Annotated[
         Precision,
         typer.Option(help="fp16 converts the model; int8 takes what edgeseg quantize wrote.", rich_help_panel=_ENGINE),
@@ -137,10 +147,10 @@ def export(
 ) -> None:
     """Write a checkpoint as ONNX that takes uint8 RGB frames and knows its own classes, or ONNX as an engine.
 
-    The artifact is then run beside PyTorch on the same images and the largest
-    difference printed; it fails if they disagree. On your own frames, and
-    for speed: edgeseg compare. An engine comes with a .json beside it that
-    says what it is; keep the two together.
+    The artifact is then run beside what it was made from on the same images
+    and the largest difference printed; it fails if they disagree. On your own
+    frames, and for speed: edgeseg compare. An engine comes with a .json
+    beside it that says what it is; keep the two together.
     """
     _refuse_flags_of_the_other_format(ctx, format)
     if format is Format.tensorrt:
@@ -155,7 +165,7 @@ def export(
             version_compatible=version_compatible,
             hardware_compatibility=hardware_compatibility.value,
         )
-        _export_engine(model, output, options, timing_cache, refine)
+        _export_engine(model, output, options, timing_cache, refine, check)
         return
     target = output or model.with_name(f"{model.stem}-crf.onnx" if refine is Refine.crf else f"{model.stem}.onnx")
     if target.suffix.lower() != ".onnx":
@@ -174,9 +184,7 @@ def export(
     from edgeseg.dataset import Dataset
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs
-    from edgeseg.runtime.registry import open_backend
     from edgeseg_export.onnx import export_onnx
-    from edgeseg_export.parity import compare, probe_images
 
     console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
     network, spec = load_network(model)
@@ -199,24 +207,68 @@ def export(
     )
     spec = export_onnx(model, target, spec=spec)
     console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}")
-    reference, artifact = open_backend(model, backend="pytorch"), open_backend(target)
-    reference.spec = replace(reference.spec, input_size=size)
-    parity = compare(reference, artifact, ((image, None) for image in probe_images(size)))
-    line = f"parity with PyTorch on {parity.images} images: {100 * parity.label_agreement:.3f} % of labels agree"
-    if spec.output == "logits":
-        line += (
-            f", largest logit difference {parity.max_abs_logit_difference:.2g} "
-            f"(of logits up to {parity.max_abs_logit:.2g})"
-        )
-    console.print(line)
-    if not parity.holds():
-        raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
+    if check is not False:
+        _check_onnx(model, target, spec, console)
     if dataset is not None:
         _note_miou(target, dataset, split, console)
     if refine is Refine.crf:
         _insert_crf(target, target, console)
         return
     console.print(f"next: edgeseg run --model {target}")
+
+
+def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) -> None:
+    """Run the ONNX file beside the checkpoint in PyTorch."""
+    from dataclasses import replace
+
+    from edgeseg.runtime.registry import open_backend
+    from edgeseg_export.parity import compare, probe_images
+
+    reference, artifact = open_backend(model, backend="pytorch"), open_backend(target)
+    reference.spec = replace(reference.spec, input_size=spec.input_size)
+    parity = compare(reference, artifact, ((image, None) for image in probe_images(spec.input_size)))
+    console.print(_parity_line(parity, "PyTorch"))
+    if not parity.holds():
+        raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
+
+
+def _check_built(engine: Path, source: Path, record: EngineRecord, check: bool | None, console: Console) -> None:
+    """Run the engine beside its ONNX file, where that is possible or asked for."""
+    from edgeseg.errors import EdgesegError, MissingDependencyError
+    from edgeseg.runtime.engine_record import check_fits
+    from edgeseg.runtime.gpu import find_gpu
+    from edgeseg.runtime.tensorrt_module import find_tensorrt
+    from edgeseg_export.engine_check import AGREEMENT, check_engine
+
+    try:
+        check_fits(engine, find_tensorrt(), find_gpu())
+        if record.options.batch[0] > 1:
+            raise InputError(f"it takes no less than {record.options.batch[0]} images at a time", "Use --no-check")
+    except EdgesegError as error:
+        if check:
+            raise
+        console.print(f"not checked: {error.what}")
+        return
+    try:
+        parity = check_engine(engine, source, record)
+    except MissingDependencyError as error:
+        if check:
+            raise
+        console.print(f"not checked: {error}")
+        return
+    console.print(_parity_line(parity, f"{source.name} on the CPU"))
+    if parity.label_agreement < AGREEMENT[record.options.precision]:
+        raise ModelError(f"{engine} does not do what {source} does", "Report it with both files")
+
+
+def _parity_line(parity: Parity, reference: str) -> str:
+    line = f"parity with {reference} on {parity.images} images: {100 * parity.label_agreement:.3f} % of labels agree"
+    if math.isnan(parity.max_abs_logit):
+        return line
+    return (
+        f"{line}, largest logit difference {parity.max_abs_logit_difference:.2g} "
+        f"(of logits up to {parity.max_abs_logit:.2g})"
+    )
 
 
 def _insert_crf(model: Path, target: Path, console: Console) -> None:
@@ -261,7 +313,12 @@ def _batch(text: str) -> tuple[int, int, int]:
 
 
 def _export_engine(
-    model: Path, output: Path | None, options: BuildOptions, timing_cache: Path | None, refine: Refine
+    model: Path,
+    output: Path | None,
+    options: BuildOptions,
+    timing_cache: Path | None,
+    refine: Refine,
+    check: bool | None,
 ) -> None:
     target = output or Path(model.name if not model.is_file() else model).with_suffix(".engine")
     if target.suffix.lower() != ".engine":
@@ -279,12 +336,12 @@ def _export_engine(
     from edgeseg_export.engine import build_engine
 
     with TemporaryDirectory() as folder, show_build() as progress:
-        source = weights.find(model)
+        source = graph = weights.find(model)
         if refine is Refine.crf:
             load_plugins(find_tensorrt())
-            insert_crf(source, Path(folder) / source.name)
-            source = Path(folder) / source.name
-        record = build_engine(source, target, options, timing_cache=timing_cache, progress=progress)
+            graph = Path(folder) / source.name
+            insert_crf(source, graph)
+        record = build_engine(graph, target, options, timing_cache=timing_cache, progress=progress)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     made_for = record.gpu or ", ".join(record.options.target)
     console.print(
@@ -295,6 +352,8 @@ def _export_engine(
         for tensor in tensors:
             shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
             console.print(f"{arrow}  {tensor.name}  {tensor.dtype} {shape}")
+    if check is not False:
+        _check_built(target, source, record, check, console)
 
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
@@ -303,7 +362,7 @@ def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.artifact import rewrite_spec
 
-    with Segmenter.open(artifact) as segmenter:
+    with Segmenter.open(artifact, backend="ort") as segmenter:
         miou = evaluate(segmenter, dataset, split).confusion.miou()
         rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
     console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}")

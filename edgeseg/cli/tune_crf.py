@@ -38,7 +38,7 @@ def tune_crf(
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images and of the search.")] = 0,
     max_images: Annotated[int, typer.Option(min=1, help="The most to use, spread evenly over the split.")] = 60,
     backend: Annotated[
-        str, typer.Option(help="ort, ort-cuda, ort-tensorrt or pytorch; auto goes by the file's suffix.")
+        str, typer.Option(help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto goes by the file's suffix.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write the best setting even if it does not help.")] = False,

@@ -12,9 +12,15 @@ from edgeseg.spec import ModelSpec
 
 
 class Backend(Protocol):
-    """One loaded model on one inference engine."""
+    """One loaded model on one inference engine.
+
+    Attributes:
+        spec: what the model takes and returns.
+        max_batch: the most images that ``infer`` takes at a time; None for any number.
+    """
 
     spec: ModelSpec
+    max_batch: int | None
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """Run the network.

@@ -106,6 +106,7 @@ class EngineRecord:
         version: of TensorRT, all its parts.
         gpu: the GPU it was built on; None where it was built for ``options.target``.
         options: how it was built.
+        plugins: whether edgeseg's plugins are in it, so that they must be loaded before it.
         inputs: what the engine takes.
         outputs: what it returns.
     """
@@ -118,6 +119,7 @@ class EngineRecord:
     version: tuple[int, ...]
     gpu: Gpu | None
     options: BuildOptions
+    plugins: bool
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
 

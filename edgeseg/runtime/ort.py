@@ -58,7 +58,7 @@ class OrtBackend:
         self._path = path
         self._input_name = session.get_inputs()[0].name
         batch = session.get_inputs()[0].shape[0]
-        self._batch = batch if isinstance(batch, int) else None
+        self.max_batch = batch if isinstance(batch, int) else None
         self._session: onnxruntime.InferenceSession | None = session
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
@@ -67,9 +67,9 @@ class OrtBackend:
         if session is None:
             raise ModelError(f"{self._path} is closed", "Open the model again")
         check_images(images, self.spec.input_size)
-        if self._batch is not None and len(images) != self._batch:
+        if self.max_batch is not None and len(images) != self.max_batch:
             raise InputError(
-                f"{self._path} takes {self._batch} image(s) at a time, not {len(images)}",
+                f"{self._path} takes {self.max_batch} image(s) at a time, not {len(images)}",
                 "Pass that many, or export it again with a free batch size",
             )
         try:

@@ -30,6 +30,7 @@ class PytorchBackend:
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
+        self.max_batch: int | None = None
         self._path = path
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network, self.spec = load_network(path)

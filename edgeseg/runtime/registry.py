@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from edgeseg.errors import InputError, MissingDependencyError, ModelError
+from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError
 from edgeseg.runtime.backend import Backend
 
 
@@ -19,6 +19,8 @@ class _Entry:
     package: str
     install: str
     options: Mapping[str, str] = field(default_factory=dict)
+    made_by: tuple[str, str] | None = None
+    """Module and name of the function that turns an ONNX file into an artifact of this engine, and returns its path."""
 
 
 _BACKENDS = {
@@ -30,6 +32,11 @@ _BACKENDS = {
     "ort-tensorrt": _Entry(
         *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "pip install onnxruntime-gpu"),
         {"provider": "tensorrt"},
+    ),
+    "tensorrt": _Entry(
+        *("edgeseg.runtime.trt", "TrtBackend", frozenset({".engine"}), "tensorrt", "pip install 'edgeseg[tensorrt]'"),
+        # By name alone, for what builds engines lies above what runs them.
+        made_by=("edgeseg_export.engine", "engine_for"),
     ),
     "pytorch": _Entry(
         "edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "pip install 'edgeseg[train]'"
@@ -46,8 +53,9 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
     """Load an artifact into the engine that runs it.
 
     Args:
-        path: the artifact.
-        backend: one of :func:`backend_names`, or ``auto`` to choose by the file's suffix.
+        path: the artifact; ``tensorrt`` also takes ONNX files, of which it builds an engine when they come first.
+        backend: one of :func:`backend_names`, or ``auto`` to go by the file's suffix alone;
+            :func:`edgeseg.runtime.choose.choose` also looks at the machine.
         threads: CPU threads of the engine; None means every core this process may use.
 
     Raises:
@@ -63,20 +71,30 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
         raise InputError(f"there is no backend {backend!r}", f"Use auto, {', '.join(_BACKENDS)}")
     if not path.is_file():
         raise ModelError(f"there is no model file {path}", "Correct the path")
-    entry = _BACKENDS[backend] if backend != "auto" else _by_suffix(path)
+    entry = _BACKENDS[by_suffix(path) if backend == "auto" else backend]
     try:
+        if entry.made_by is not None and path.suffix.lower() == ".onnx":
+            module, function = entry.made_by
+            path = getattr(import_module(module), function)(path)
         opener: type[Backend] = getattr(import_module(entry.module), entry.type_name)
     except ImportError as error:
+        if isinstance(error, EdgesegError):
+            raise  # it says more
         raise MissingDependencyError(
             f"{path} needs the package {entry.package}, which cannot be imported ({error})", f"Run: {entry.install}"
         ) from error
     return opener(path, threads=threads, **entry.options)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
 
 
-def _by_suffix(path: Path) -> _Entry:
-    for entry in _BACKENDS.values():
+def by_suffix(path: Path) -> str:
+    """The name of the backend whose own files end so.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for name, entry in _BACKENDS.items():
         if path.suffix.lower() in entry.suffixes:
-            return entry
+            return name
     suffixes = sorted(suffix for entry in _BACKENDS.values() for suffix in entry.suffixes)
     raise ModelError(
         f"no backend is known for {path}",

@@ -28,11 +28,12 @@ from edgeseg.runtime.engine_record import (
     record_path,
 )
 from edgeseg.runtime.gpu import Gpu, find_gpu
+from edgeseg.runtime.tensorrt_log import ErrorLog, one_line
 from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
 from edgeseg.runtime.tensorrt_plugins import DOMAIN as PLUGIN_DOMAIN
 from edgeseg.runtime.tensorrt_plugins import load_plugins
 from edgeseg_export.artifact import replacing
-from edgeseg_export.build_progress import BuildProgress
+from edgeseg_export.build_progress import BuildProgress, show_build
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
 
 _NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -102,6 +103,20 @@ def cached_engine(
     return engine
 
 
+def engine_for(onnx_path: Path) -> Path:
+    """The cached engine that ``--backend tensorrt`` runs an ONNX file by; a build shows how far it is.
+
+    One image at a time; INT8 where the file is quantized, else FP16, which costs a segmentation network nothing that
+    ``edgeseg compare`` would find and is what GPUs are fast in.
+
+    Raises:
+        As :func:`build_engine`.
+    """
+    quantized = any(node.op_type == "QuantizeLinear" for node in read_onnx(onnx_path)[0].graph.node)
+    with show_build() as progress:
+        return cached_engine(onnx_path, BuildOptions("int8" if quantized else "fp16"), progress=progress)
+
+
 def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / "engines"
 
@@ -152,7 +167,8 @@ def _build(
     model, spec = read_onnx(onnx_path)
     prepared = prepare(model, onnx_path, options.precision)
     _check_batch(prepared, options, onnx_path)
-    if any(node.domain == PLUGIN_DOMAIN for node in prepared.graph.node):
+    plugins = any(node.domain == PLUGIN_DOMAIN for node in prepared.graph.node)
+    if plugins:
         load_plugins(tensorrt)
     onnx_sha256 = file_sha256(onnx_path)
     with replacing(output) as partial, replacing(record_path(output)) as partial_record:
@@ -167,6 +183,7 @@ def _build(
             version=tensorrt.version,
             gpu=gpu,
             options=options,
+            plugins=plugins,
             inputs=inputs,
             outputs=outputs,
         )
@@ -188,7 +205,7 @@ class _Build:
     ) -> None:
         self._tensorrt, self._trt = tensorrt, tensorrt.module
         self._options, self._onnx_path, self._progress = options, onnx_path, progress
-        self._errors: list[str] = []
+        self._log = ErrorLog(tensorrt)
         self._interrupt: BaseException | None = None
 
     def run(
@@ -196,14 +213,13 @@ class _Build:
     ) -> tuple[bytes, tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
         """The engine, its inputs and its outputs."""
         trt = self._trt
-        logger = _logger(self)
         try:
-            builder = trt.Builder(logger)
+            builder = trt.Builder(self._log.logger)
         except Exception as error:  # a null pointer within, which the bindings turn into a TypeError
             raise self._failed("cannot start") from error
         strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # 11 knows nothing else
         network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
-        parser = trt.OnnxParser(network, logger)
+        parser = trt.OnnxParser(network, self._log.logger)
         if not parser.parse(model.SerializeToString()):
             raise self._refused(parser)
         config = builder.create_builder_config()
@@ -276,26 +292,19 @@ class _Build:
             operator = (
                 f"{error.node_operator()} (node {error.node_name() or error.node()}): " if error.node_operator() else ""
             )
-            reasons.append(operator + _one_line(error.desc()))
+            reasons.append(operator + one_line(error.desc()))
         return ModelError(
-            f"{self._tensorrt} cannot take {self._onnx_path}: {reasons[0] if reasons else self._reason()}",
+            f"{self._tensorrt} cannot take {self._onnx_path}: {reasons[0] if reasons else self._log.reason}",
             "Run it with --backend ort, or put other operators in its place",
         )
 
     def _failed(self, what: str) -> EdgesegError:
-        if any("out of memory" in text.lower().replace("outof", "out of ") for text in self._errors):
+        if self._log.out_of_memory:
             return ModelError(
                 f"the GPU has too little free memory for {self._tensorrt} to build {self._onnx_path}",
                 "End what else uses the GPU, lower --workspace-mib, or lower the last number of --batch",
             )
-        return ModelError(f"{self._onnx_path}: {self._tensorrt} {what} ({self._reason()})", "Correct what it names")
-
-    def _reason(self) -> str:
-        """The first error logged, which is the cause; the others follow from it."""
-        return _one_line(self._errors[0]) if self._errors else "it does not say why"
-
-    def heard(self, text: str) -> None:
-        self._errors.append(text)
+        return ModelError(f"{self._onnx_path}: {self._tensorrt} {what} ({self._log.reason})", "Correct what it names")
 
     def tell(self, call: Callable[[BuildProgress], None]) -> None:
         """Call back into Python; an exception must not travel through TensorRT, which would end the process."""
@@ -328,20 +337,6 @@ class _Build:
             raise self._interrupt
 
 
-def _logger(build: _Build) -> Any:
-    trt = build._trt
-
-    class Logger(trt.ILogger):  # type: ignore[misc,name-defined]  # a base class known when it runs
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # not super(): the bindings want to see it called by name
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR:
-                build.heard(message)
-
-    return Logger()
-
-
 def _monitor(build: _Build) -> Any:
     trt = build._trt
 
@@ -365,8 +360,3 @@ def _monitor(build: _Build) -> Any:
 def _info(tensor: Any) -> TensorInfo:
     name = tensor.dtype.name
     return TensorInfo(tensor.name, _NUMPY_NAMES.get(name, name.lower()), tuple(tensor.shape))
-
-
-def _one_line(text: str) -> str:
-    """Without what TensorRT-RTX adds to any error where there is no driver."""
-    return " ".join(text.split("[checkMacros.cpp", 1)[0].split())[:300]

@@ -25,7 +25,6 @@ nb::dict build_info() {
     architectures = nb::list(nb::str(EDGESEG_CUDA_ARCHITECTURES).attr("split")());
 #endif
     info["cuda_architectures"] = architectures;
-    info["tensorrt"] = false;
 #if defined(__SSE2__)
     info["simd"] = "sse2";
 #elif defined(__ARM_NEON)
@@ -49,7 +48,7 @@ NB_MODULE(_native, module) {
         "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
         "How this extension was built.\n\n"
         "``compiler`` str, ``cuda`` version of the CUDA toolkit or None, ``cuda_architectures`` list of str as in\n"
-        "CMake (empty without CUDA), ``tensorrt`` bool, ``simd`` the vector instructions used by the kernels.");
+        "CMake (empty without CUDA), ``simd`` the vector instructions used by the kernels.");
 }
 
 }  // namespace edgeseg::python

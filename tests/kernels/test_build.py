@@ -16,7 +16,7 @@ from edgeseg import _native
 
 def test_build_info_says_what_was_built() -> None:
     info = _native.build_info()
-    assert set(info) == {"compiler", "cuda", "cuda_architectures", "tensorrt", "simd"}
+    assert set(info) == {"compiler", "cuda", "cuda_architectures", "simd"}
     assert re.match(r"(GCC|Clang) \d+", str(info["compiler"]))
     assert (info["cuda"] is None) == (info["cuda_architectures"] == [])
     assert info["simd"] in {"sse2", "neon", "portable"}

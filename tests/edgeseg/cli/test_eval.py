@@ -86,7 +86,8 @@ def test_a_refined_model(run_cli, tiny_onnx, dataset, refine):
     alone, refined = (run_cli(*arguments, *flags) for flags in ((), ("--refine", refine)))
     assert json.loads(refined.stdout)["miou"] > json.loads(alone.stdout)["miou"]
     notes = refined.stderr.splitlines()
-    assert (len(notes), "edgeseg tune-crf" in refined.stderr) == ((1, True) if refine == "crf" else (0, False))
+    assert notes[0].startswith("edgeseg: model tiny, backend ")
+    assert (len(notes), "edgeseg tune-crf" in refined.stderr) == ((2, True) if refine == "crf" else (1, False))
 
 
 def test_bad_input_is_one_line(run_cli, tiny_onnx, tiny_labels_onnx, dataset, tmp_path):

@@ -88,7 +88,7 @@ def test_the_tuned_model_is_a_copy_with_the_printed_parameters(run_cli, model, d
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), dtype=np.uint8)
     np.testing.assert_array_equal(*(graph.run(None, {"images": image})[0] for graph in graphs))
 
-    measured = run_cli("eval", output, "--data", data, "--split", "test", "--refine", "crf")
+    measured = run_cli("eval", output, "--data", data, "--split", "test", "--refine", "crf", "--backend", "ort")
     assert measured.stderr == ""
     assert percentages(measured.stdout.splitlines()[-2])[0] == pytest.approx(max(mious[1:]), abs=0.2)
 

@@ -46,6 +46,7 @@ def write(tmp_path, tiny_spec):
             version=JETPACK62.version,
             gpu=ORIN,
             options=BuildOptions(),
+            plugins=False,
             inputs=(TensorInfo("images", "uint8", (-1, 32, 48, 3)),),
             outputs=(TensorInfo("logits", "float32", (-1, 3, 4, 6)),),
         )

@@ -1,0 +1,39 @@
+"""From what the user said of model and engine to a Segmenter, with a line on what was chosen and why."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeseg.cli.tune_crf import UNTUNED
+
+if TYPE_CHECKING:
+    from edgeseg.segmenter import Segmenter
+
+ChosenBackend = Annotated[
+    str,
+    typer.Option(
+        "--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto: what suits the file and the machine."
+    ),
+]
+
+
+def open_model(model: str | None, backend: str, threads: int | None, refine: str) -> Segmenter:
+    """As :meth:`edgeseg.segmenter.Segmenter.open`; says on stderr what ``auto`` has chosen."""
+    from edgeseg.runtime.choose import choose
+    from edgeseg.segmenter import Segmenter
+
+    choice = choose(model, backend)
+    segmenter = Segmenter.open(choice.path, backend=choice.backend, threads=threads, refine=refine)
+    if backend == "auto":
+        note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")
+    if refine == "crf" and segmenter.spec.crf is None:
+        note(UNTUNED)
+    return segmenter
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr."""
+    print(f"edgeseg: {text}", file=sys.stderr)
