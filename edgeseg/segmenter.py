@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from edgeseg import weights
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
 from edgeseg.refine import Refiner, check_refinable, open_refiner, probabilities_of
 from edgeseg.runtime.backend import Backend
+from edgeseg.runtime.choose import choose
 from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import ModelSpec
-from edgeseg.types import ImageU8, Segmentation, check_image
+from edgeseg.types import ImageU8, Inference, Segmentation, check_image
 
 
 class Segmenter:
@@ -52,9 +53,10 @@ class Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
         Args:
-            model: a name that ``edgeseg models`` lists, or a .onnx or .pt file; None for
-                :func:`edgeseg.weights.default_model`.
-            backend: ``auto`` to choose by the file's suffix, ``ort``, ``ort-cuda``, ``ort-tensorrt`` or ``pytorch``.
+            model: a name that ``edgeseg models`` lists, or a .onnx, .engine or .pt file; None for the shipped one that
+                suits the machine.
+            backend: ``ort``, ``ort-cuda``, ``ort-tensorrt``, ``tensorrt``, ``pytorch``, or ``auto`` for what
+                :func:`edgeseg.runtime.choose.choose` says.
             threads: CPU threads; None means all cores.
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
 
@@ -64,7 +66,8 @@ class Segmenter:
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
         """
-        engine = open_backend(weights.find(model or weights.default_model()), backend=backend, threads=threads)
+        choice = choose(model, backend)
+        engine = open_backend(choice.path, backend=choice.backend, threads=threads)
         refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
         return cls(engine, threads, refiner)
 
@@ -86,19 +89,48 @@ class Segmenter:
             InputError: not such an array.
             ModelError: the engine failed, or the segmenter is closed.
         """
-        check_image(image)
+        return self.finish(self.infer([image])[0])
+
+    def infer(self, images: Sequence[ImageU8]) -> list[Inference]:
+        """Run the network over images, together.
+
+        Args:
+            images: one or more, (H, W, 3) uint8 RGB of any size each.
+
+        Returns:
+            what :meth:`finish` makes labels of, one for each image.
+
+        Raises:
+            InputError: not such arrays.
+            ModelError: the engine failed, or the segmenter is closed.
+        """
         start_s = time.perf_counter()
-        images = to_input(image, self.spec.input_size)
+        for image in images:
+            check_image(image)
+        inputs = [to_input(image, self.spec.input_size) for image in images]
+        batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
         prepared_s = time.perf_counter()
-        output = self._backend.infer(images)
+        step = self._backend.max_batch or len(batch)
+        parts = [self._backend.infer(batch[start : start + step]) for start in range(0, len(batch), step)]
+        outputs = [output for part in parts for output in part]
         inferred_s = time.perf_counter()
         latency_ms = {"preprocess": (prepared_s - start_s) * 1000, "infer": (inferred_s - prepared_s) * 1000}
+        return [
+            Inference(pixels, output[np.newaxis], (image.shape[0], image.shape[1]), latency_ms)
+            for image, pixels, output in zip(images, batch, outputs, strict=True)
+        ]
+
+    def finish(self, inference: Inference) -> Segmentation:
+        """Make labels of what the network said: refinement, where it was asked for, and the argmax."""
+        latency_ms = dict(inference.latency_ms)
+        output = inference.output
+        start_s = time.perf_counter()
         if self._refiner is not None:
             probabilities = probabilities_of(np.asarray(output, dtype=np.float32), self.spec.input_size)
-            output = self._refiner(probabilities, images[0])[np.newaxis]
-            latency_ms["refine"] = (time.perf_counter() - inferred_s) * 1000
+            output = self._refiner(probabilities, inference.input_u8)[np.newaxis]
+            latency_ms["refine"] = (time.perf_counter() - start_s) * 1000
         refined_s = time.perf_counter()
-        labels = to_labels(output, (image.shape[0], image.shape[1]), self._threads)
+        labels = to_labels(output, inference.size, self._threads)
         latency_ms["postprocess"] = (time.perf_counter() - refined_s) * 1000
         return Segmentation(labels, self.spec, latency_ms)
 

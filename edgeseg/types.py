@@ -69,12 +69,31 @@ class Segmentation:
         return colorize(self.labels, self.spec.colors)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Inference:
+    """What the network says of an image, before it is made into labels.
+
+    Attributes:
+        input_u8: (H, W, 3) uint8 RGB as the network saw it, at the model's input size.
+        output: (1, C, h, w) float32 logits or (1, H, W) uint8 labels, as the model's spec says.
+        size: (height, width) in pixels of the image itself.
+        latency_ms: milliseconds spent in ``preprocess`` and ``infer``; of images that passed the network together,
+            the time of all.
+    """
+
+    input_u8: ImageU8
+    output: NDArray[np.float32] | NDArray[np.uint8]
+    size: tuple[int, int]
+    latency_ms: Mapping[str, float]
+
+
 @dataclass(slots=True, eq=False)
 class Result:
     """What a frame has become on its way through the stages; each stage fills in its part.
 
     Attributes:
         frame: the frame as it was captured.
+        inference: set by the Segment stage on the inference thread, and taken away when labels are made of it.
         segmentation: set by the Segment stage.
         overlay_rgb_u8: (H, W, 3) uint8 RGB picture for people, set by the Overlay stage.
         latency_ms: milliseconds by stage name, in the order the stages ran.
@@ -82,6 +101,7 @@ class Result:
     """
 
     frame: Frame
+    inference: Inference | None = None
     segmentation: Segmentation | None = None
     overlay_rgb_u8: ImageU8 | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)

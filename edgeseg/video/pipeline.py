@@ -1,192 +1,309 @@
-"""The streaming pipeline: one thread captures, one runs the stages, the calling thread writes to the sinks.
+"""The streaming pipeline: every source and every sink on a thread of its own, the model and the stages between them.
 
-    source ─▶ capture thread ─▶ Handover ─▶ processing thread ─▶ Handover ─▶ calling thread ─▶ sinks
-                              live: the latest wins,             bounded,
-                              file: the reader waits             the stages wait
+    source ─▶ capture thread ─┐ Junction            Handover              ┌ Handover ─▶ outlet thread ─▶ sink
+    source ─▶ capture thread ─┴─▶ inference thread ─────▶ stages' thread ─┴ Handover ─▶ calling thread ─▶ window
+           live: the latest wins,                                          live: the latest wins,
+           file: the reader waits                                          file: the stages wait
 
-Whatever fails, each thread ends: a failing capture ends the first hand-over, so that the good frames before it are
-finished; a failing stage abandons it and ends the second; a failing sink abandons both. The first error is raised on
-the calling thread once the threads have ended and the sinks are closed.
+While one frame passes the stages, the network is at work on the next. What has come from several streams meanwhile
+goes through it together.
+
+Whatever fails, each thread ends. A source that fails ends its own stream: the good frames before it are finished, and
+the other streams go on. A stage or a sink that fails ends the run, and what has passed the stages by then is still
+written to the other sinks. The first error is raised on the calling thread once the threads have ended and the sinks
+are closed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
 
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, InputError, SinkError
 from edgeseg.types import Frame, Result
-from edgeseg.video.handover import Handover
-from edgeseg.video.sink import Sink, SinkClosed
+from edgeseg.video.capture import Capture
+from edgeseg.video.handover import Handover, Junction
+from edgeseg.video.outlet import Outlet
+from edgeseg.video.sink import Sink
 from edgeseg.video.source import Source
+from edgeseg.video.sources_file import named
 from edgeseg.video.stage import Score, Stage
-from edgeseg.video.telemetry import LatencyHistogram, Report
+from edgeseg.video.status import StreamStatus
+from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report
 
-_FRAMES_AHEAD = 2
+DropPolicy = Literal["latest", "none"]
+"""What happens to frames that come faster than they are processed: the latest wins, or the source waits."""
+
+Watch = Callable[[Sequence[StreamStatus]], None]
+"""Told on the calling thread, some times a second, how the streams stand."""
+
+_WATCH_EVERY_S = 0.2
+_POLL_S = 0.05
+_EARLY = 0.95
 _JOIN_S = 15.0  # a camera that fell silent holds its thread until the driver's timeout, ten seconds
-
-
-@dataclass(frozen=True)
-class _Captured:
-    frame: Frame
-    capture_ms: float
+_DRAIN_S = 15.0  # for a sink to take what has passed the stages, once the run is ending
+_CLOSE_S = 60.0  # a long video is copied once when it is closed
+_INTERRUPTED_S = 5.0  # of patience after a second Ctrl-C
 
 
 class Pipeline:
-    """Runs every frame of a source through the stages into the sinks.
+    """Runs every frame of its sources through the stages into the sinks.
 
-    It owns the source and the sinks: both are closed when the run is over, however it ends.
+    It owns the sources and the sinks: all are closed when the run is over, however it ends.
 
     Args:
-        source: where frames come from.
-        stages: what is done to each, in order.
-        sinks: where each result goes, in order.
-        max_frames: take no more than these from the source; None takes all.
+        source: where frames come from; several share the stages, and with them the model.
+        stages: what is done to each frame, in order. If the first has a method ``begin``, as
+            :class:`edgeseg.video.stage.Segment` does, it is given what is waiting on the inference thread.
+        sinks: where each result goes. One that has a method ``idle``, a window, is served on the calling thread.
+        names: of the streams, where there are several; their URIs if left out.
+        max_frames: take no more than these from each source; None takes all.
+        drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
+        max_latency_ms: frames older than this when their turn comes are dropped.
+        watch: told how the streams stand while they run.
     """
 
     def __init__(
-        self, source: Source, stages: Sequence[Stage], sinks: Sequence[Sink], *, max_frames: int | None = None
+        self,
+        source: Source | Sequence[Source],
+        stages: Sequence[Stage],
+        sinks: Sequence[Sink],
+        *,
+        names: Sequence[str] | None = None,
+        max_frames: int | None = None,
+        drop_policy: DropPolicy | None = None,
+        max_latency_ms: float | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self._source = source
+        sources = list(source) if isinstance(source, Sequence) else [source]
+        if names is None:
+            names = [""] if len(sources) == 1 else list(named([one.info.uri for one in sources]))
+        if not sources or len(set(names)) != len(sources):
+            raise InputError(f"{len(sources)} sources with the names {', '.join(names)}", "Give each its own name")
+        changed = threading.Condition()
+        latest = [s.info.live if drop_policy is None else drop_policy == "latest" for s in sources]
+        self._captures = [
+            Capture(name, one, latest_wins=wins, changed=changed, max_frames=max_frames, on_error=self._lose_source)
+            for name, one, wins in zip(names, sources, latest, strict=True)
+        ]
+        self._by_name = {capture.name: capture for capture in self._captures}
+        self._junction = Junction([capture.waiting for capture in self._captures], changed)
+        self._inferred: Handover[Result] = Handover(1)
         self._stages = stages
-        self._sinks = sinks
-        self._max_frames = max_frames
-        live = source.info.live
-        self._captured: Handover[_Captured] = Handover(1 if live else _FRAMES_AHEAD, latest_wins=live)
-        self._finished: Handover[Result] = Handover(_FRAMES_AHEAD)
-        self._histograms: dict[str, LatencyHistogram] = {}
-        self._processed = 0
-        self._lost_in_stage = 0  # the frame that was with a stage, or a sink, when it failed
-        self._lost_in_sink = 0
-        self._elapsed_s = 0.0
+        self._outlets = [
+            Outlet(sink, latest_wins=all(latest), on_closed=self.stop, on_error=self._fail) for sink in sinks
+        ]
+        self._max_latency_ms = max_latency_ms
+        self._watch = watch
+        self._watched_s = 0.0
+        self._start_s = self._last_s = 0.0
+        self._ending_s = 0.0
+        self._is_fresh = all(latest)
+        self._infer_s = self._stages_s = 0.0  # a frame takes there, lately
         self._errors: list[BaseException] = []
 
     def run(self) -> Report:
-        """Process until the source ends, :meth:`stop` is called or something fails; call it once.
+        """Process until the sources end, :meth:`stop` is called or something fails; call it once.
 
         Returns:
             the report; where this raises instead, :meth:`report` gives it for the frames before the failure.
 
         Raises:
-            EdgesegError: of the source, a stage (the message names it) or a sink.
+            EdgesegError: of a source, a stage (the message names it) or a sink.
             RuntimeError: any other exception of a stage or sink, which is its cause.
         """
-        threads = [
-            threading.Thread(target=self._capture, name="edgeseg-capture", daemon=True),
-            threading.Thread(target=self._process, name="edgeseg-process", daemon=True),
-        ]
-        start_s = time.monotonic()
+        window = next((outlet for outlet in self._outlets if hasattr(outlet.sink, "idle")), None)
+        threaded = [outlet for outlet in self._outlets if outlet is not window]
+        inferring = threading.Thread(target=self._infer, name="edgeseg-infer", daemon=True)
+        processing = threading.Thread(target=self._process, name="edgeseg-process", daemon=True)
+        threads = [*(capture.thread for capture in self._captures), *(outlet.thread for outlet in threaded)]
+        self._start_s = self._last_s = time.monotonic()
+        patience_s = _INTERRUPTED_S
         try:
-            for thread in threads:
+            for thread in (*threads, inferring, processing):
                 thread.start()
-            self._write_all(start_s)
+            if window is not None:
+                window.run(self._look, self.status)
+            self._wait_for(processing)
+            patience_s = _CLOSE_S
         finally:
-            self._captured.abandon()
-            self._finished.abandon()
-            self._source.close()
-            for thread in threads:
+            for capture in self._captures:
+                capture.waiting.abandon()
+                capture.source.close()
+            for outlet in self._outlets:
+                outlet.waiting.end()
+            deadline_s = time.monotonic() + patience_s
+            for outlet in threaded:
+                self._wait_for_close(outlet, deadline_s)
+            for thread in (inferring, processing, *(capture.thread for capture in self._captures)):
                 if thread.ident is not None:
                     thread.join(_JOIN_S)
-            for sink in self._sinks:
-                self._close(sink)
+            if window is not None and inferring.ident is None:
+                window.close()
         if self._errors:
             raise self._errors[0]
         return self.report()
 
     def stop(self) -> None:
         """End the run in good order: frames already captured are finished. Safe in a signal handler."""
-        self._captured.end()
-        self._source.close()
+        self._ending_s = self._ending_s or time.monotonic()
+        for capture in self._captures:
+            capture.waiting.end()
+            capture.source.close()
+
+    def status(self) -> list[StreamStatus]:
+        """How each stream stands; asked from any thread."""
+        return [capture.status() for capture in self._captures]
 
     def report(self) -> Report:
         """The figures so far."""
+        elapsed_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s) - self._start_s
+        streams = tuple(replace(capture.report(), elapsed_s=elapsed_s) for capture in self._captures)
+        hops, sink_ms, age_ms = Histograms(), LatencyHistogram(), LatencyHistogram()
+        for capture in self._captures:
+            hops.merge(capture.hops)
+        for outlet in self._outlets:
+            sink_ms.merge(outlet.write_ms)
+            age_ms.merge(outlet.age_ms)
+        latency = hops.summary()
+        if self._outlets:
+            latency |= {"sink": sink_ms.summary(), "end to end": age_ms.summary()}
         score = next((stage for stage in self._stages if isinstance(stage, Score) and stage.frames), None)
-        return Report(
-            uri=self._source.info.uri,
-            frames_in=self._captured.given,
-            processed=self._processed,
-            dropped=self._captured.dropped + self._finished.dropped + self._lost_in_stage + self._lost_in_sink,
-            elapsed_s=self._elapsed_s,
-            latency={name: histogram.summary() for name, histogram in self._histograms.items()},
+        return replace(
+            streams[0],
+            uri=streams[0].uri if len(streams) == 1 else f"{len(streams)} streams",
+            frames_in=sum(stream.frames_in for stream in streams),
+            processed=sum(stream.processed for stream in streams),
+            dropped=sum(stream.dropped for stream in streams),
+            latency={hop: summary for hop, summary in latency.items() if summary.count},
             miou=score.confusion.miou() if score else None,
             scored=score.frames if score else 0,
+            stream="",
+            streams=streams if len(streams) > 1 else (),
+            sinks=tuple(outlet.report() for outlet in self._outlets),
         )
 
-    def _capture(self) -> None:
+    def _infer(self) -> None:
+        """Give the frames that are waiting to the first stage's ``begin``, and then to the other stages one by one."""
+        begin = getattr(self._stages[0], "begin", None) if self._stages else None
+        batch: list[Result] = []
         try:
-            frames = islice(self._source, self._max_frames)
             while True:
-                start_s = time.perf_counter()
-                frame = next(frames, None)
-                capture_ms = (time.perf_counter() - start_s) * 1000
-                if frame is None or not self._captured.put(_Captured(frame, capture_ms)):
+                self._wait_for_turn(begin is not None)
+                taken = [result for _, result in self._junction.take()]
+                if not taken:
                     return
+                start_s = time.monotonic()
+                batch = [result for result in taken if not self._is_stale(result)]
+                if begin is not None and batch:
+                    try:
+                        begin(batch)
+                    except Exception as error:
+                        raise _located(error, self._stages[0], batch[0].frame) from error
+                self._infer_s = _smooth(self._infer_s, time.monotonic() - start_s)
+                while batch:
+                    if not self._inferred.put(batch[0]):
+                        return
+                    batch.pop(0)
         except BaseException as error:
-            self._errors.append(error)
+            self._fail(error)
         finally:
-            self._captured.end()
+            self._lose(batch)
+            self._inferred.end()
+
+    def _wait_for_turn(self, works_ahead: bool) -> None:
+        """Until it is time to take a frame: one taken sooner would only grow old before the stages."""
+        if not self._is_fresh:
+            return
+        if not works_ahead:
+            self._inferred.wait_for_taker()
+            return
+        # The stages have just begun with the frame before; this one is to be ready when they have done.
+        self._inferred.wait_for_room()
+        time.sleep(min(max(_EARLY * self._stages_s - self._infer_s, 0.0), 1.0))
 
     def _process(self) -> None:
+        result: Result | None = None
         try:
-            while (captured := self._captured.get()) is not None:
-                result = Result(captured.frame, latency_ms={"capture": captured.capture_ms})
+            while (result := self._inferred.get()) is not None:
+                start_s = time.monotonic()
                 for stage in self._stages:
                     try:
                         result = stage(result)
                     except Exception as error:
-                        raise _located(error, stage, captured.frame) from error
-                if not self._finished.put(result):
-                    return
+                        raise _located(error, stage, result.frame) from error
+                self._by_name[result.stream].count(result)
+                self._last_s = time.monotonic()
+                self._stages_s = _smooth(self._stages_s, self._last_s - start_s)
+                for outlet in self._outlets:
+                    outlet.waiting.put(result)
         except BaseException as error:
-            self._lost_in_stage += 1
-            self._errors.append(error)
-            self._captured.abandon()
+            self._fail(error)
+            self._inferred.end()
+            self._lose([one for one in (result, self._inferred.pop()) if one is not None])
         finally:
-            self._finished.end()
+            for outlet in self._outlets:
+                outlet.waiting.end()
 
-    def _write_all(self, start_s: float) -> None:
-        sinks = list(self._sinks)
-        while (result := self._finished.get()) is not None:
-            write_s = time.monotonic()
-            try:
-                for sink in tuple(sinks):
-                    try:
-                        sink.write(result)
-                    except SinkClosed:
-                        sinks.remove(sink)
-                        self.stop()
-                    except EdgesegError:
-                        raise  # its message names the output
-                    except Exception as error:
-                        raise _located(error, sink, result.frame) from error
-            except BaseException as error:
-                self._lost_in_sink += 1
-                if not isinstance(error, Exception):
-                    raise  # a second Ctrl-C
-                self._errors.append(error)
+    def _is_stale(self, result: Result) -> bool:
+        age_ms = (time.monotonic() - result.frame.captured_s) * 1000
+        if self._max_latency_ms is None or age_ms <= self._max_latency_ms:
+            return False
+        self._lose([result])
+        return True
+
+    def _lose(self, results: Sequence[Result]) -> None:
+        for result in results:
+            self._by_name[result.stream].lose()
+
+    def _lose_source(self, error: BaseException) -> None:
+        """The stream has ended before its time; the others go on."""
+        self._errors.append(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run: what waits for the network is dropped."""
+        self._errors.append(error)
+        self._ending_s = self._ending_s or time.monotonic()
+        for capture in self._captures:
+            capture.waiting.abandon()
+            capture.source.close()
+
+    def _wait_for(self, processing: threading.Thread) -> None:
+        """Until the last frame has passed the stages; not for long where a sink holds them up once the end is near."""
+        while processing.is_alive():
+            processing.join(_POLL_S)
+            self._look()
+            if self._ending_s and time.monotonic() - self._ending_s > _DRAIN_S:
+                for outlet in self._outlets:
+                    outlet.waiting.abandon()
+
+    def _wait_for_close(self, outlet: Outlet, deadline_s: float) -> None:
+        if outlet.thread.ident is None:
+            outlet.close()  # the run ended before it began
+            return
+        while outlet.thread.is_alive():
+            outlet.thread.join(_POLL_S)
+            self._look()
+            if time.monotonic() > deadline_s:
+                what = f"{outlet.name} does not finish, and was left behind"
+                self._errors.append(SinkError(what, "See whether its disk or network answers"))
                 return
-            done_s = time.monotonic()
-            self._processed += 1
-            self._elapsed_s = done_s - start_s
-            self._measure(result.latency_ms)
-            self._measure({"sink": (done_s - write_s) * 1000})
-            self._measure({"end to end": (done_s - result.frame.captured_s) * 1000})
 
-    def _measure(self, latency_ms: Mapping[str, float]) -> None:
-        for hop, ms in latency_ms.items():
-            self._histograms.setdefault(hop, LatencyHistogram()).add(ms)
-
-    def _close(self, sink: Sink) -> None:
-        try:
-            sink.close()
-        except Exception as error:
-            self._errors.append(error)
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        if self._watch is not None and now_s - self._watched_s >= _WATCH_EVERY_S:
+            self._watched_s = now_s
+            self._watch(self.status())
 
 
-def _located(error: Exception, part: Stage | Sink, frame: Frame) -> Exception:
+def _smooth(mean: float, value: float) -> float:
+    return 0.8 * mean + 0.2 * value if mean else value
+
+
+def _located(error: Exception, part: Stage, frame: Frame) -> Exception:
     """The error with the part and the frame in its message: the user's stay the user's, a bug becomes RuntimeError."""
     where = f"{type(part).__name__} failed at frame {frame.index}"
     if isinstance(error, EdgesegError):

@@ -15,7 +15,7 @@ _PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
 def to_text(report: Report) -> str:
     """Plain text, some ten lines."""
     width = max([len("end to end"), *map(len, report.latency)])
-    lines = [report.uri, _counts(report)]
+    lines = [report.uri, _counts(report), *_streams(report), *_sinks(report)]
     if report.latency:
         lines.append(f"{'':{width}}" + "".join(f"{heading:>10}" for heading in _PERCENTILES))
     lines += [
@@ -39,12 +39,26 @@ def to_table(report: Report) -> RenderableType:
         style = "bold" if name == "end to end" else None
         table.add_row(name, f"{hop.p50_ms:.2f}", f"{hop.p95_ms:.2f}", f"{hop.p99_ms:.2f}", style=style)
     heading = Text.assemble((report.uri, "bold"), "\n", _counts(report))
-    return Group(heading, table, *(Text(line, style="bold green") for line in _score(report)))
+    details = (Text(line) for line in (*_streams(report), *_sinks(report)))
+    return Group(heading, *details, table, *(Text(line, style="bold green") for line in _score(report)))
 
 
 def _counts(report: Report) -> str:
     account = f"{report.frames_in} frames in = {report.processed} processed + {report.dropped} dropped"
     return f"{account}, {report.fps:.1f} fps"
+
+
+def _streams(report: Report) -> list[str]:
+    return [f"  {stream.stream}: {_counts(stream)}" for stream in report.streams]
+
+
+def _sinks(report: Report) -> list[str]:
+    """Those that have missed something: a live run does not wait for a sink."""
+    return [
+        f"  {sink.name} took {sink.written} and missed {sink.dropped}: {sink.write.p50_ms:.1f} ms for each"
+        for sink in report.sinks
+        if sink.dropped
+    ]
 
 
 def _score(report: Report) -> list[str]:

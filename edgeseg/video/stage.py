@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edgeseg import _native
@@ -26,14 +26,28 @@ class Stage(Protocol):
 
 
 class Segment:
-    """Labels each frame: fills in ``segmentation`` and the milliseconds of the segmenter's steps."""
+    """Labels each frame: fills in ``segmentation`` and the milliseconds of the segmenter's steps.
+
+    The network is run in :meth:`begin`, for which the pipeline has a thread of its own, ahead of the stages; the rest
+    is done as a stage. Frames that did not begin are run through the network here.
+    """
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
 
+    def begin(self, results: Sequence[Result]) -> None:
+        """Run the network over the frames, together."""
+        inferences = self._segmenter.infer([result.frame.rgb_u8 for result in results])
+        for result, inference in zip(results, inferences, strict=True):
+            result.inference = inference
+
     def __call__(self, result: Result) -> Result:
-        """Segment the frame."""
-        result.segmentation = self._segmenter(result.frame.rgb_u8)
+        """Make labels of what the network said."""
+        if result.inference is None:
+            self.begin([result])
+        assert result.inference is not None
+        result.segmentation = self._segmenter.finish(result.inference)
+        result.inference = None
         result.latency_ms.update(result.segmentation.latency_ms)
         return result
 
@@ -51,9 +65,7 @@ class Overlay:
             raise InputError(f"opacity is {opacity}", "Use 0 (frame alone) to 1 (colours alone)")
         self._opacity = opacity
         self._threads = threads or 0
-        self._latency_ms: dict[str, float] = {}
-        self._period_s: float | None = None
-        self._last_s: float | None = None
+        self._figures: dict[str, _Figures] = {}
 
     def __call__(self, result: Result) -> Result:
         """Paint."""
@@ -64,12 +76,23 @@ class Overlay:
             result.frame.rgb_u8, segmentation.labels, colors, self._opacity, threads=self._threads
         )
         draw_classes(picture, segmentation)
-        draw_status(picture, self._status(segmentation.latency_ms, start_s))
+        figures = self._figures.setdefault(result.stream, _Figures())
+        draw_status(picture, figures.update(segmentation.latency_ms, start_s))
         result.overlay_rgb_u8 = picture
         result.latency_ms["overlay"] = (time.perf_counter() - start_s) * 1000
         return result
 
-    def _status(self, latency_ms: Mapping[str, float], now_s: float) -> str:
+
+class _Figures:
+    """Milliseconds and rate of one stream, as they are written on its pictures."""
+
+    def __init__(self) -> None:
+        self._latency_ms: dict[str, float] = {}
+        self._period_s: float | None = None
+        self._last_s: float | None = None
+
+    def update(self, latency_ms: Mapping[str, float], now_s: float) -> str:
+        """The line after one more frame."""
         now_ms = {"all": sum(latency_ms.values()), **latency_ms}
         self._latency_ms = {step: _smooth(self._latency_ms.get(step), ms) for step, ms in now_ms.items()}
         refine = f" (refine {self._latency_ms['refine']:.1f})" if "refine" in self._latency_ms else ""

@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
+import numpy as np
 
 from edgeseg.errors import SinkError
-from edgeseg.types import Result
+from edgeseg.types import ImageU8, Result
+from edgeseg.video.legend import draw_status
 from edgeseg.video.sink import SinkClosed
+from edgeseg.video.status import StreamStatus
 
 _ESCAPE = 27
 _STILL_S = 1.0
@@ -21,6 +25,9 @@ _POLL_MS = 20
 
 class WindowSink:
     """Shows the overlay, or the plain frames where no stage made one; q, Esc or closing the window ends the run.
+
+    Several streams have a window each. While nothing comes the windows still answer; that of a lost stream goes on to
+    show its last picture, greyed, and says that it is lost.
 
     Args:
         paced: show frames no faster than their presentation times tell, and stills for a second; for files, which
@@ -40,7 +47,8 @@ class WindowSink:
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # OpenCV's Qt misses its fonts, and says so
         self._paced = paced
         self._title = title
-        self._opened = False
+        self._last_rgb_u8: dict[str, ImageU8] = {}  # of each stream's window
+        self._lost: set[str] = set()
         self._due_s = 0.0
         self._last_pts_s: float | None = None
 
@@ -51,25 +59,48 @@ class WindowSink:
             SinkClosed: the person closed the window, or pressed q or Esc.
         """
         rgb_u8 = result.frame.rgb_u8 if result.overlay_rgb_u8 is None else result.overlay_rgb_u8
-        if not self._opened:
-            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-            cv2.resizeWindow(self._title, rgb_u8.shape[1], rgb_u8.shape[0])
-            self._opened = True
-        elif not self._is_visible():
+        title = self._title_of(result.stream)
+        if result.stream not in self._last_rgb_u8:
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.resizeWindow(title, rgb_u8.shape[1], rgb_u8.shape[0])
+        elif not self._is_visible(title):
             raise SinkClosed  # imshow would open it again
-        cv2.imshow(self._title, cv2.cvtColor(rgb_u8, cv2.COLOR_RGB2BGR))
+        self._last_rgb_u8[result.stream] = rgb_u8
+        self._lost.discard(result.stream)
+        cv2.imshow(title, cv2.cvtColor(rgb_u8, cv2.COLOR_RGB2BGR))
         self._due_s = self._leave_at(result.frame.pts_s)
         while True:
             left_ms = int((self._due_s - time.monotonic()) * 1000)
             # Short waits: a signal's handler runs only between them.
-            key = cv2.waitKey(max(1, min(left_ms, _POLL_MS))) & 0xFF
-            if key in (_ESCAPE, ord("q")) or not self._is_visible():
-                raise SinkClosed
+            self._answer(max(1, min(left_ms, _POLL_MS)))
             if left_ms <= _POLL_MS:
                 return
 
-    def _is_visible(self) -> bool:
-        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+    def idle(self, status: Sequence[StreamStatus]) -> None:
+        """Answer the desktop, and show which streams are lost.
+
+        Raises:
+            SinkClosed: the person closed the window, or pressed q or Esc.
+        """
+        if not self._last_rgb_u8:
+            return
+        for stream in status:
+            picture = self._last_rgb_u8.get(stream.stream)
+            if picture is not None and stream.state.condition == "lost" and stream.stream not in self._lost:
+                self._lost.add(stream.stream)
+                cv2.imshow(self._title_of(stream.stream), _as_lost(picture))
+        self._answer(1)
+
+    def _answer(self, wait_ms: int) -> None:
+        key = cv2.waitKey(wait_ms) & 0xFF
+        if key in (_ESCAPE, ord("q")) or not all(map(self._is_visible, map(self._title_of, self._last_rgb_u8))):
+            raise SinkClosed
+
+    def _title_of(self, stream: str) -> str:
+        return f"{self._title} {stream}".strip()
+
+    def _is_visible(self, title: str) -> bool:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
 
     def _leave_at(self, pts_s: float | None) -> float:
         """The monotonic time until which the picture just shown should stay."""
@@ -83,9 +114,16 @@ class WindowSink:
 
     def close(self) -> None:
         """Close the window. Calling it twice is harmless."""
-        if self._opened:
-            self._opened = False
+        if self._last_rgb_u8:
+            self._last_rgb_u8.clear()
             cv2.destroyAllWindows()
+
+
+def _as_lost(picture: ImageU8) -> ImageU8:
+    """BGR for OpenCV: grey, and it says so."""
+    grey = np.repeat(picture.mean(axis=2, keepdims=True) / 2, 3, axis=2).astype(np.uint8)
+    draw_status(grey, "LOST: waiting for the source")
+    return grey
 
 
 @cache

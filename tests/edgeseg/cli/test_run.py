@@ -147,7 +147,8 @@ def test_images_of_mixed_sizes_give_masks_but_no_video(run_cli: Cli, tiny_onnx: 
     assert cv2.imread(str(masks / "b.png"), cv2.IMREAD_UNCHANGED).shape == (50, 70)
     result = run_cli("run", images, "--model", tiny_onnx, "--save", out)
     _assert_mishap(result, "60x40", "70x50", "--save-masks")
-    assert "2 frames in = 1 processed + 1 dropped" in result.stdout
+    assert "2 frames in = 2 processed + 0 dropped" in result.stdout
+    assert "Mp4Sink took 1 and missed 1" in result.stdout
     assert _count(out) == 1
 
 

@@ -17,11 +17,13 @@ import pytest
 
 from edgeseg.errors import EdgesegError, ModelError, SinkError, SourceError
 from edgeseg.types import Frame, Result
+from edgeseg.video import pipeline as module
 from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.sink import NullSink, SinkClosed
 from edgeseg.video.source import StreamInfo
+from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Report
 
 
@@ -175,7 +177,9 @@ def test_a_stage_that_fails_is_named(live: bool) -> None:
     with pytest.raises(ModelError, match=r"Work failed at frame \d+: the engine broke. Mend it"):
         pipeline.run()
     report = pipeline.report()
-    assert len(shelf.indices) == report.processed == 5
+    (sink,) = report.sinks
+    assert report.processed == sink.written + sink.dropped == 5
+    assert live or shelf.indices == [0, 1, 2, 3, 4]
     _assert_accounted(report)
     _assert_ended(source, shelf)
 
@@ -243,7 +247,9 @@ def test_the_video_stays_readable_whatever_fails(tmp_path: Path, part: str) -> N
     with pytest.raises(EdgesegError):
         pipeline.run()
     with av.open(str(path)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == (10 if part == "sink" else 9)
+        count = sum(1 for _ in container.decode(video=0))
+    # When another sink fails, what has passed the stages by then is still written here.
+    assert count == 9 if part != "sink" else 9 <= count <= 14
 
 
 def test_every_hop_is_reported_in_the_order_of_the_journey() -> None:
@@ -267,3 +273,173 @@ def test_nothing_hangs_when_everything_fails_at_once(index: int, live: bool) -> 
             pipeline.run()
         _assert_accounted(pipeline.report())
         _assert_ended(source, shelf)
+
+
+class Ahead(Work):
+    """A stage whose first half is done on the inference thread, for what is waiting together."""
+
+    def __init__(self, *, seconds: float = 0.0, begins_badly_at: int | None = None) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self._begin_s = seconds
+        self._begins_badly_at = begins_badly_at
+
+    def begin(self, results: list[Result]) -> None:
+        if len(self.batches) == self._begins_badly_at:
+            raise ModelError("the engine broke")
+        self.batches.append([result.stream for result in results])
+        time.sleep(self._begin_s)
+
+
+class Window(Shelf):
+    """A sink that wants the calling thread, and to be looked after."""
+
+    def __init__(self, *, closes_when_idle: bool = False) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+        self.idled = 0
+        self._closes = closes_when_idle
+
+    def write(self, result: Result) -> None:
+        self.threads.add(threading.current_thread().name)
+        super().write(result)
+
+    def idle(self, status: list[StreamStatus]) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.idled += 1
+        if self._closes:
+            raise SinkClosed
+
+
+def test_the_network_works_ahead_of_the_stages() -> None:
+    ahead = Ahead(seconds=0.02)
+    report = Pipeline(Frames(20), [ahead, Work(seconds=0.02)], [Shelf()]).run()
+    assert report.elapsed_s < 20 * 0.04 * 0.8
+    assert ahead.batches == [[""]] * 20
+
+
+def test_a_network_that_fails_is_named_and_the_frames_before_are_finished() -> None:
+    source, shelf = Frames(None), Shelf()
+    pipeline = Pipeline(source, [Ahead(begins_badly_at=5)], [shelf])
+    with pytest.raises(ModelError, match="Ahead failed at frame 5: the engine broke"):
+        pipeline.run()
+    assert shelf.indices == [0, 1, 2, 3, 4]
+    _assert_accounted(pipeline.report())
+    _assert_ended(source, shelf)
+
+
+def test_streams_are_served_in_turn_and_go_through_the_network_together() -> None:
+    sources = [Frames(30), Frames(30), Frames(10)]
+    ahead, shelf = Ahead(seconds=0.01), Shelf()
+    report = Pipeline(sources, [ahead], [shelf], names=["a", "b", "c"]).run()
+    assert [(one.stream, one.frames_in, one.processed) for one in report.streams] == [
+        ("a", 30, 30),
+        ("b", 30, 30),
+        ("c", 10, 10),
+    ]
+    assert (report.frames_in, report.processed, report.uri) == (70, 70, "3 streams")
+    assert all(len(set(batch)) == len(batch) for batch in ahead.batches)
+    assert sum(len(batch) == 3 for batch in ahead.batches) >= 5
+    assert {batch[0] for batch in ahead.batches} == {"a", "b", "c"}
+    assert report.latency["end to end"].count == 70
+    _assert_ended(sources[0], shelf)
+
+
+def test_a_busy_stream_does_not_starve_another() -> None:
+    sources = [Frames(None, live=True, period_s=0.001), Frames(None, live=True, period_s=0.02)]
+    pipeline = Pipeline(sources, [Work(seconds=0.01)], [Shelf()], names=["busy", "calm"])
+    threading.Timer(1.0, pipeline.stop).start()
+    busy, calm = pipeline.run().streams
+    assert calm.processed > 0.6 * calm.frames_in
+    assert busy.dropped > busy.processed
+
+
+def test_a_stream_that_fails_leaves_the_others_running() -> None:
+    sources = [Frames(40, period_s=0.002), Frames(40, period_s=0.002, fails_at=5)]
+    pipeline = Pipeline(sources, [Work()], [Shelf()], names=["good", "bad"])
+    with pytest.raises(SourceError, match="the tape tore"):
+        pipeline.run()
+    good, bad = pipeline.report().streams
+    assert (good.processed, bad.processed) == (40, 5)
+
+
+def test_streams_need_names_of_their_own() -> None:
+    assert [s.stream for s in Pipeline([Frames(1), Frames(1)], [], []).run().streams] == ["frames:", "frames: 2"]
+    with pytest.raises(EdgesegError, match="its own name"):
+        Pipeline([Frames(1), Frames(1)], [], [], names=["a", "a"])
+
+
+def test_a_slow_sink_of_a_live_run_misses_frames_and_holds_up_no_other() -> None:
+    quick, slow = Shelf(), Shelf(seconds=0.2)
+    report = Pipeline(Frames(None, live=True, period_s=0.01), [Work()], [quick, slow], max_frames=100).run()
+    assert len(quick.indices) > 80
+    assert 3 <= len(slow.indices) <= 20
+    for sink in report.sinks:
+        assert sink.written + sink.dropped == report.processed
+    _assert_accounted(report)
+
+
+def test_a_sink_that_never_comes_back_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DRAIN_S", 0.3)
+    monkeypatch.setattr(module, "_CLOSE_S", 0.3)
+    freed = threading.Event()
+
+    class Stuck(Shelf):
+        def write(self, result: Result) -> None:
+            freed.wait(60)
+
+    source, other = Frames(None), Shelf()
+    pipeline = Pipeline(source, [Work()], [other, Stuck()])
+    threading.Timer(0.3, pipeline.stop).start()
+    with pytest.raises(SinkError, match="Stuck does not finish"):
+        pipeline.run()
+    assert other.closed
+    _assert_accounted(pipeline.report())
+    freed.set()
+
+
+def test_frames_too_old_when_their_turn_comes_are_dropped() -> None:
+    shelf = Shelf()
+    source = Frames(30, period_s=0.0)
+    report = Pipeline(source, [Work(seconds=0.02)], [shelf], max_latency_ms=30.0).run()
+    assert 0 < report.processed < 30
+    assert report.frames_in == 30
+    _assert_accounted(report)
+
+
+def test_the_policy_can_be_turned_round() -> None:
+    shelf = Shelf()
+    live = Pipeline(Frames(50, live=True), [Work(seconds=0.002)], [shelf], drop_policy="none").run()
+    assert shelf.indices == list(range(50))
+    film = Pipeline(Frames(500), [Work(seconds=0.01)], [Shelf()], drop_policy="latest").run()
+    assert live.dropped == 0
+    assert film.dropped > 100
+
+
+def test_a_window_is_served_on_the_calling_thread_and_looked_after() -> None:
+    window, other = Window(), Shelf()
+    Pipeline(Frames(5, live=True, period_s=0.2), [], [other, window]).run()
+    assert window.threads == {threading.current_thread().name}
+    assert window.idled >= 5
+    assert window.indices == list(range(5))
+    assert window.closed == 1
+
+
+def test_a_window_closed_while_nothing_comes_ends_the_run() -> None:
+    source = Frames(None, live=True, period_s=0.5)
+    Pipeline(source, [], [Window(closes_when_idle=True)]).run()
+    _assert_ended(source)
+
+
+def test_the_watch_sees_how_the_streams_stand() -> None:
+    seen: list[StreamStatus] = []
+    source = Frames(None, live=True, period_s=0.01)
+    pipeline = Pipeline(source, [Work(seconds=0.001)], [Shelf()], watch=seen.extend)
+    threading.Timer(1.0, pipeline.stop).start()
+    pipeline.run()
+    assert 3 <= len(seen) <= 10
+    running = [status for status in seen if status.state.condition == "running"]
+    assert running[-1].frames_in > 50
+    assert running[-1].fps == pytest.approx(100, rel=0.3)
+    assert running[-1].recent_ms["work"] == 1.0
+    assert pipeline.status()[0].state.condition == "ended"
