@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from edgeseg.errors import SinkError
@@ -42,6 +43,7 @@ class Mp4Sink:
         self._fps = fps
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
+        self._reformatter = VideoReformatter()  # one for all: each prepares its tables anew
         self._size: tuple[int, int] | None = None
         self._count = 0
         self._start_s = 0.0
@@ -78,8 +80,11 @@ class Mp4Sink:
         try:
             if self._stream is None or self._container is None:
                 self._container, self._stream = self._begin(size)
-            picture = av.VideoFrame.from_ndarray(_even(rgb_u8), format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            picture = self._reformatter.reformat(
+                av.VideoFrame.from_ndarray(_even(rgb_u8), format="rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
             )
             picture.pts = self._next_pts(result.frame.pts_s)
             picture.time_base = _TIME_BASE
@@ -115,7 +120,7 @@ class Mp4Sink:
         path = self._path.resolve()  # a link shall stay one
         if not path.is_file():
             return
-        part = path.with_name(f".{path.name}.part")
+        part = part_of(path)
         try:
             with (
                 av.open(str(path)) as fragmented,
@@ -126,6 +131,8 @@ class Mp4Sink:
                     if packet.dts is not None:
                         packet.stream = stream
                         plain.mux(packet)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())  # else a power cut soon after could take what was safe before
             part.replace(path)
         except (av.FFmpegError, OSError):
             part.unlink(missing_ok=True)
@@ -163,6 +170,11 @@ class Mp4Sink:
             f"{self._path} could not be written after {self._count} frames ({error.strerror})",
             "Free some space, or choose another place",
         )
+
+
+def part_of(path: Path) -> Path:
+    """The file beside an .mp4 that becomes it when it is closed; one is left over where a process is killed then."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _even(rgb_u8: ImageU8) -> ImageU8:

@@ -21,6 +21,7 @@ from edgeseg.types import Frame, LabelsU8, Result, Segmentation
 from edgeseg.video.mask_sink import MaskSink
 from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.sink import SinkClosed
+from edgeseg.video.status import SourceState, StreamStatus
 from edgeseg.video.window_sink import WindowSink, display_works
 
 SPEC = ModelSpec(network="none", class_names=("a", "b", "c"))
@@ -209,4 +210,21 @@ def test_a_paced_window_takes_the_time_the_frames_tell() -> None:
     cv2.destroyAllWindows()
     with pytest.raises(SinkClosed):
         sink.write(_at(5.5))
+    sink.close()
+
+
+def test_a_window_stays_alive_while_its_stream_is_lost_and_shows_that() -> None:
+    if not display_works():
+        pytest.skip("needs a display")
+    sink = WindowSink(paced=False, title="lost")
+    lost = StreamStatus("gate", "camera:0", SourceState("lost", "unplugged"), 1, 1, 0, 0.0, {}, {})
+    sink.idle([lost])  # nothing was ever shown: nothing to look after
+    picture = _picture(120, 160, (200, 100, 50))
+    picture.stream = "gate"
+    sink.write(picture)
+    for _ in range(3):
+        sink.idle([lost])
+    cv2.destroyAllWindows()
+    with pytest.raises(SinkClosed):
+        sink.idle([lost])
     sink.close()
