@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edgeseg.preprocess import to_input
 from edgeseg.runtime.backend import Backend
@@ -77,7 +78,8 @@ def main() -> None:
 
     width, height = map(int, args.size.split("x"))
     source = open_source(args.source)
-    pictures = [cv2.resize(frame.rgb_u8, (width, height)) for frame in itertools.islice(source, args.pictures)]
+    frames = itertools.islice(source, args.pictures)
+    pictures = [np.asarray(cv2.resize(frame.rgb_u8, (width, height)), np.uint8) for frame in frames]
     source.close()
     choice = choose(args.model, args.backend)
     backend = open_backend(choice.path, backend=choice.backend, threads=args.threads)
@@ -86,7 +88,9 @@ def main() -> None:
         f"{choice.path.stem}, {choice.backend}, {args.threads} thread(s); {len(pictures)} pictures of {width}x{height}"
     )
 
-    bare, null, mp4 = [], [], []
+    bare: list[float] = []
+    null: list[float] = []
+    mp4: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(args.rounds + 1):
             rates = (

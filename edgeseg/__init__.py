@@ -3,6 +3,9 @@
 import edgeseg
 seg = edgeseg.Segmenter.open("fast_scnn-camvid")
 labels = seg(image).labels
+
+for result in edgeseg.stream("street.mp4"):
+    print(result.segmentation.class_areas())
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from edgeseg.types import Frame as Frame
     from edgeseg.types import Result as Result
     from edgeseg.types import Segmentation as Segmentation
+    from edgeseg.video.streaming import stream as stream
 
 __version__ = "0.1.0"
 
@@ -27,8 +31,9 @@ _HOME = {
     "Result": "edgeseg.types",
     "Segmentation": "edgeseg.types",
     "Segmenter": "edgeseg.segmenter",
+    "stream": "edgeseg.video.streaming",
 }
-__all__ = ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter"]
+__all__ = ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
 
 
 def __getattr__(name: str) -> Any:

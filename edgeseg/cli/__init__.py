@@ -24,6 +24,9 @@ _EXTRAS = {
     "tensorboard": "train",
     "onnx": "quantize",
     "onnxscript": "export",
+    "starlette": "web",
+    "uvicorn": "web",
+    "prometheus_client": "web",
 }
 """The extra that brings a package which only some verbs need."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeseg.cli.open_model import ChosenBackend, note, open_model
-from edgeseg.cli.run_outputs import Outputs
+from edgeseg.cli.run_outputs import STDOUT, Outputs
 from edgeseg.cli.signals import ended_by_signals
 from edgeseg.errors import InputError, SinkError
 
@@ -27,7 +28,27 @@ edgeseg run 'photos/*.jpg' --save-masks masks             an index PNG for each 
 edgeseg run street.mp4 --labels street/labels --no-show   compare with ground truth: mIoU
 edgeseg run street.mp4 --refine crf --save refined.mp4    edges where the picture has them
 edgeseg run 'synthetic:?live=1' --model best.onnx --show  a rendered street, paced like a camera
+edgeseg run rtsp://10.0.0.7/main --web 8080               a page with the live stream
+edgeseg run camera:0 camera:1 --jsonl frames.jsonl        two cameras, a line of JSON per frame
+edgeseg run --camera 0 --save clip-%03d.mp4 --segment-secs 60 --segment-keep 120
 """
+
+_OUTPUTS = "Outputs"
+
+
+class Masks(str, Enum):
+    """How the lines of --jsonl hold masks."""
+
+    none = "none"
+    rle = "rle"
+    polygons = "polygons"
+
+
+class OnLost(str, Enum):
+    """What happens when a camera is lost."""
+
+    wait = "wait"
+    exit = "exit"
 
 
 class DropPolicy(str, Enum):
@@ -41,8 +62,9 @@ def run(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            help="One or several: a video file, an image, a folder or a quoted glob of images, camera:N, or synthetic: "
-            "(a rendered street; synthetic:?size=480x360&fps=30&seed=0&frames=300, live=1 paces it like a camera)."
+            help="One or several: a video file, an image, a folder or a quoted glob of images, camera:N, "
+            "v4l2:///dev/video0, rtsp://..., http://..., csi://0, gst:PIPELINE, - (standard input), or synthetic: "
+            "(a rendered street; live=1 paces it like a camera). docs/sources.md has their options."
         ),
     ] = None,
     source_option: Annotated[str | None, typer.Option("--source", metavar="SOURCE", help="The same as SOURCE.")] = None,
@@ -58,12 +80,48 @@ def run(
         Path | None,
         typer.Option(help="Ground truth: a folder of label files, by stem for images, in order of name for a video."),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Save the labelled video as this .mp4.")] = None,
-    save_masks: Annotated[
-        Path | None, typer.Option(help="Save an index PNG per frame in this folder; 255 is 'no label'.")
-    ] = None,
     show: Annotated[
-        bool | None, typer.Option(help="Open a window, q or Esc ends; the default on a desktop if nothing is saved.")
+        bool | None,
+        typer.Option(
+            help="Open a window, q or Esc ends; the default on a desktop if nothing is saved.", rich_help_panel=_OUTPUTS
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the labelled video as this .mp4.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    segment_secs: Annotated[
+        float | None,
+        typer.Option(help="Save files of so many seconds: --save clip-%03d.mp4.", rich_help_panel=_OUTPUTS),
+    ] = None,
+    segment_keep: Annotated[
+        int | None, typer.Option(help="Keep the last so many of these files.", rich_help_panel=_OUTPUTS)
+    ] = None,
+    save_masks: Annotated[
+        Path | None,
+        typer.Option(help="Save an index PNG per frame in this folder; 255 is 'no label'.", rich_help_panel=_OUTPUTS),
+    ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a line of JSON per frame into this file; - for stdout.",
+            rich_help_panel=_OUTPUTS,
+        ),
+    ] = None,
+    jsonl_masks: Annotated[
+        Masks, typer.Option(help="Put the mask of each class into the lines, as in COCO.", rich_help_panel=_OUTPUTS)
+    ] = Masks.none,
+    web: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Serve a page with the live stream.", rich_help_panel=_OUTPUTS),
+    ] = None,
+    web_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EDGESEG_WEB_TOKEN",
+            help="What viewers must know; needed where other machines can reach the page.",
+            rich_help_panel=_OUTPUTS,
+        ),
     ] = None,
     refine: Annotated[
         str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
@@ -72,6 +130,13 @@ def run(
     backend: ChosenBackend = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames of each source.")] = None,
+    on_lost: Annotated[
+        OnLost | None,
+        typer.Option(
+            help="wait: for a camera that is lost, or not there yet; exit: end. A camera that is lost after it was "
+            "there is waited for if this is left out."
+        ),
+    ] = None,
     drop_policy: Annotated[
         DropPolicy | None,
         typer.Option(
@@ -93,7 +158,7 @@ def run(
         raise SinkError(f"{save} is the source itself", "Save under another name")
     if labels is not None and len(uris) > 1:
         raise InputError("--labels belong to one source", "Run each source with its own")
-    outputs = Outputs(show, save, save_masks)
+    outputs = Outputs(show, save, segment_secs, segment_keep, save_masks, jsonl, jsonl_masks.value, web, web_token)
 
     from edgeseg.video.labels import LabelFolder
     from edgeseg.video.pipeline import Pipeline
@@ -105,7 +170,7 @@ def run(
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
         streams: list[Source] = []
         for uri in uris.values():
-            streams.append(open_source(uri, labels=truth))
+            streams.append(open_source(uri, labels=truth, on_lost=on_lost.value if on_lost else None))
             opened.callback(streams[-1].close)
         infos = [stream.info for stream in streams]
         sinks = outputs.open(infos)
@@ -126,12 +191,15 @@ def run(
             max_latency_ms=max_latency_ms,
             watch=progress,
         )
+        for sink in sinks:
+            if hasattr(sink, "follow"):
+                sink.follow(pipeline.status)
         try:
             with ended_by_signals(pipeline.stop):
                 pipeline.run()
         finally:
             progress.close()
-            _print(pipeline.report())
+            _print(pipeline.report(), stderr=jsonl == STDOUT)
 
 
 def _choose(
@@ -171,13 +239,13 @@ def _is_labelled_for(spec: ModelSpec, info: StreamInfo) -> bool:
     return info.label_names == spec.class_names
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, stderr: bool) -> None:
     from rich.console import Console
 
     from edgeseg.video.report import to_table, to_text
 
-    console = Console()
+    console = Console(stderr=stderr)
     if console.is_terminal:
         console.print(to_table(report))
     else:
-        print(to_text(report))
+        print(to_text(report), file=sys.stderr if stderr else sys.stdout)

@@ -1,11 +1,16 @@
-"""V4L2 and USB cameras through OpenCV."""
+"""V4L2 and USB cameras through OpenCV.
+
+camera:0                                                   /dev/video0, with what the driver is set to
+camera:0?width=1280&height=720&fps=30&format=MJPG          USB cameras are often fast enough as MJPG alone
+v4l2:///dev/v4l/by-id/usb-046d_C920-video-index0?fps=30    the same by a path: this one stays when it is plugged again
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from glob import glob
 
 import cv2
@@ -14,7 +19,18 @@ import numpy as np
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.opencv_log import silence
+from edgeseg.video.source import SourceLostError, StreamInfo
+from edgeseg.video.uri import FPS, SIDE, parameters
+
+_FORMS = {
+    "width": (SIDE, "width=1280"),
+    "height": (SIDE, "height=720"),
+    "fps": FPS,
+    "format": (r"[A-Z0-9]{4}", "format=MJPG, four letters of V4L2"),
+}
+_BUFFERS = 2  # one that is read and one that is filled; with one alone drivers miss every second frame
+_OLDEST_S = 10.0
 
 
 class CameraSource(OnePassSource):
@@ -24,6 +40,8 @@ class CameraSource(OnePassSource):
         capture: an opened OpenCV capture.
         uri: what to call it.
     """
+
+    _REMEDY = "Check its cable"
 
     def __init__(self, capture: cv2.VideoCapture, uri: str) -> None:
         self._capture = capture
@@ -39,48 +57,65 @@ class CameraSource(OnePassSource):
 
     @classmethod
     def open(cls, uri: str) -> CameraSource:
-        """Open ``camera:N``.
+        """Open ``camera:N`` or ``v4l2:///dev/…``, with the parameters at the top of this module.
 
         Raises:
-            SourceError: no number, no such camera, no right to use it, or it is busy.
+            SourceLostError: no such camera, or it is busy.
+            SourceError: no camera is named, no right to use it, it does not give what was asked for, or an unknown
+                parameter.
         """
-        text = uri.partition(":")[2]
-        if not text.isdecimal():
-            raise SourceError(f"{uri} does not name a camera", "Write camera:0, or --camera 0")
-        number = int(text)
-        device = f"/dev/video{number}"
+        name, _, query = uri.partition("?")
+        wanted = parameters(uri, query, _FORMS)
+        scheme, _, text = name.partition(":")
         on_linux = sys.platform == "linux"
-        if on_linux and not os.path.exists(device):
-            others = ", ".join(camera_devices())
-            raise SourceError(
-                f"there is no camera {device}; " + (f"there are {others}" if others else "no /dev/video* exists"),
-                "Pass the number of one of these with --camera" if others else "Plug one in, or run on synthetic:",
-            )
-        if on_linux and not os.access(device, os.R_OK | os.W_OK):
-            raise SourceError(
-                f"{device} may not be opened by this user", "Add yourself to the group that owns it: video"
-            )
-        # OpenCV tells of a failed open on stderr, in its own words.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if on_linux else cv2.CAP_ANY)
+        camera: int | str
+        if scheme == "v4l2":
+            camera = device = text.removeprefix("//")
+            if not on_linux or not device.startswith("/"):
+                raise SourceError(f"{uri} does not name a camera", "Write v4l2:///dev/video0 (Linux), or camera:0")
+        elif text.isdecimal():
+            camera = int(text)
+            device = f"/dev/video{camera}"
+        else:
+            raise SourceError(f"{uri} does not name a camera", "Write camera:0, or --camera 0")
+        if on_linux:
+            _check_device(device)
+        silence()
+        capture = cv2.VideoCapture(camera, cv2.CAP_V4L2 if on_linux else cv2.CAP_ANY)
         if not capture.isOpened():
-            raise SourceError(
+            raise SourceLostError(
                 f"{device if on_linux else uri} does not open as a camera",
                 "Close other programs that use it, or try another number: a camera may show several devices",
             )
+        try:
+            _set(capture, wanted, uri)
+        except BaseException:
+            capture.release()
+            raise
         return cls(capture, uri)
 
     def _frames(self) -> Iterator[Frame]:
         index = 0
-        start_s = time.monotonic()
+        start_s = captured_s = time.monotonic()
         while True:
             delivered, bgr = self._capture.read()
-            captured_s = time.monotonic()
-            if not delivered:
-                raise SourceError(f"{self.info.uri} stopped delivering after {index} frames", "Check its cable")
+            if not delivered or bgr is None:
+                raise SourceLostError(f"{self.info.uri} stopped delivering after {index} frames", self._REMEDY)
+            if bgr.ndim != 3 or bgr.shape[2] != 3:
+                raise SourceError(f"{self.info.uri} delivers no colour pictures of 3 channels", "Have it deliver BGR")
+            captured_s = max(captured_s, self._captured_s())
             rgb_u8 = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
             yield Frame(rgb_u8, index, captured_s, pts_s=captured_s - start_s)
             index += 1
+
+    def _captured_s(self) -> float:
+        """When the frame just read was taken: V4L2 drivers date it by the clock of ``time.monotonic()``."""
+        now_s = time.monotonic()
+        if self._capture.getBackendName() == "V4L2":
+            dated_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if now_s - _OLDEST_S < dated_s <= now_s:
+                return dated_s
+        return now_s
 
     def _release(self) -> None:
         self._capture.release()
@@ -89,3 +124,41 @@ class CameraSource(OnePassSource):
 def camera_devices() -> list[str]:
     """The V4L2 devices there are, such as ``/dev/video0``; empty on systems that are not Linux."""
     return sorted(glob("/dev/video[0-9]*"))
+
+
+def _check_device(device: str) -> None:
+    if not os.path.exists(device):
+        others = ", ".join(camera_devices())
+        raise SourceLostError(
+            f"there is no camera {device}; " + (f"there are {others}" if others else "no /dev/video* exists"),
+            "Pass the number of one of these with --camera" if others else "Plug one in, or run on synthetic:",
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(f"{device} may not be opened by this user", "Add yourself to the group that owns it: video")
+
+
+def _set(capture: cv2.VideoCapture, wanted: Mapping[str, str], uri: str) -> None:
+    """Set what was asked for; drivers take the next best where they lack it, which here is an error."""
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
+    if "format" in wanted:  # before the size, as the sizes depend on it
+        letters = wanted["format"]
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(letters[0], letters[1], letters[2], letters[3]))
+    properties = {
+        "width": cv2.CAP_PROP_FRAME_WIDTH,
+        "height": cv2.CAP_PROP_FRAME_HEIGHT,
+        "fps": cv2.CAP_PROP_FPS,
+    }
+    for name, number in properties.items():
+        if name in wanted:
+            capture.set(number, float(wanted[name]))
+    code = int(capture.get(cv2.CAP_PROP_FOURCC))
+    given = {
+        "width": f"{capture.get(cv2.CAP_PROP_FRAME_WIDTH):.0f}",
+        "height": f"{capture.get(cv2.CAP_PROP_FRAME_HEIGHT):.0f}",
+        "format": "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24)),
+    }
+    if any(wanted.get(name, given[name]) != given[name] for name in given):  # a rate is near enough, or the next best
+        raise SourceError(
+            f"{uri}: the camera gives {given['width']}x{given['height']} in {given['format']} instead",
+            "See what it has: v4l2-ctl --device DEVICE --list-formats-ext",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from av.video.stream import VideoStream
 
 from edgeseg.errors import SinkError
 from edgeseg.types import ImageU8, Result
+from edgeseg.video.mp4_boxes import cut_torn_fragment
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
@@ -112,7 +114,12 @@ class Mp4Sink:
             finally:
                 container.close()
         except (av.FFmpegError, OSError) as error:
+            self._failed = True
             raise self._refused(error) from None
+        finally:
+            if self._failed:
+                with suppress(OSError):
+                    cut_torn_fragment(self._path)
         if not self._failed:
             self._put_index_in_front()
 

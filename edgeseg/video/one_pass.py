@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from edgeseg.types import Frame
 from edgeseg.video.source import StreamInfo
 from edgeseg.video.status import SourceState
+
+_LONGEST_NAP_S = 0.05
 
 
 class OnePassSource(ABC):
@@ -41,6 +44,12 @@ class OnePassSource(ABC):
     @abstractmethod
     def _release(self) -> None:
         """Give back the device or file; may be called more than once."""
+
+    def _nap(self, seconds: float) -> None:
+        """Wait, but hardly longer than until close: naps look at a flag, for which no signal handler needs a lock."""
+        until_s = time.monotonic() + seconds
+        while not self._closed and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _LONGEST_NAP_S))
 
     def __iter__(self) -> Iterator[Frame]:
         return self

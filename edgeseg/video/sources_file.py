@@ -26,8 +26,10 @@ def read_sources(path: Path) -> dict[str, str]:
         raise InputError(f"{path} cannot be read ({error.strerror})", "Correct --sources") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML ({' '.join(str(error).split())})", "Correct it") from None
-    if isinstance(raw, list) and all(isinstance(uri, str) for uri in raw):
-        raw = named(raw)
+    if isinstance(raw, list):
+        # YAML takes "- synthetic:" for a mapping of synthetic to nothing.
+        uris = [f"{next(iter(uri))}:" if isinstance(uri, dict) and [*uri.values()] == [None] else uri for uri in raw]
+        raw = named(uris) if all(isinstance(uri, str) for uri in uris) else {}
     if not isinstance(raw, dict) or not raw or not all(isinstance(uri, str) for uri in raw.values()):
         raise InputError(f"{path} lists no sources", "Write one 'name: URI' a line")
     return {str(name): uri for name, uri in raw.items()}

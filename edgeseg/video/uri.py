@@ -17,7 +17,7 @@ FPS = (r"[1-9]\d{0,2}(\.\d+)?", "fps=30")
 LIVE = ("[01]", "live=1")
 
 # Up to the last @, since a password may hold / or @ although it should not.
-_USER_INFO = re.compile(r"(?<=://)\S*@")
+_USER_INFO = re.compile(r"(\w:/|rtsps?:|https?:)/*\S*@", re.I)
 _SECRET = re.compile(
     r"([\w.-]*(?:pas|pwd|pw|token|secret|key|auth|sig|session|credential)[\w.-]*=)(\"[^\"]*\"|[^&#;\s]*)",
     re.I,
@@ -30,7 +30,11 @@ def redacted(text: str) -> str:
     It rather hides too much: everything from ``://`` to the last ``@`` of a word, and the value of any parameter whose
     name sounds like a secret.
     """
-    return _SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
+    return _SECRET.sub(r"\1***", _USER_INFO.sub(_hide_user, text))
+
+
+def _hide_user(found: re.Match[str]) -> str:
+    return f"{found[1].rstrip('/')}//***@"
 
 
 def parameters(uri: str, query: str, forms: Forms) -> dict[str, str]:

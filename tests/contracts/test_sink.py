@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +17,11 @@ import pytest
 from edgeseg.dataset import LabelCoding, list_images
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
+from edgeseg.video.jsonl_sink import JsonLinesSink
 from edgeseg.video.mask_sink import MaskSink
 from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.progress_sink import ProgressSink
+from edgeseg.video.segmented_sink import SegmentedMp4Sink
 from edgeseg.video.sink import NullSink, Sink
-from edgeseg.video.source import StreamInfo
 from edgeseg.video.window_sink import WindowSink, display_works
 
 SPEC = ModelSpec(network="none", class_names=("a", "b", "c"))
@@ -38,11 +39,23 @@ def _nothing(_folder: Path) -> None:
     return None
 
 
-def _count_video_frames(folder: Path) -> int:
-    if not (folder / "out.mp4").exists():
-        return 0
-    with av.open(str(folder / "out.mp4")) as container:
+def _count_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
+
+
+def _count_video_frames(folder: Path) -> int:
+    return _count_frames(folder / "out.mp4") if (folder / "out.mp4").exists() else 0
+
+
+def _count_segments_frames(folder: Path) -> int:
+    return sum(_count_frames(path) for path in folder.glob("*.mp4"))
+
+
+def _count_lines(folder: Path) -> int:
+    if not (folder / "out.jsonl").exists():
+        return 0
+    return len([json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()])
 
 
 def _count_masks(folder: Path) -> int:
@@ -67,7 +80,8 @@ class Case(NamedTuple):
 CASES = {
     "mp4": Case(lambda folder: Mp4Sink(folder / "out.mp4"), _count_video_frames),
     "masks": Case(lambda folder: MaskSink(folder / "masks"), _count_masks),
-    "progress": Case(lambda _: ProgressSink(StreamInfo("frames:", live=False)), _nothing),
+    "segments": Case(lambda folder: SegmentedMp4Sink(folder / "out-%03d.mp4", seconds=0.1), _count_segments_frames),
+    "json lines": Case(lambda folder: JsonLinesSink(folder / "out.jsonl", masks="rle"), _count_lines),
     "null": Case(lambda _: NullSink(), _nothing),
     "window": Case(_window, _nothing),
 }

@@ -26,6 +26,10 @@ DEVICE_SET = [
     "edgeseg.video.sink",
     "edgeseg.video.stage",
     "edgeseg.video.pipeline",
+    "edgeseg.video.streaming",
+    "edgeseg.video.reconnecting",
+    "edgeseg.runtime.choose",
+    "edgeseg.runtime.trt",
     "edgeseg.cli",
     "edgeseg.cli.run",
     "edgeseg.cli.models",
@@ -103,7 +107,15 @@ import edgeseg
 print(*(getattr(edgeseg, name).__name__ for name in edgeseg.__all__))
 edgeseg.nothing
 """)
-    assert done.stdout.split() == ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter"]
+    assert done.stdout.split() == [
+        "EdgesegError",
+        "Frame",
+        "ModelSpec",
+        "Result",
+        "Segmentation",
+        "Segmenter",
+        "stream",
+    ]
     assert "module 'edgeseg' has no attribute 'nothing'" in done.stderr
 
 

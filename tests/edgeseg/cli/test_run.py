@@ -221,3 +221,35 @@ def test_the_real_video_with_its_labels(run_cli: Cli, data_root: Path, tmp_path:
     assert result.rc == 0, result.stderr
     assert "101 frames in = 101 processed + 0 dropped" in result.stdout
     assert _numbers(r"mIoU ([\d.]+) %", result.stdout)[0] > 60
+
+
+def test_several_sources_at_once(run_cli, tiny_onnx, tmp_path):
+    (tmp_path / "list.yaml").write_text("gate: synthetic:?frames=6&size=64x48\nyard: synthetic:?frames=4&size=96x64\n")
+    done = run_cli(
+        *("run", "--sources", tmp_path / "list.yaml", "--model", tiny_onnx, "--threads", 1),
+        *("--save", tmp_path / "out.mp4", "--save-masks", tmp_path / "masks"),
+    )
+    assert done.rc == 0, done.stderr
+    assert "10 frames in = 10 processed + 0 dropped" in done.stdout
+    assert "gate: 6 frames in = 6 processed + 0 dropped" in done.stdout
+    for name, count in (("gate", 6), ("yard", 4)):
+        with av.open(str(tmp_path / f"out-{name}.mp4")) as container:
+            assert sum(1 for _ in container.decode(video=0)) == count
+        assert len(list((tmp_path / f"masks-{name}").glob("*.png"))) == count
+
+
+def test_sources_are_named_in_one_way(run_cli, tiny_onnx, tmp_path):
+    (tmp_path / "list.yaml").write_text("- synthetic:\n")
+    for arguments, message in (
+        (("synthetic:", "--camera", 0), "SOURCE and --camera each name a source"),
+        (("--sources", tmp_path / "list.yaml", "--source", "synthetic:"), "--source and --sources each name a source"),
+        (("synthetic:", "synthetic:", "--labels", tmp_path), "--labels belong to one source"),
+    ):
+        done = run_cli("run", *arguments, "--model", tiny_onnx)
+        assert (done.rc, done.stderr.count("\n")) == (2, 1)
+        assert message in done.stderr
+
+
+def test_frames_that_grew_too_old_are_dropped(run_cli, tiny_onnx):
+    done = run_cli("run", "synthetic:?frames=20&size=64x48", "--model", tiny_onnx, "--max-latency-ms", 0)
+    assert "20 frames in = 0 processed + 20 dropped" in done.stdout

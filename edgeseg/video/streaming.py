@@ -1,0 +1,117 @@
+"""``edgeseg.stream``: the results of a camera, a video or images in a for loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgeseg.segmenter import Segmenter
+from edgeseg.types import Result
+from edgeseg.video.handover import Handover
+from edgeseg.video.pipeline import DropPolicy, Pipeline
+from edgeseg.video.source import OnLost, open_source
+from edgeseg.video.stage import Overlay, Segment, Stage
+
+
+def stream(
+    source: str | Path | Sequence[str | Path],
+    *,
+    model: str | Path | Segmenter | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    refine: str = "none",
+    overlay: float | None = None,
+    drop_policy: DropPolicy | None = None,
+    max_latency_ms: float | None = None,
+    on_lost: OnLost | None = None,
+    max_frames: int | None = None,
+) -> Iterator[Result]:
+    """Label a source, frame by frame, while the loop works on the result before.
+
+    A live source gives its latest frame whenever the loop asks for one; files give every frame. Leaving the loop ends
+    it all, as does the end of the source. A lost camera is waited for, and gives nothing meanwhile.
+
+    >>> for result in edgeseg.stream("rtsp://camera/main", model="street.onnx"):
+    ...     print(result.frame.index, result.segmentation.class_areas())
+
+    Args:
+        source: a URI or path that ``edgeseg run`` takes, or several, whose results carry ``stream``.
+        model: a shipped model's name or a file, None for what suits the machine; or a segmenter, which then decides on
+            ``backend``, ``threads`` and ``refine``, and stays open.
+        backend, threads, refine: see :meth:`edgeseg.segmenter.Segmenter.open`.
+        overlay: opacity, 0..1, to have ``overlay_rgb_u8`` painted; None for none.
+        drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
+        max_latency_ms: frames older than this when their turn comes are dropped.
+        on_lost: ``exit`` raises where a live source is lost; ``wait`` waits for it also where it is not there yet;
+            None waits too, but not for the first time.
+        max_frames: take no more than these from each source.
+
+    Yields:
+        results with ``frame``, ``segmentation`` and ``latency_ms``.
+
+    Raises:
+        EdgesegError: what ``edgeseg run`` would tell, from the first step of the loop on.
+    """
+    uris = [source] if isinstance(source, str | Path) else list(source)
+    own = (
+        None if isinstance(model, Segmenter) else Segmenter.open(model, backend=backend, threads=threads, refine=refine)
+    )
+    segmenter = model if isinstance(model, Segmenter) else own
+    assert segmenter is not None
+    try:
+        sources = [open_source(uri, on_lost=on_lost) for uri in uris]
+        stages: list[Stage] = [Segment(segmenter)]
+        if overlay is not None:
+            stages.append(Overlay(overlay, threads))
+        latest = all(one.info.live for one in sources) if drop_policy is None else drop_policy == "latest"
+        results: Handover[Result] = Handover(1, latest_wins=latest)
+        pipeline = Pipeline(
+            sources,
+            stages,
+            [_Loop(results)],
+            max_frames=max_frames,
+            drop_policy=drop_policy,
+            max_latency_ms=max_latency_ms,
+        )
+        yield from _results(pipeline, results)
+    finally:
+        if own is not None:
+            own.close()
+
+
+class _Loop:
+    """The sink whose reader is the for loop."""
+
+    def __init__(self, results: Handover[Result]) -> None:
+        self._results = results
+
+    def write(self, result: Result) -> None:
+        self._results.put(result)
+
+    def close(self) -> None:
+        self._results.end()
+
+
+def _results(pipeline: Pipeline, results: Handover[Result]) -> Iterator[Result]:
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            pipeline.run()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            results.end()
+
+    thread = threading.Thread(target=run, name="edgeseg-stream", daemon=True)
+    thread.start()
+    try:
+        while (result := results.get()) is not None:
+            yield result
+    finally:
+        pipeline.stop()
+        results.abandon()
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,6 @@
+"""The web page of a running stream: the picture and its labels, latency, counters and the state of the sources.
+
+One picture is encoded once for all who look, and not at all while nobody does. The thread that writes never waits for
+a viewer; a viewer that is slow gets the newest picture each time, and one that takes none for some seconds is dropped.
+The labels travel beside the picture, so that opacity and choice of classes are each viewer's own.
+"""

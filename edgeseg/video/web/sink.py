@@ -1,0 +1,87 @@
+"""The sink behind ``--web``: the running stream as a page, on a server inside this process."""
+
+from __future__ import annotations
+
+from edgeseg.errors import InputError, SinkError
+from edgeseg.types import Result
+from edgeseg.video.web.address import LOCAL, check_bind, open_socket, url_of
+from edgeseg.video.web.app import App
+from edgeseg.video.web.hub import Hub
+from edgeseg.video.web.monitor import Monitor, Status
+from edgeseg.video.web.picture import Encoding
+from edgeseg.video.web.server import Server
+
+
+class WebSink:
+    """Shows results to any number of browsers, from the constructor until close.
+
+    Writing is cheap and waits for nobody: a picture is encoded when somebody waits for one, once for all.
+
+    Args:
+        host: an address of this machine.
+        port: 0 takes a free one.
+        token: what viewers must know; must be given where other machines can reach ``host``.
+        encoding: how pictures are encoded.
+        max_fps: no stream is encoded more often than this.
+        stall_s: a viewer that takes nothing for so many seconds is dropped.
+        silent_s: ``/healthz`` calls a stream ill that has had no frame for so many seconds.
+
+    Attributes:
+        url: where the page is; the token is not in it.
+
+    Raises:
+        InputError: other machines could look without a token, or a value out of range.
+        SinkError: the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        host: str = LOCAL,
+        port: int = 8080,
+        *,
+        token: str | None = None,
+        encoding: Encoding | None = None,
+        max_fps: float = 30.0,
+        stall_s: float = 10.0,
+        silent_s: float = 10.0,
+    ) -> None:
+        check_bind(host, token)
+        if min(max_fps, stall_s, silent_s) <= 0:
+            raise InputError("a rate or a time of the web page is not positive", "Use values above 0")
+        listening = open_socket(host, port)
+        self.url = url_of(listening)
+        self._hub = Hub(encoding or Encoding(), max_fps)
+        self._monitor = Monitor(self._hub, silent_s)
+        try:
+            app = App(self._monitor, stall_s).guarded(host, listening.getsockname()[1], token)
+            self._server = Server(app, listening)
+        except BaseException:
+            self._hub.close()
+            listening.close()
+            raise
+        self._address = f"{host}:{port}"
+        self._closed = False
+
+    def follow(self, status: Status) -> None:
+        """Ask this how the streams stand, from now on; ``Pipeline.status`` does."""
+        self._monitor.status = status
+
+    def write(self, result: Result) -> None:
+        """Take the newest result of a stream; one that nobody has looked at yet is forgotten.
+
+        Raises:
+            InputError: the result has no segmentation.
+            SinkError: written after close.
+        """
+        if result.segmentation is None:
+            raise InputError("a result without segmentation cannot be shown", "Put Segment among the stages")
+        if self._closed:
+            raise SinkError(f"the page at {self._address} is closed", "Write before close")
+        self._monitor.add(result)
+        self._hub.offer(result)
+
+    def close(self) -> None:
+        """End the page within two seconds, whoever is looking. Calling it twice is harmless."""
+        self._closed = True
+        self._hub.close()
+        self._server.close()
