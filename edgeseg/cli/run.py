@@ -191,9 +191,6 @@ def run(
             max_latency_ms=max_latency_ms,
             watch=progress,
         )
-        for sink in sinks:
-            if hasattr(sink, "follow"):
-                sink.follow(pipeline.status)
         try:
             with ended_by_signals(pipeline.stop):
                 pipeline.run()

@@ -75,7 +75,9 @@ class Outputs:
 
     def wants_pictures(self, sinks: Sequence[Sink]) -> bool:
         """Whether one of them shows the painted frame; the web page paints its own."""
-        return self.save is not None or any(hasattr(sink, "idle") for sink in sinks)
+        from edgeseg.video.sink import Window
+
+        return self.save is not None or any(isinstance(sink, Window) for sink in sinks)
 
     def _sinks(self, infos: Sequence[StreamInfo]) -> Iterator[Sink]:
         from edgeseg.video.mask_sink import MaskSink

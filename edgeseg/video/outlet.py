@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edgeseg.errors import EdgesegError
 from edgeseg.types import Result
 from edgeseg.video.handover import Handover
-from edgeseg.video.sink import Sink, SinkClosed
+from edgeseg.video.sink import Sink, SinkClosed, Window
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import LatencyHistogram, SinkReport
 
@@ -61,7 +61,7 @@ class Outlet:
             idle: called now and then while nothing comes, on the main thread.
             status: what a window is shown then.
         """
-        look_after = getattr(self.sink, "idle", None)
+        window = self.sink if isinstance(self.sink, Window) else None
         try:
             while True:
                 try:
@@ -69,8 +69,8 @@ class Outlet:
                 except queue.Empty:
                     if idle is not None:
                         idle()
-                    if look_after is not None and status is not None:
-                        look_after(status())
+                    if window is not None and status is not None:
+                        window.idle(status())
                     continue
                 if result is None:
                     return

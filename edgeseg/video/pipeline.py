@@ -27,7 +27,7 @@ from edgeseg.types import Frame, Result
 from edgeseg.video.capture import Capture
 from edgeseg.video.handover import Handover, Junction
 from edgeseg.video.outlet import Outlet
-from edgeseg.video.sink import Sink
+from edgeseg.video.sink import Follower, Sink, Window
 from edgeseg.video.source import Source
 from edgeseg.video.sources_file import named
 from edgeseg.video.stage import Score, Stage
@@ -58,7 +58,8 @@ class Pipeline:
         source: where frames come from; several share the stages, and with them the model.
         stages: what is done to each frame, in order. If the first has a method ``begin``, as
             :class:`edgeseg.video.stage.Segment` does, it is given what is waiting on the inference thread.
-        sinks: where each result goes. One that has a method ``idle``, a window, is served on the calling thread.
+        sinks: where each result goes. A :class:`edgeseg.video.sink.Window` is served on the calling thread, a
+            :class:`edgeseg.video.sink.Follower` is told whom to ask how the streams stand.
         names: of the streams, where there are several; their URIs if left out.
         max_frames: take no more than these from each source; None takes all.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
@@ -96,6 +97,9 @@ class Pipeline:
         self._outlets = [
             Outlet(sink, latest_wins=all(latest), on_closed=self.stop, on_error=self._fail) for sink in sinks
         ]
+        for sink in sinks:
+            if isinstance(sink, Follower):
+                sink.follow(self.status)
         self._max_latency_ms = max_latency_ms
         self._watch = watch
         self._watched_s = 0.0
@@ -115,7 +119,7 @@ class Pipeline:
             EdgesegError: of a source, a stage (the message names it) or a sink.
             RuntimeError: any other exception of a stage or sink, which is its cause.
         """
-        window = next((outlet for outlet in self._outlets if hasattr(outlet.sink, "idle")), None)
+        window = next((outlet for outlet in self._outlets if isinstance(outlet.sink, Window)), None)
         threaded = [outlet for outlet in self._outlets if outlet is not window]
         inferring = threading.Thread(target=self._infer, name="edgeseg-infer", daemon=True)
         processing = threading.Thread(target=self._process, name="edgeseg-process", daemon=True)

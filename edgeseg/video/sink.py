@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from edgeseg.types import Result
 from edgeseg.video.status import StreamStatus
@@ -34,16 +34,7 @@ class Sink(Protocol):
         ...
 
 
-class NullSink:
-    """Takes everything and keeps nothing: a run for its report alone."""
-
-    def write(self, result: Result) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
+@runtime_checkable
 class Window(Sink, Protocol):
     """A sink that must live on the main thread and is looked after while no frames come."""
 
@@ -54,3 +45,22 @@ class Window(Sink, Protocol):
             SinkClosed: the person ended the run here.
         """
         ...
+
+
+@runtime_checkable
+class Follower(Sink, Protocol):
+    """A sink that shows how the streams stand, whether or not frames come."""
+
+    def follow(self, status: Callable[[], Sequence[StreamStatus]]) -> None:
+        """Ask this, from any thread, from now on."""
+        ...
+
+
+class NullSink:
+    """Takes everything and keeps nothing: a run for its report alone."""
+
+    def write(self, result: Result) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
