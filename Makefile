@@ -1,6 +1,6 @@
 # make         .venv with the package and its native extension
 # make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
-# make test    the whole suite, kernel-tests first
+# make test    the whole suite, kernel-tests first; tests that want more (TEST_APT) are skipped without it
 # make lint    style, types, layers
 # make bench   times the kernels
 # make kernel-tests  the kernels without Python; the dense CRF's CUDA driver on the CPU among them
