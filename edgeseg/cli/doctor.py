@@ -104,7 +104,9 @@ def _libraries() -> Line:
         except ImportError as error:
             # OpenCV's wheel wants the system's libGL, which a bare server lacks.
             return "libraries", f"{module} cannot be loaded ({error}). See the apt line in the README", False
-    return "libraries", ", ".join(found), True
+    cv2 = import_module("cv2")
+    gstreamer = "with" if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER) else "without"
+    return "libraries", f"{', '.join(found)}; OpenCV {gstreamer} GStreamer", True
 
 
 def _torch() -> Line:

@@ -126,6 +126,10 @@ def run(
     refine: Annotated[
         str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
     ] = "none",
+    temporal: Annotated[
+        bool | None,
+        typer.Option(help="Smooth labels over time, along the motion; the default where every source is live."),
+    ] = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the class colours over the picture.")] = 0.5,
     backend: ChosenBackend = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
@@ -164,7 +168,7 @@ def run(
     from edgeseg.video.pipeline import Pipeline
     from edgeseg.video.progress import ProgressLine
     from edgeseg.video.source import open_source
-    from edgeseg.video.stage import Overlay, Score, Segment
+    from edgeseg.video.stage import Overlay, Score, Segment, smoother_for
 
     with open_model(model, backend, threads, refine) as segmenter, ExitStack() as opened:
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
@@ -174,7 +178,7 @@ def run(
             opened.callback(streams[-1].close)
         infos = [stream.info for stream in streams]
         sinks = outputs.open(infos)
-        stages: list[Stage] = [Segment(segmenter)]
+        stages: list[Stage] = [Segment(segmenter, smoother_for(temporal, infos, segmenter.spec))]
         if outputs.wants_pictures(sinks):
             stages.append(Overlay(opacity, threads))
         if truth is not None or any(_is_labelled_for(segmenter.spec, info) for info in infos):

@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 
 import av
-import numpy as np
 
 from edgeseg.errors import SourceError
-from edgeseg.types import Frame, ImageU8
+from edgeseg.types import Frame
 from edgeseg.video.labels import LabelFolder
 from edgeseg.video.one_pass import OnePassSource
+from edgeseg.video.picture import to_rgb
 from edgeseg.video.source import StreamInfo
 
 _REPLACE = "Copy or download the file again, or convert it with ffmpeg"
@@ -105,7 +105,7 @@ class FileSource(OnePassSource):
             for picture in self._pictures:
                 if picture.time is not None and picture.time_base is not None:
                     end_s = picture.time + float(picture.duration * picture.time_base)
-                rgb_u8 = _upright(picture)
+                rgb_u8 = to_rgb(picture)
                 labels_u8 = self._labels.of_frame(count, rgb_u8.shape[:2], where) if self._labels else None
                 yield Frame(rgb_u8, count, time.monotonic(), pts_s=picture.time, labels_u8=labels_u8)
                 count += 1
@@ -138,7 +138,3 @@ class FileSource(OnePassSource):
 
     def _release(self) -> None:
         self._container.close()
-
-
-def _upright(picture: av.VideoFrame) -> ImageU8:
-    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), picture.rotation // 90), dtype=np.uint8)

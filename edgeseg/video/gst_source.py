@@ -46,10 +46,9 @@ class GstSource(CameraSource):
         pipeline = csi_pipeline(uri) if uri.startswith("csi:") else gst_pipeline(uri.partition(":")[2])
         if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
             raise MissingDependencyError(
-                f"{redacted(uri)} needs GStreamer, and this OpenCV {cv2.__version__} was built without it, "
-                "as all from PyPI are",
-                "Use the system's: sudo apt install python3-opencv (a Jetson's JetPack brings one), make the "
-                "environment with --system-site-packages and run in it: pip uninstall opencv-python",
+                f"{redacted(uri)} needs GStreamer, and this OpenCV {cv2.__version__} is built without it, as PyPI's is",
+                "Use the system's (sudo apt install python3-opencv; JetPack brings one) in an environment made with "
+                "--system-site-packages: pip uninstall opencv-python; pip install 'numpy<2'",
             )
         silence()
         capture = _start(pipeline)
@@ -62,7 +61,7 @@ class GstSource(CameraSource):
 
 
 def _start(pipeline: str) -> cv2.VideoCapture | None:
-    """The pipeline as a capture; None where it takes too long, as one of unknown elements does for ever in OpenCV 4.6."""
+    """The pipeline as a capture; None where it takes too long: with unknown elements OpenCV 4.6 never returns."""
     arguments: list[Any] = [pipeline, cv2.CAP_GSTREAMER]
     if tuple(map(int, cv2.__version__.split(".")[:2])) >= (4, 7):  # others know no limits, and fail where they are set
         arguments.append([cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(_READ_S * 1000)])

@@ -73,7 +73,7 @@ class NetworkSource(OnePassSource):
             stream = self._container.streams.video[0]
             if info.live:
                 self._codec.thread_type = "SLICE"  # threads by frame hold back as many frames as there are threads
-                self._reader = PacketReader(self._container, stream)
+                self._reader = PacketReader(self._container, stream, self._timeout_s)
             else:
                 self._codec.thread_type = "AUTO"
         except BaseException:
@@ -178,7 +178,7 @@ class NetworkSource(OnePassSource):
                 while (arrived := self._reader.take()) is not None:
                     yield arrived
             return
-        except av.ExitError:
+        except (av.ExitError, TimeoutError):
             failure = SourceLostError(
                 f"{self._shown} has sent nothing for {self._timeout_s:g} s", "See whether the camera is on"
             )

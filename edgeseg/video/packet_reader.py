@@ -21,7 +21,7 @@ class Arrived(NamedTuple):
 
     Attributes:
         packet: as it came.
-        arrived_s: ``time.monotonic()`` when it did.
+        arrived_s: ``time.monotonic()`` when FFmpeg gave it out. Of H.264 and HEVC it does so when the next one begins.
         follows: whether the packet before it was given out as well; else the decoder has to begin anew.
     """
 
@@ -37,17 +37,19 @@ class PacketReader:
     latest wins here as well. The thread owns the container and closes it.
 
     Args:
-        container: opened, with a timeout for reading.
+        container: opened with this timeout for reading.
         stream: whose packets are wanted.
+        timeout_s: seconds without data after which it counts as silent.
 
     Attributes:
         skipped: packets given up so far.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, timeout_s: float) -> None:
         self.skipped = 0
         self._container = container
         self._stream = stream
+        self._timeout_s = timeout_s
         self._waiting: deque[Arrived] = deque()
         # A Condition's lock is reentrant, so a signal handler may call stop() on the very thread that holds it.
         self._changed = threading.Condition()
@@ -61,7 +63,7 @@ class PacketReader:
         """The oldest packet that waits, or the next to come; None once the stream has ended or :meth:`stop` was called.
 
         Raises:
-            av.FFmpegError, OSError: it cannot be read any more.
+            av.FFmpegError, OSError: it cannot be read any more; ExitError or TimeoutError where it has fallen silent.
         """
         with self._changed:
             while not self._waiting and not self._over and not self._stopped:
@@ -85,22 +87,26 @@ class PacketReader:
             self._read()
         except BaseException as error:
             self._error = error
-        finally:
-            self._container.close()
-            with self._changed:
-                self._over = True
-                self._changed.notify_all()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        self._container.close()  # last, as a server that is gone may be waited for
 
     def _read(self) -> None:
         bad_reads = 0
+        before_s = time.monotonic()
         while True:
             try:
                 for packet in self._container.demux(self._stream):
+                    arrived_s = time.monotonic()
                     if self._stopped:
                         return
+                    if arrived_s - before_s >= self._timeout_s:
+                        raise TimeoutError  # FFmpeg's parser had held this one back; nothing new has come
+                    before_s = arrived_s
                     if packet.size:  # the last one, to flush decoders, is empty
                         bad_reads = 0
-                        self._add(packet, time.monotonic())
+                        self._add(packet, arrived_s)
                 return
             except av.InvalidDataError:
                 bad_reads += 1

@@ -153,22 +153,3 @@ class ReconnectingSource(OnePassSource):
     def _release(self) -> None:
         if self._inner is not None:
             self._inner.close()
-
-
-def tell(uri: str, say: Callable[[str], None]) -> OnChange:
-    """What puts the changes of a source's state into words, such as ``back after 12 s``.
-
-    Args:
-        uri: what to call the source, without credentials.
-        say: given each line.
-    """
-    lost_s: list[float] = []
-
-    def on_change(state: SourceState) -> None:
-        if state.condition == "lost":
-            lost_s[:] = [state.since_s]
-            say(f"lost: {state.reason}; trying again until it is back")
-        elif lost_s:
-            say(f"{uri} is back after {state.since_s - lost_s.pop():.0f} s")
-
-    return on_change

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
+
+import numpy as np
 
 from edgeseg import _native
 from edgeseg.errors import InputError
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.palette import lookup_table
+from edgeseg.refine import check_refinable
 from edgeseg.segmenter import Segmenter
-from edgeseg.types import Result, Segmentation
+from edgeseg.spec import ModelSpec
+from edgeseg.temporal import TemporalSmoother
+from edgeseg.types import Inference, Result, Segmentation
 from edgeseg.video.legend import draw_classes, draw_status
+from edgeseg.video.source import StreamInfo
 
 _SMOOTHING = 0.9  # of the figures on the picture, which could not be read if they changed fully with each frame
 
@@ -30,10 +37,20 @@ class Segment:
 
     The network is run in :meth:`begin`, for which the pipeline has a thread of its own, ahead of the stages; the rest
     is done as a stage. Frames that did not begin are run through the network here.
+
+    Args:
+        segmenter: the model.
+        smoother: works on the logits of successive frames before labels are made of them; None for none.
+
+    Raises:
+        ModelError: there is a smoother, and the model returns labels.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, smoother: TemporalSmoother | None = None) -> None:
+        if smoother is not None:
+            check_refinable(segmenter.spec)
         self._segmenter = segmenter
+        self._smoother = smoother
 
     def begin(self, results: Sequence[Result]) -> None:
         """Run the network over the frames, together."""
@@ -46,10 +63,30 @@ class Segment:
         if result.inference is None:
             self.begin([result])
         assert result.inference is not None
-        result.segmentation = self._segmenter.finish(result.inference)
+        inference = result.inference if self._smoother is None else self._smooth(result, result.inference)
+        result.segmentation = self._segmenter.finish(inference)
         result.inference = None
         result.latency_ms.update(result.segmentation.latency_ms)
         return result
+
+    def _smooth(self, result: Result, inference: Inference) -> Inference:
+        assert self._smoother is not None
+        start_s = time.perf_counter()
+        frame = result.frame
+        output = self._smoother(
+            np.asarray(inference.output, np.float32),
+            inference.input_u8,
+            frame.captured_s if frame.pts_s is None else frame.pts_s,
+            result.stream,
+        )
+        latency_ms = {**inference.latency_ms, "temporal": (time.perf_counter() - start_s) * 1000}
+        return replace(inference, output=output, latency_ms=latency_ms)
+
+
+def smoother_for(temporal: bool | None, infos: Sequence[StreamInfo], spec: ModelSpec) -> TemporalSmoother | None:
+    """The smoother that a run wants: None leaves it to the sources, and is on where all are live and it can be."""
+    wanted = all(info.live for info in infos) and spec.output == "logits" if temporal is None else temporal
+    return TemporalSmoother() if wanted else None
 
 
 class Overlay:

@@ -11,7 +11,7 @@ from edgeseg.types import Result
 from edgeseg.video.handover import Handover
 from edgeseg.video.pipeline import DropPolicy, Pipeline
 from edgeseg.video.source import OnLost, open_source
-from edgeseg.video.stage import Overlay, Segment, Stage
+from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
 
 
 def stream(
@@ -21,6 +21,7 @@ def stream(
     backend: str = "auto",
     threads: int | None = None,
     refine: str = "none",
+    temporal: bool | None = None,
     overlay: float | None = None,
     drop_policy: DropPolicy | None = None,
     max_latency_ms: float | None = None,
@@ -40,6 +41,7 @@ def stream(
         model: a shipped model's name or a file, None for what suits the machine; or a segmenter, which then decides on
             ``backend``, ``threads`` and ``refine``, and stays open.
         backend, threads, refine: see :meth:`edgeseg.segmenter.Segmenter.open`.
+        temporal: smooth labels over time, along the motion in the picture; None does so where every source is live.
         overlay: opacity, 0..1, to have ``overlay_rgb_u8`` painted; None for none.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
         max_latency_ms: frames older than this when their turn comes are dropped.
@@ -61,7 +63,8 @@ def stream(
     assert segmenter is not None
     try:
         sources = [open_source(uri, on_lost=on_lost) for uri in uris]
-        stages: list[Stage] = [Segment(segmenter)]
+        smoother = smoother_for(temporal, [one.info for one in sources], segmenter.spec)
+        stages: list[Stage] = [Segment(segmenter, smoother)]
         if overlay is not None:
             stages.append(Overlay(overlay, threads))
         latest = all(one.info.live for one in sources) if drop_policy is None else drop_policy == "latest"

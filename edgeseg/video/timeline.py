@@ -17,7 +17,7 @@ class Timeline:
     def __init__(self) -> None:
         self._shift_s: float | None = 0.0  # None: the next time is to be joined on
         self._last_s: float | None = None
-        self._last_captured_s = 0.0
+        self._ahead_s = 0.0  # of the clock, which is where the axis of time lies
 
     def interrupt(self) -> None:
         """Say that the next frame comes of another connection."""
@@ -28,12 +28,13 @@ class Timeline:
         if self._last_s is None:
             placed_s = 0.0 if pts_s is None else pts_s
             self._shift_s = 0.0
+            self._ahead_s = placed_s - captured_s
         else:
-            by_clock_s = self._last_s + max(captured_s - self._last_captured_s, _TICK_S)
-            placed_s = by_clock_s
+            placed_s = max(captured_s + self._ahead_s, self._last_s + _TICK_S)
             if pts_s is not None:
-                if self._shift_s is None or not self._last_s < pts_s + self._shift_s < by_clock_s + _LEAP_S:
-                    self._shift_s = by_clock_s - pts_s
+                if self._shift_s is None or not self._last_s < pts_s + self._shift_s < placed_s + _LEAP_S:
+                    self._shift_s = placed_s - pts_s
                 placed_s = pts_s + self._shift_s
-        self._last_s, self._last_captured_s = placed_s, captured_s
+                self._ahead_s = placed_s - captured_s
+        self._last_s = placed_s
         return placed_s

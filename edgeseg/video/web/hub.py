@@ -39,9 +39,15 @@ def stalled_after(stall_s: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A result encoded; a higher number is newer, among all streams."""
+    """A result encoded.
+
+    Attributes:
+        number: a higher one is newer, among all streams.
+        encoded: how many pictures had been encoded with this one.
+    """
 
     number: int
+    encoded: int
     stream: str
     data: bytes
 
@@ -56,6 +62,7 @@ class Viewer:
 
     Attributes:
         stream: the one looked at; None for all.
+        asked: while it waits, how many pictures had been encoded when it asked; else None.
     """
 
     def __init__(self, hub: Hub, kind: Kind, stream: str | None) -> None:
@@ -65,7 +72,7 @@ class Viewer:
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._seen: dict[str, int] = {}
-        self.is_waiting = False
+        self.asked: int | None = None
 
     async def next(self) -> Picture | None:
         """The newest picture not seen yet; waits for one, and gives None once there will be no more."""
@@ -81,6 +88,7 @@ class Viewer:
     def look_at(self, stream: str | None) -> None:
         """Change to this stream, or with None to all."""
         self.stream = stream
+        self.asked = None
         self._arrived.set()
 
     def leave(self) -> None:
@@ -111,12 +119,13 @@ class Hub:
         max_fps: no stream is encoded more often than this.
 
     Attributes:
+        encoding: as given.
         dropped: viewers dropped because they took nothing.
         encoded: pictures encoded.
     """
 
     def __init__(self, encoding: Encoding, max_fps: float) -> None:
-        self._encoding = encoding
+        self.encoding = encoding
         self._period_s = 1 / max_fps
         self._changed = threading.Condition()
         self._newest: dict[str, _Newest] = {}
@@ -172,11 +181,16 @@ class Hub:
                 picture
                 for (stream, kind), picture in self._pictures.items()
                 if viewer.wants(stream, kind, picture.number)
-                and (viewer.is_waiting or picture.number == self._newest[stream].number)
+                and (
+                    picture.number == self._newest[stream].number
+                    or (viewer.asked is not None and picture.encoded > viewer.asked)
+                )
             ]
-            viewer.is_waiting = not fresh
             if fresh:
+                viewer.asked = None
                 return min(fresh, key=lambda picture: viewer.last_seen(picture.stream))
+            if viewer.asked is None:
+                viewer.asked = self.encoded
             self._changed.notify_all()
             return None
 
@@ -214,7 +228,7 @@ class Hub:
             for stream, newest in self._newest.items()
             for kind in kinds
             if not self._has(stream, kind, newest.number)
-            and any(viewer.is_waiting and viewer.wants(stream, kind, newest.number) for viewer in self._viewers)
+            and any(viewer.asked is not None and viewer.wants(stream, kind, newest.number) for viewer in self._viewers)
         ]
 
     def _has(self, stream: str, kind: Kind, number: int) -> bool:
@@ -223,10 +237,10 @@ class Hub:
 
     def _encode(self, kind: Kind, newest: _Newest) -> None:
         stream = newest.result.stream
-        picture = Picture(newest.number, stream, self._encoding.encode(newest.result, kind))
+        data = self.encoding.encode(newest.result, kind)
         with self._changed:
             self.encoded += 1
-            self._pictures[stream, kind] = picture
+            self._pictures[stream, kind] = Picture(newest.number, self.encoded, stream, data)
             waiting = [viewer for viewer in self._viewers if viewer.wants(stream, kind, newest.number)]
         for viewer in waiting:
             viewer.wake()

@@ -47,6 +47,9 @@ async def show_live(socket: WebSocket, hub: Hub, news: Callable[[], str], stall_
         for part in parts:
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
+    if hub.is_closed:
+        with contextlib.suppress(WebSocketDisconnect), stalled_after(stall_s):
+            await socket.close(1001, "edgeseg ends")
 
 
 async def _listen(socket: WebSocket, viewer: Viewer, room: asyncio.Semaphore) -> None:
@@ -67,7 +70,6 @@ async def _send_pictures(socket: WebSocket, viewer: Viewer, room: asyncio.Semaph
             await room.acquire()  # if nothing is under way there is room
         picture = await viewer.next()
         if picture is None:
-            await socket.close(1001, "edgeseg ends")
             return
         with stalled_after(stall_s):
             await socket.send_bytes(picture.data)

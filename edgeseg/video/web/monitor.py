@@ -86,6 +86,7 @@ class Monitor:
                 {"name": name, "color": color}
                 for name, color in zip(() if spec is None else spec.class_names, colors, strict=True)
             ],
+            "opacity": self.hub.encoding.opacity,
             "history_s": SPAN_S,
             "streams": [self._stream(stream, now_s) for stream in streams],
         }

@@ -28,7 +28,6 @@ def main(port: str, size: str = "320x240", fps: str = "25", login: str = "") -> 
     factory = GstRtspServer.RTSPMediaFactory()
     width, height = size.split("x")
     factory.set_launch(_PIPELINE.format(width=width, height=height, fps=fps))
-    factory.set_shared(True)
     if login:
         _demand(server, factory, *login.split(":"))
     server.get_mount_points().add_factory("/street", factory)

@@ -13,7 +13,7 @@ import pytest
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.reconnecting import Backoff, ReconnectingSource, tell
+from edgeseg.video.reconnecting import Backoff, ReconnectingSource
 from edgeseg.video.source import OnLost, SourceLostError, StreamInfo
 from edgeseg.video.status import SourceState
 
@@ -167,15 +167,3 @@ def test_waits_double_up_to_the_longest_and_are_jittered() -> None:
         assert max(waits_s) <= longest_s
         assert max(waits_s) > 0.8 * longest_s
         assert min(waits_s) < 0.2 * longest_s
-
-
-def test_the_changes_in_words() -> None:
-    lines: list[str] = []
-    on_change = tell("camera:7", lines.append)
-    on_change(SourceState("running", since_s=1))
-    on_change(SourceState("lost", "camera:7 stopped delivering", since_s=10))
-    on_change(SourceState("running", since_s=22.4, reconnects=1))
-    assert lines == [
-        "lost: camera:7 stopped delivering; trying again until it is back",
-        "camera:7 is back after 12 s",
-    ]

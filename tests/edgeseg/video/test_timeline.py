@@ -33,5 +33,6 @@ def test_missing_times_are_the_clocks() -> None:
     timeline = Timeline()
     assert timeline.place(None, 100.0) == 0.0
     assert timeline.place(None, 100.04) == pytest.approx(0.04)
-    assert timeline.place(None, 100.04) > 0.04
-    assert timeline.place(0.08, 100.08) == pytest.approx(0.08)
+    assert timeline.place(None, 100.04) > 0.04  # a burst
+    assert timeline.place(None, 100.08) == pytest.approx(0.08)  # which leaves nothing behind
+    assert timeline.place(0.12, 100.12) == pytest.approx(0.12)

@@ -1,6 +1,7 @@
 // The page: draws the pictures that come over a WebSocket, paints the labels over them, and shows how the run stands.
 
 const SILENT_S = 3; // without a picture from a running stream, or a word from the server
+const GIVE_UP_S = 8; // without a word: try a new connection
 const RETRY_MS = [300, 1000, 2000, 4000];
 const IDLE_HOPS = new Set(["capture"]); // waiting for a camera is no work: left out of sums, and of the chart at first
 const SHORT = {
@@ -8,9 +9,9 @@ const SHORT = {
 };
 const STAGE_COLORS = {
   capture: "#9ca3af", preprocess: "#56b4e9", infer: "#3b82f6", refine: "#cc79a7", postprocess: "#0d9488",
-  overlay: "#e69f00", score: "#8b5cf6",
+  temporal: "#65a30d", overlay: "#e69f00", score: "#8b5cf6",
 };
-const OTHER_COLORS = ["#65a30d", "#d55e00", "#d946ef", "#0891b2"];
+const OTHER_COLORS = ["#d55e00", "#d946ef", "#0891b2", "#ca8a04"];
 
 const $ = (id) => document.getElementById(id);
 const now_s = () => performance.now() / 1000;
@@ -18,6 +19,7 @@ const now_s = () => performance.now() / 1000;
 const page = {
   socket: null,
   tries: 0,
+  received: 0,
   heard_s: now_s(), // when the server was last heard of
   status: null,
   stream: undefined, // the one that is shown; undefined for all
@@ -25,7 +27,7 @@ const page = {
   said: "",
 };
 const choice = {
-  opacity: Number(recall("opacity", 50)),
+  opacity: recall("opacity", null), // null: what the run says
   hidden: new Set(recall("hidden", [])), // names of classes
   hops: recall("hops", {}), // those switched on or off by hand
 };
@@ -70,15 +72,29 @@ function connect() {
       showStatus();
       return;
     }
-    await showPicture(data);
-    if (socket.readyState === WebSocket.OPEN) socket.send("next");
+    try {
+      await showPicture(data);
+    } finally {
+      if (socket.readyState === WebSocket.OPEN) socket.send("next");
+    }
   };
   socket.onclose = () => {
     if (page.socket !== socket) return;
     page.socket = null;
     showConditions();
-    if (!document.hidden) setTimeout(retry, RETRY_MS[Math.min(page.tries++, RETRY_MS.length - 1)]);
+    retryLater();
   };
+}
+
+function retryLater() {
+  if (!document.hidden) setTimeout(retry, RETRY_MS[Math.min(page.tries++, RETRY_MS.length - 1)]);
+}
+
+// A connection that says nothing may never end by itself.
+function giveUpSilence() {
+  if (!page.socket || document.hidden || now_s() - page.heard_s < GIVE_UP_S) return;
+  disconnect();
+  retryLater();
 }
 
 async function retry() {
@@ -89,7 +105,7 @@ async function retry() {
   } catch {
     // not there yet
   }
-  if (!page.socket) connect();
+  if (!page.socket && !document.hidden) connect();
 }
 
 function disconnect() {
@@ -103,6 +119,7 @@ document.addEventListener("visibilitychange", () => (document.hidden ? disconnec
 // Pictures
 
 async function showPicture(data) {
+  const order = ++page.received;
   const header_bytes = new DataView(data).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, header_bytes)));
   const jpeg = new Blob([new Uint8Array(data, 4 + header_bytes, header.jpeg_bytes)], { type: "image/jpeg" });
@@ -112,8 +129,9 @@ async function showPicture(data) {
   const labels = new Uint8Array(buffer);
   for (let i = header.width; i < labels.length; i++) labels[i] ^= labels[i - header.width]; // rows came as differences
   const tile = tileOf(header.stream);
+  if (order < tile.order) return bitmap.close(); // a later one was sooner ready
   tile.bitmap?.close();
-  Object.assign(tile, { bitmap, labels, width: header.width, height: header.height, drawn_s: now_s() });
+  Object.assign(tile, { order, bitmap, labels, width: header.width, height: header.height, drawn_s: now_s() });
   tile.figure.dataset.index = header.index;
   paintMask(tile);
   paint(tile);
@@ -137,7 +155,7 @@ function tileOf(stream) {
   figure.dataset.stream = stream;
   enlarge.hidden = !document.fullscreenEnabled;
   enlarge.onclick = () => (document.fullscreenElement ? document.exitFullscreen() : figure.requestFullscreen());
-  tile = { figure, canvas, banner, name, mask: element("canvas"), areas: [], drawn_s: now_s() };
+  tile = { figure, canvas, banner, name, order: 0, mask: element("canvas"), areas: [], drawn_s: now_s() };
   page.tiles.set(stream, tile);
   $("pictures").append(figure);
   arrange();
@@ -182,7 +200,7 @@ function paint(tile) {
   const context = canvas.getContext("2d");
   context.globalAlpha = 1;
   context.drawImage(tile.bitmap, 0, 0);
-  context.globalAlpha = choice.opacity / 100;
+  context.globalAlpha = opacity() / 100;
   context.drawImage(tile.mask, 0, 0);
 }
 
@@ -244,6 +262,7 @@ function showStatus() {
   }
   arrange();
   showChooser(streams);
+  showOpacity();
   showClasses(classes);
   const shown = shownStreams();
   showFigures(shown);
@@ -372,9 +391,11 @@ $("none").onclick = () => {
   classesChanged();
 };
 
+const opacity = () => choice.opacity ?? Math.round(100 * (page.status?.opacity ?? 0.5));
+
 function showOpacity() {
-  $("opacity").value = choice.opacity;
-  $("opacity-text").textContent = `${choice.opacity} %`;
+  $("opacity").value = opacity();
+  $("opacity-text").textContent = `${opacity()} %`;
 }
 $("opacity").oninput = ({ target }) => {
   choice.opacity = Number(target.value);
@@ -498,7 +519,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page
 if (typeof DecompressionStream === "undefined") {
   $("state-text").textContent = "this browser is too old";
 } else {
-  showOpacity();
-  setInterval(showConditions, 500);
+  setInterval(() => {
+    showConditions();
+    giveUpSilence();
+  }, 500);
   connect();
 }

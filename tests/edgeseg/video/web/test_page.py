@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from edgeseg.segmenter import Segmenter
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.source import open_source
 from edgeseg.video.stage import Segment
+from edgeseg.video.web.picture import Encoding
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser; pip install playwright")
 
@@ -40,14 +43,15 @@ def look(chromium):
     """``look(page)``: the page in a tab of its own, whose errors and requests to other sites fail the test."""
     contexts, complaints = [], []
 
-    def open_tab(page, query="", **options):
+    def open_tab(page, url=None, **options):
+        url = url or page.sink.url
         context = chromium.new_context(**(options or DESKTOP))
         contexts.append(context)
         tab = context.new_page()
         tab.set_default_timeout(15_000)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("request", lambda one: one.url.startswith((page.sink.url, "blob:")) or complaints.append(one.url))
-        tab.goto(page.sink.url + query)
+        tab.on("request", lambda one: one.url.startswith((url, "blob:")) or complaints.append(one.url))
+        tab.goto(url)
         return tab
 
     yield open_tab
@@ -108,6 +112,14 @@ def _drag_opacity(tab, percent):
 FLOOR, BOX = (0.2, 0.5), (0.8, 0.5)
 GREY, BLUE, RED = [100, 100, 100], [0, 0, 255], [255, 0, 0]
 HALF_BLUE, HALF_RED = [50, 50, 178], [178, 50, 50]
+
+
+def test_the_opacity_begins_as_the_run_says(open_page, look):
+    page = open_page(encoding=Encoding(opacity=1.0))
+    page.sink.write(page.result())
+    tab = look(page)
+    _wait_for_color(tab, *FLOOR, BLUE)
+    assert tab.locator("#opacity-text").inner_text() == "100 %"
 
 
 def test_the_overlay_follows_the_opacity(fed, look):
@@ -245,6 +257,53 @@ def test_a_server_that_went_is_noticed_and_found_again(fed, open_page, look):
         feeding.join()
 
 
+class _Relay:
+    """Stands between browser and server as a network does; ``freeze`` lets nothing through that is connected then."""
+
+    def __init__(self, port):
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        self._sockets = []
+        self._frozen = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def freeze(self):
+        self._frozen.update(self._sockets)
+
+    def close(self):
+        self._listening.shutdown(socket.SHUT_RDWR)
+        for one in (self._listening, *self._sockets):
+            one.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(("127.0.0.1", self._port))
+                self._sockets += [near, far]
+                for here, there in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=(here, there), daemon=True).start()
+
+    def _pass_on(self, here, there):
+        with contextlib.suppress(OSError):
+            while data := here.recv(65536):
+                if here in self._frozen:
+                    return
+                there.sendall(data)
+            there.shutdown(socket.SHUT_WR)
+
+
+def test_a_connection_that_stalls_is_plain_to_see_and_made_anew(fed, look):
+    with contextlib.closing(_Relay(fed.port)) as relay:
+        tab = look(fed, relay.url)
+        _wait_for_color(tab, *FLOOR, HALF_BLUE)
+        relay.freeze()
+        tab.get_by_text("The connection to edgeseg has stalled for").wait_for()
+        assert "stale" in tab.locator("figure").get_attribute("class")
+        tab.wait_for_function("() => document.querySelector('#state-text').textContent === 'live'")
+
+
 def test_a_hidden_tab_costs_nothing(fed, look):
     tab = look(fed)
     _wait_for_color(tab, *FLOOR, HALF_BLUE)
@@ -303,14 +362,14 @@ def test_a_street_labelled_by_the_shipped_network(open_page, look, tmp_path):
     """All of it together. ``EDGESEG_WEB_PICTURE=docs/web.png`` keeps the picture of it, after a minute."""
     kept = os.environ.get("EDGESEG_WEB_PICTURE")
     page = open_page()
-    with Segmenter.open("fast_scnn-camvid", threads=1) as segmenter:
-        pipeline = Pipeline(open_source("synthetic:?live=1&fps=15&seed=3"), [Segment(segmenter)], [page.sink])
+    with Segmenter.open("fast_scnn-camvid", threads=1, refine="guided") as segmenter:
+        pipeline = Pipeline(open_source("synthetic:?live=1&fps=8&seed=3"), [Segment(segmenter)], [page.sink])
         page.sink.follow(pipeline.status)
         running = threading.Thread(target=pipeline.run)
         running.start()
         try:
-            desktop = look(page, color_scheme="light", viewport={"width": 1280, "height": 1240})
-            phone = look(page, color_scheme="dark", **(PHONE | {"viewport": {"width": 390, "height": 820}}))
+            desktop = look(page, color_scheme="light", viewport={"width": 1180, "height": 900})
+            phone = look(page, color_scheme="dark", **(PHONE | {"viewport": {"width": 390, "height": 844}}))
             for tab in (desktop, phone):
                 tab.wait_for_function("() => Number(document.querySelector('#fps').textContent) > 0")
                 tab.wait_for_function("() => document.querySelector('#state-text').textContent === 'live'")
@@ -318,8 +377,8 @@ def test_a_street_labelled_by_the_shipped_network(open_page, look, tmp_path):
             assert desktop.locator("#classes .name").all_inner_texts()[:2] == ["sky", "building"]
             if kept is not None:
                 desktop.wait_for_timeout(62_000)
-            desktop.screenshot(path=tmp_path / "desktop.png")
-            phone.screenshot(path=tmp_path / "phone.png")
+            desktop.screenshot(path=tmp_path / "desktop.png", full_page=True)
+            phone.screenshot(path=tmp_path / "phone.png", full_page=True)
         finally:
             pipeline.stop()
             running.join(60)
@@ -329,8 +388,11 @@ def test_a_street_labelled_by_the_shipped_network(open_page, look, tmp_path):
 
 def _side_by_side(desktop_png, phone_png):
     desktop, phone = Image.open(desktop_png).convert("RGB"), Image.open(phone_png).convert("RGB")
-    phone = phone.resize((390, 820), Image.Resampling.LANCZOS)
-    both = Image.new("RGB", (desktop.width + phone.width + 24, desktop.height), (255, 255, 255))
-    both.paste(desktop, (0, 0))
-    both.paste(phone, (desktop.width + 24, 0))
-    return both.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+    height = desktop.height * 4 // 5
+    parts = [
+        one.resize((one.width * height // one.height, height), Image.Resampling.LANCZOS) for one in (desktop, phone)
+    ]
+    both = Image.new("RGB", (sum(part.width for part in parts) + 20, height), (255, 255, 255))
+    both.paste(parts[0], (0, 0))
+    both.paste(parts[1], (both.width - parts[1].width, 0))
+    return both.quantize(256, kmeans=4)

@@ -154,6 +154,19 @@ def test_a_viewer_chooses_its_stream(page):
                 assert b'"stream": "rear"' in _pictures(viewer)
 
 
+def test_who_turns_to_a_stream_sees_its_newest_picture_first(page):
+    page.sink.write(page.result(0, "front"))
+    page.sink.write(page.result(1, "rear"))
+    with page.live() as viewer:
+        _pictures(viewer)
+        _pictures(viewer)
+        page.sink.write(page.result(2, "rear"))
+    with page.live("?stream=front") as viewer:
+        _pictures(viewer)
+        viewer.send("show rear")
+        assert _index(_pictures(viewer)) == 2
+
+
 def test_a_viewer_that_never_reads_is_dropped_while_others_go_on(open_page):
     page = open_page(stall_s=0.5)
     with page.raw(HANDSHAKE), page.live() as good:

@@ -1,0 +1,116 @@
+"""What smoothing over time does to flicker and mIoU, on frames that follow each other and have labels.
+
+    python benchmarks/temporal.py --data camvid
+
+Flicker: of the pixels that are labelled in two successive frames, and there alike, the fraction whose predicted label
+changes. CamVid's val split is a sequence at 15 Hz. The networks' outputs are the same for every row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.dataset import Dataset
+from edgeseg.metrics import ConfusionMatrix
+from edgeseg.segmenter import Segmenter
+from edgeseg.temporal import TemporalSmoother
+from edgeseg.types import Inference, LabelsU8
+
+_RATE_HZ = 15.0
+
+Smooth = Callable[[Inference, float], NDArray[np.float32]]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--model")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+
+    cv2.setNumThreads(args.threads)
+    dataset = Dataset.load(args.data)
+    frames: list[tuple[Inference, LabelsU8]] = []
+    with Segmenter.open(args.model, backend="ort", threads=args.threads) as segmenter:
+        for sample in dataset.split(args.split).samples():
+            image, labels = dataset.read(sample)
+            frames.append((segmenter.infer([image])[0], labels))
+        rows: dict[str, Smooth] = {"none": lambda inference, _: _logits(inference)}
+        for weight in (0.3, 0.5, 0.7):
+            rows[f"moving average, weight {weight}"] = _MovingAverage(weight)
+        for weight in (0.5, 0.75, 0.85):
+            rows[f"along the motion, weight {weight}"] = _along_motion(TemporalSmoother(weight))
+        print("| smoothing | mIoU | first half | second half | flicker | first half | second half | ms |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name, smooth in rows.items():
+            print(_measure(name, smooth, frames, segmenter))
+
+
+def _measure(name: str, smooth: Smooth, frames: list[tuple[Inference, LabelsU8]], segmenter: Segmenter) -> str:
+    predicted: list[LabelsU8] = []
+    times_ms = []
+    for index, (inference, _) in enumerate(frames):
+        start_s = time.perf_counter()
+        output = smooth(inference, index / _RATE_HZ)
+        times_ms.append((time.perf_counter() - start_s) * 1000)
+        smoothed = Inference(inference.input_u8, output, inference.size, {})
+        predicted.append(segmenter.finish(smoothed).labels)
+    truth = [labels for _, labels in frames]
+    half = len(frames) // 2
+    parts = (slice(0, None), slice(0, half), slice(half, None))
+    mious = [100 * _miou(predicted[part], truth[part], segmenter.spec.num_classes) for part in parts]
+    flickers = [100 * _flicker(predicted[part], truth[part]) for part in parts]
+    cells = [*(f"{miou:.2f}%" for miou in mious), *(f"{flicker:.2f}%" for flicker in flickers)]
+    return f"| {name} | {' | '.join(cells)} | {statistics.median(times_ms):.2f} |"
+
+
+def _miou(predicted: list[LabelsU8], truth: list[LabelsU8], num_classes: int) -> float:
+    confusion = ConfusionMatrix(num_classes)
+    for labels, expected in zip(predicted, truth, strict=True):
+        confusion.update(expected, labels)
+    return confusion.miou()
+
+
+def _flicker(predicted: list[LabelsU8], truth: list[LabelsU8]) -> float:
+    changed = count = 0
+    for index in range(1, len(truth)):
+        still = (truth[index] == truth[index - 1]) & (truth[index] != 255)
+        changed += int((still & (predicted[index] != predicted[index - 1])).sum())
+        count += int(still.sum())
+    return changed / count
+
+
+class _MovingAverage:
+    """The same without motion: an exponential moving average at each place."""
+
+    def __init__(self, weight: float) -> None:
+        self._weight = weight
+        self._past: NDArray[np.float32] | None = None
+
+    def __call__(self, inference: Inference, _: float) -> NDArray[np.float32]:
+        scores = np.exp(_logits(inference) - _logits(inference).max(axis=1, keepdims=True))
+        now = scores / scores.sum(axis=1, keepdims=True)
+        self._past = now if self._past is None else self._weight * self._past + (1 - self._weight) * now
+        return np.log(np.maximum(self._past, 1e-6))
+
+
+def _along_motion(smoother: TemporalSmoother) -> Smooth:
+    return lambda inference, time_s: smoother(_logits(inference), inference.input_u8, time_s)
+
+
+def _logits(inference: Inference) -> NDArray[np.float32]:
+    return np.asarray(inference.output, np.float32)
+
+
+if __name__ == "__main__":
+    main()

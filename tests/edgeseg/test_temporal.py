@@ -1,0 +1,142 @@
+"""Smoothing over time: still where the scene is, along with what moves, and gone after a cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeseg.errors import InputError, ModelError
+from edgeseg.segmenter import Segmenter
+from edgeseg.temporal import TemporalSmoother
+from edgeseg.types import Frame, Result
+from edgeseg.video.source import StreamInfo
+from edgeseg.video.stage import Segment, smoother_for
+
+SIZE = (192, 256)  # logits at stride 8: 24x32
+
+
+def _texture(seed: int = 0) -> np.ndarray:
+    """Smooth noise that optical flow can hold on to, wider than the picture."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (640, 320), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _scene(shift: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A picture that has moved ``shift`` pixels to the left, and where its class 1 lies then."""
+    x = slice(shift, shift + SIZE[1])
+    blob = np.zeros((320, 640), np.float32)
+    blob[60:140, 100:220] = 1
+    return np.ascontiguousarray(_texture(seed)[: SIZE[0], x]), blob[: SIZE[0], x][4::8, 4::8]
+
+
+def _logits(where: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Class 1 there and class 0 elsewhere, by a margin of 2, and noise."""
+    logits = np.stack([2 * (1 - where), 2 * where]).astype(np.float32)[np.newaxis]
+    return logits + noise * np.random.default_rng(seed).standard_normal(logits.shape, dtype=np.float32)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def test_the_first_frame_is_what_the_network_says() -> None:
+    image, where = _scene(0)
+    np.testing.assert_allclose(TemporalSmoother()(_logits(where), image, 0.0), _log_softmax(_logits(where)), atol=1e-5)
+
+
+def test_noise_dies_away_where_nothing_moves() -> None:
+    image, where = _scene(0)
+    smoother = TemporalSmoother()
+    wrong, wrong_alone = [], []
+    for index in range(20):
+        logits = _logits(where, noise=2.0, seed=index)
+        smoothed = smoother(logits, image, index / 15)
+        wrong.append(np.mean(smoothed[0].argmax(0) != where))
+        wrong_alone.append(np.mean(logits[0].argmax(0) != where))
+    assert np.mean(wrong[10:]) < 0.4 * np.mean(wrong_alone[10:])
+
+
+def test_what_moves_is_followed_and_leaves_no_trail() -> None:
+    smoother, without = TemporalSmoother(weight=0.9), None
+    for index in range(12):
+        image, where = _scene(8 * index)
+        logits = _logits(where)
+        smoothed = smoother(logits, image, index / 15)
+        now = np.exp(_log_softmax(logits))
+        without = now if without is None else 0.9 * without + 0.1 * now
+    assert without is not None
+    trail = np.mean(without[0].argmax(0) != where)
+    assert np.mean(smoothed[0].argmax(0) != where) < 0.25 * trail
+
+
+def test_a_cut_begins_anew() -> None:
+    smoother = TemporalSmoother(weight=0.9)
+    for index in range(5):
+        smoother(_logits(_scene(0)[1]), _scene(0)[0], index / 15)
+    image, _ = _scene(0, seed=1)
+    nothing = np.zeros((24, 32), np.float32)
+    smoothed = smoother(_logits(nothing), image, 5 / 15)
+    np.testing.assert_allclose(smoothed, _log_softmax(_logits(nothing)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "stream"), [(5.0, "a"), (0.0, "a"), (-1.0, "a"), (0.1, "b")], ids=["gap", "same", "back", "other stream"]
+)
+def test_what_does_not_follow_begins_anew(time_s: float, stream: str) -> None:
+    smoother = TemporalSmoother()
+    image, where = _scene(0)
+    smoother(_logits(where), image, 0.0, "a")
+    logits = _logits(1 - where)
+    np.testing.assert_allclose(smoother(logits, image, time_s, stream), _log_softmax(logits), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(192, 200), (16, 16), (1, 1), (8, 300)])
+def test_other_sizes_begin_anew_and_the_smallest_are_left_alone(size: tuple[int, int]) -> None:
+    smoother = TemporalSmoother()
+    image, where = _scene(0)
+    smoother(_logits(where), image, 0.0)
+    small = np.zeros((*size, 3), np.uint8)
+    logits = np.random.default_rng(0).standard_normal((1, 2, -(-size[0] // 8), -(-size[1] // 8)), dtype=np.float32)
+    for index in range(3):
+        assert smoother(logits, small, 0.1 + index / 15).shape == logits.shape
+
+
+def test_its_arguments_stay_as_they_are() -> None:
+    smoother = TemporalSmoother()
+    image, where = _scene(0)
+    logits = _logits(where)
+    before = image.copy(), logits.copy()
+    for index in range(2):
+        smoother(logits, image, index / 15)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(logits, before[1])
+
+
+@pytest.mark.parametrize("arguments", [{"weight": 1.0}, {"weight": -0.1}, {"sigma": 0.0}])
+def test_values_out_of_range(arguments: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        TemporalSmoother(**arguments)
+
+
+def test_a_model_that_returns_labels_cannot_be_smoothed(tiny_labels_onnx: Path) -> None:
+    with Segmenter.open(tiny_labels_onnx, threads=1) as segmenter, pytest.raises(ModelError, match="--head logits"):
+        Segment(segmenter, TemporalSmoother())
+
+
+def test_live_sources_are_smoothed_unless_told_otherwise(tiny_onnx: Path, tiny_labels_onnx: Path) -> None:
+    live, film = StreamInfo("camera:0", live=True), StreamInfo("a.mp4", live=False)
+    with Segmenter.open(tiny_onnx, threads=1) as logits, Segmenter.open(tiny_labels_onnx, threads=1) as labels:
+        assert smoother_for(None, [live], logits.spec) is not None
+        assert smoother_for(None, [live, film], logits.spec) is None
+        assert smoother_for(None, [live], labels.spec) is None
+        assert smoother_for(False, [live], logits.spec) is None
+        assert smoother_for(True, [film], logits.spec) is not None
+
+
+def test_the_stage_tells_how_long_it_took(tiny_onnx: Path) -> None:
+    with Segmenter.open(tiny_onnx, threads=1) as segmenter:
+        result = Segment(segmenter, TemporalSmoother())(Result(Frame(_scene(0)[0], 0, 0.0)))
+    assert list(result.latency_ms) == ["preprocess", "infer", "temporal", "postprocess"]
