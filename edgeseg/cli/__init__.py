@@ -26,6 +26,7 @@ _EXTRAS = {
     "onnxscript": "export",
     "starlette": "web",
     "uvicorn": "web",
+    "websockets": "web",
     "prometheus_client": "web",
 }
 """The extra that brings a package which only some verbs need."""

@@ -162,7 +162,9 @@ def run(
         raise SinkError(f"{save} is the source itself", "Save under another name")
     if labels is not None and len(uris) > 1:
         raise InputError("--labels belong to one source", "Run each source with its own")
-    outputs = Outputs(show, save, segment_secs, segment_keep, save_masks, jsonl, jsonl_masks.value, web, web_token)
+    outputs = Outputs(
+        *(show, save, segment_secs, segment_keep, save_masks, jsonl, jsonl_masks.value, web, web_token, opacity)
+    )
 
     from edgeseg.video.labels import LabelFolder
     from edgeseg.video.pipeline import Pipeline

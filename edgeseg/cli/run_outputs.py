@@ -40,6 +40,7 @@ class Outputs:
     jsonl_masks: Masks
     web: str | None
     web_token: str | None
+    opacity: float = 0.5
 
     def __post_init__(self) -> None:
         for flag, value, wanted, there in (
@@ -107,9 +108,10 @@ class Outputs:
 
     def _page(self, address: str) -> WebSink:
         from edgeseg.video.web.address import parse_address
+        from edgeseg.video.web.picture import Encoding
         from edgeseg.video.web.sink import WebSink
 
-        page = WebSink(*parse_address(address), token=self.web_token)
+        page = WebSink(*parse_address(address), token=self.web_token, encoding=Encoding(opacity=self.opacity))
         note(f"the page is at {page.url}")
         return page
 

@@ -27,6 +27,8 @@ DEVICE_SET = [
     "edgeseg.video.stage",
     "edgeseg.video.pipeline",
     "edgeseg.video.streaming",
+    "edgeseg.video.web.sink",
+    "edgeseg.temporal",
     "edgeseg.video.reconnecting",
     "edgeseg.runtime.choose",
     "edgeseg.runtime.trt",
