@@ -60,7 +60,7 @@ class ProgressLine:
         now = self._conditions[stream.stream] = stream.state.condition
         if now == "lost" and before != "lost":
             self._lost_s[stream.stream] = stream.state.since_s
-            self._console.print(f"edgeseg: {stream.uri} is lost: {stream.state.reason}", markup=False)
+            self._console.print(f"edgeseg: lost: {stream.state.reason}; it is tried again", markup=False)
         elif now == "running" and before == "lost":
             away_s = stream.state.since_s - self._lost_s[stream.stream]
             self._console.print(f"edgeseg: {stream.uri} is back after {away_s:.0f} s", markup=False)
