@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.allocator import share_arenas
 from edgeseg.cli.open_model import ChosenBackend, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs
 from edgeseg.cli.signals import ended_by_signals
@@ -162,6 +163,7 @@ def run(
         raise SinkError(f"{save} is the source itself", "Save under another name")
     if labels is not None and len(uris) > 1:
         raise InputError("--labels belong to one source", "Run each source with its own")
+    share_arenas()
     outputs = Outputs(
         *(show, save, segment_secs, segment_keep, save_masks, jsonl, jsonl_masks.value, web, web_token, opacity)
     )

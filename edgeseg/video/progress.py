@@ -67,7 +67,8 @@ class ProgressLine:
 
     def close(self) -> None:
         """Take the bar away. Calling it twice is harmless."""
-        self._bar.stop()
+        if self._bar.live.is_started:  # or it would print an empty line
+            self._bar.stop()
 
 
 def _total(infos: Sequence[StreamInfo], max_frames: int | None) -> int | None:
