@@ -184,7 +184,9 @@ def export(
     from edgeseg.dataset import Dataset
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs
+    from edgeseg.train.qat import read_learned
     from edgeseg_export.onnx import export_onnx
+    from edgeseg_export.qat import export_quantized
 
     console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
     network, spec = load_network(model)
@@ -205,8 +207,10 @@ def export(
         metrics=metrics,
         crf=spec.crf if size == spec.input_size else None,  # its sigmas are pixels of the other size
     )
-    spec = export_onnx(model, target, spec=spec)
-    console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}")
+    learned = read_learned(model)
+    spec = export_onnx(model, target, spec=spec) if learned is None else export_quantized(model, target, spec=spec)
+    form = "" if learned is None else f", INT8 for {learned.target}"
+    console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}{form}")
     if check is not False:
         _check_onnx(model, target, spec, console)
     if dataset is not None:
@@ -218,17 +222,23 @@ def export(
 
 
 def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) -> None:
-    """Run the ONNX file beside the checkpoint in PyTorch."""
+    """Run the ONNX file beside the checkpoint in PyTorch, which rounds as in training where it was for INT8."""
     from dataclasses import replace
 
+    from edgeseg.runtime.backend import Backend
     from edgeseg.runtime.registry import open_backend
     from edgeseg_export.parity import compare, probe_images
+    from edgeseg_export.qat import AGREEMENT, FakeQuantizedBackend
 
-    reference, artifact = open_backend(model, backend="pytorch"), open_backend(target)
+    quantized = spec.precision != "fp32"
+    reference: Backend = (
+        FakeQuantizedBackend(model, spec.input_size) if quantized else open_backend(model, backend="pytorch")
+    )
+    artifact = open_backend(target)
     reference.spec = replace(reference.spec, input_size=spec.input_size)
     parity = compare(reference, artifact, ((image, None) for image in probe_images(spec.input_size)))
     console.print(_parity_line(parity, "PyTorch"))
-    if not parity.holds():
+    if not (parity.label_agreement >= AGREEMENT if quantized else parity.holds()):
         raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
 
 

@@ -16,11 +16,13 @@ EXAMPLES = """
 edgeseg train --data my_data --output runs/my_data
 edgeseg train --data my_data --output runs/my_data --resume
 edgeseg train --config runs/my_data/config.yaml --output runs/again --seed 1
+edgeseg train --qat runs/my_data/model.pt --data my_data --output runs/my_data-int8
 """
 
 # Defaults that are words have their bracket escaped in the help: rich would take them for markup and drop them.
 _RECIPE = "Recipe"
 _RUN = "Run"
+_QAT = "Quantization-aware training"
 
 
 def train(
@@ -34,6 +36,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
     network: Annotated[str | None, typer.Option(help="fast_scnn or enet \\[fast_scnn].")] = None,
     weights: Annotated[str | None, typer.Option(help="A checkpoint to start from, of any classes.")] = None,
+    qat: Annotated[str | None, typer.Option(help="A checkpoint to train on for INT8.", rich_help_panel=_QAT)] = None,
+    qat_target: Annotated[
+        str | None, typer.Option(help="cpu or tensorrt: what it is quantized for \\[cpu].", rich_help_panel=_QAT)
+    ] = None,
     train_split: Annotated[str | None, typer.Option(help="Split to train on \\[train].")] = None,
     val_split: Annotated[str | None, typer.Option(help="Split to evaluate on \\[val].")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels the images are resized to [360].")] = None,
@@ -107,12 +113,21 @@ def train(
     dataset.yaml (see the README). The output holds model.pt (averaged weights
     of the last epoch), best.pt, metrics.csv, TensorBoard events, curves.png,
     confusion.png, and last.pt to --resume from.
+
+    With --qat a trained network goes on for a few epochs with the rounding of
+    INT8, and edgeseg export then writes the INT8 artifact. Network and size
+    are its own; --epochs is 5, --learning-rate 0.00002, --warmup-epochs 0.5
+    and --aux-weight 0 if you do not say otherwise.
     """
     flags = {k: v for k, v in locals().items() if k not in ("config", "resume") and v is not None}
 
     from edgeseg.train.config import TrainConfig, read_config
 
     settings: dict[str, Any] = {**(read_config(config) if config else {}), **flags}
+    if settings.get("qat"):
+        from edgeseg.train.qat import complete
+
+        settings = complete(settings)
     if "data" not in settings:
         raise InputError("there is no data to train on", "Add --data with a dataset.yaml or its folder")
     recipe = TrainConfig(**settings)

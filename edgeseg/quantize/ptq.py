@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import QDQQuantizer, QuantType, TensorsData, quant_pre_process
+from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData, quant_pre_process
 
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
@@ -35,8 +35,13 @@ OP_TYPES = (
 )
 """What is computed in INT8; all else stays in float. Mul is left out: it is normalisation that could not be folded."""
 
+FLOAT = onnx.TensorProto.FLOAT
+
 _ACTIVATIONS = ("Relu", "Clip")
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
+_BEFORE_OUTPUT = "_QuantizeLinear_Input"
+"""What ONNX Runtime's quantizer appends to the name of an output where its Q/DQ pair reads it."""
+
 _KEEPS_SCALE = ("Resize", "AveragePool", "MaxPool")
 """Nodes whose output ONNX Runtime's quantizer gives the scale of their input."""
 
@@ -154,20 +159,7 @@ def calibrate_model(
         DatasetError: an image cannot be read.
     """
     spec = check_quantizable(path)
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        prepared = Path(folder, "prepared.onnx")
-        try:
-            # Folds constants, and batch normalisation where the exporter has left some.
-            quant_pre_process(path, prepared, skip_symbolic_shape=True)
-            model = onnx.load(prepared)
-        except Exception as error:  # likewise
-            raise _cannot(path, error) from error
-    cast_first(model)
-    # TensorRT's zero point is 0, and a byte less 128 is what fits int8.
-    folded = fold_normalisation(model, None if target == "cpu" else 128)
-    _name_nodes(model.graph)
-    del model.graph.value_info[:]
-    model = onnx.shape_inference.infer_shapes(model)
+    model, folded = _prepare(path, target)
     try:
         ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress)
     except EdgesegError:
@@ -177,6 +169,35 @@ def calibrate_model(
     if target == "tensorrt":
         _join_ranges(model.graph, ranges)
     return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded)
+
+
+def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
+    """As :func:`calibrate_model`, with ranges that are known: those of quantization-aware training.
+
+    Args:
+        path: a float ONNX file that ``edgeseg export`` wrote, with logits as its output.
+        target: as there.
+        ranges: the lowest and highest value of each tensor that INT8 rounds, and of no other.
+
+    Raises:
+        ModelError, SpecError: as there; or ranges of other tensors than those that INT8 rounds.
+    """
+    spec = check_quantizable(path)
+    model, folded = _prepare(path, target, keep=tuple(ranges))
+    known = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+    # What is left over, such as what lies between a convolution and its ReLU, is not rounded; it only makes a layer.
+    rest = {info.name: (np.float32(0), np.float32(0)) for info in model.graph.value_info if _is_float(info)}
+    rest |= {output.name: (np.float32(0), np.float32(0)) for output in model.graph.output}
+    data = TensorsData(CalibrationMethod.MinMax, {**rest, **known})
+    calibrated = CalibratedModel(path, spec, target, _layers(model.graph, data), model, data, folded)
+    rounded = _rounded_tensors(calibrated.quantize().graph) - ({folded.centered} if folded else set())
+    if differing := sorted(rounded ^ set(ranges)):
+        raise ModelError(
+            f"{path} has {len(rounded)} tensors to quantize, not the {len(ranges)} whose ranges are known "
+            f"({differing[0]})",
+            "Train it again with --qat",
+        )
+    return calibrated
 
 
 def check_quantizable(path: Path) -> ModelSpec:
@@ -196,6 +217,48 @@ def check_quantizable(path: Path) -> ModelSpec:
     if any(node.op_type in _QUANTIZED for node in onnx.load(path).graph.node):
         raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
     return backend.spec
+
+
+def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[onnx.ModelProto, FoldedInput | None]:
+    """The graph that is quantized: batch normalisation and the normalisation of the frame folded, nodes named.
+
+    Tensors to keep are still there, under their names.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        prepared, source, kept = Path(folder, "prepared.onnx"), path, list[str]()
+        if keep:  # what leaves a graph, no optimiser renames
+            source = Path(folder, "kept.onnx")
+            model = onnx.load(path)
+            outputs = {output.name for output in model.graph.output}
+            kept = [name for name in keep if name not in outputs]
+            model.graph.output.extend(onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in kept)
+            onnx.save(model, source)
+        try:
+            # Folds constants, and batch normalisation where the exporter has left some.
+            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            model = onnx.load(prepared)
+        except Exception as error:  # the quantizer raises many unrelated types
+            raise _cannot(path, error) from error
+    for output in [output for output in model.graph.output if output.name in kept]:
+        model.graph.output.remove(output)
+    cast_first(model)
+    # TensorRT's zero point is 0, and a byte less 128 is what fits int8.
+    folded = fold_normalisation(model, None if target == "cpu" else 128)
+    _name_nodes(model.graph)
+    del model.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(model), folded
+
+
+def _rounded_tensors(graph: onnx.GraphProto) -> set[str]:
+    """The tensors that are not constant and have a Q/DQ pair."""
+    view = GraphView(graph)
+    pairs = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    names = {node.input[0] for node in pairs if view.constant(node.input[0]) is None}
+    return {name.removesuffix(_BEFORE_OUTPUT) for name in names}
+
+
+def _is_float(info: onnx.ValueInfoProto) -> bool:
+    return info.type.tensor_type.elem_type == FLOAT
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:

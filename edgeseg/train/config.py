@@ -14,6 +14,7 @@ from edgeseg.errors import InputError
 Schedule = Literal["poly", "one-cycle"]
 ClassWeights = Literal["log", "none"]
 Amp = Literal["auto", "on", "off"]
+QatTarget = Literal["cpu", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class TrainConfig:
         network: name in ``edgeseg.models.registry``.
         weights: a checkpoint to start from instead of random weights; layers of another shape, such as the classifier
             for other classes, start afresh. Empty for none.
+        qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Empty for none.
+        qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
         crop_height, crop_width: pixels of the training crops; 0 means the whole height or width. Smaller ones are
@@ -58,6 +61,8 @@ class TrainConfig:
     output: Path = Path("runs/train")
     network: str = "fast_scnn"
     weights: str = ""
+    qat: str = ""
+    qat_target: QatTarget = "cpu"
     train_split: str = "train"
     val_split: str = "val"
     height: int = 360
@@ -131,7 +136,18 @@ class TrainConfig:
                 f"loss_stride {self.loss_stride} is more than the crops' {min(self.crop_size)} pixels",
                 "Give a smaller one",
             )
-        for name, choices in (("schedule", Schedule), ("class_weights", ClassWeights), ("amp", Amp)):
+        if self.qat and (self.weights or self.amp == "on" or self.crop_size != self.input_size):
+            raise InputError(
+                "qat takes the weights of its own checkpoint, whole images and no mixed precision",
+                "Leave out weights, crop_height, crop_width and amp",
+            )
+        literals = (
+            ("schedule", Schedule),
+            ("class_weights", ClassWeights),
+            ("amp", Amp),
+            ("qat_target", QatTarget),
+        )
+        for name, choices in literals:
             if getattr(self, name) not in get_args(choices):
                 raise InputError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(choices))}")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,11 @@ from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, class_frequ
 from edgeseg.train.ema import warm_ema
 from edgeseg.train.history import History, Row, plot_confusion
 from edgeseg.train.losses import SegmentationLoss, log_class_weights
+from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor
+
+if TYPE_CHECKING:
+    from edgeseg.train.fake_quantize import FakeQuantized
 
 MODEL_FILE = "model.pt"
 BEST_FILE = "best.pt"
@@ -85,10 +90,24 @@ class Trainer:
         self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
         scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
         num_classes = self.dataset.num_classes
-        self.network = build(config.network, num_classes).to(self.device)
+        self._float_spec: ModelSpec | None = None
+        if config.qat:
+            self.network, self._float_spec = begin(config)
+            self._check_classes(self._float_spec)
+        else:
+            self.network = build(config.network, num_classes)
+        self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
         self.network.check_size(config.input_size)
         self.network.check_size(config.crop_size)
+        self._figures = {
+            "parameters": count_parameters(self.network),
+            "macs": count_macs(self.network, config.input_size),
+        }
+        self.normalise = Normalise(self.spec).to(self.device)
+        self.rounding = self._round() if config.qat else None
+        if self.rounding is not None:
+            self.network = self.rounding
         self.heads = AuxiliaryHeads(self.network, num_classes).to(self.device) if config.aux_weight else None
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
         frequencies = class_frequencies(self.train_set, num_classes)
@@ -105,7 +124,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
         half = torch.bfloat16 if self.device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
         self.autocast = torch.autocast(
-            self.device.type, half, enabled=config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu")
+            self.device.type,
+            half,
+            enabled=config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu" and not config.qat),
         )
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=half is torch.float16 and self.device.type == "cuda"
@@ -123,14 +144,13 @@ class Trainer:
             num_workers=0 if self.train_set.cached else max(1, (torch.get_num_threads() + 1) // 2),
             pin_memory=self.device.type == "cuda",
         )
-        self.normalise = Normalise(self.spec).to(self.device)
         self.epoch = 0
         self.best_miou = -1.0
 
     @property
     def spec(self) -> ModelSpec:
         """The ModelSpec of the network in training."""
-        return ModelSpec(
+        spec = ModelSpec(
             network=self.config.network,
             class_names=self.dataset.names,
             colors=self.dataset.colors,
@@ -138,11 +158,10 @@ class Trainer:
             stride=self.network.stride,
             label_ignore_index=self.dataset.coding.ignore_index,
             data=f"{self.dataset.path.parent.name}, split {self.config.train_split}",
-            metrics={
-                "parameters": count_parameters(self.network),
-                "macs": count_macs(self.network, self.config.input_size),
-            },
+            metrics=self._figures,
         )
+        before = self._float_spec
+        return spec if before is None else replace(spec, mean=before.mean, std=before.std, license=before.license)
 
     def resume(self) -> list[Row]:
         """Load the state of ``config.output`` and return the rows of its history."""
@@ -214,6 +233,9 @@ class Trainer:
         torch.manual_seed(self.config.seed * 1_000_003 + self.epoch)
         steps = len(self.loader)
         total, warmup = self.config.epochs * steps, int(self.config.warmup_epochs * steps)
+        if self.rounding is not None:
+            done = self.epoch / self.config.epochs
+            self.rounding.freeze(statistics=done >= FREEZE_STATISTICS, ranges=done >= FREEZE_RANGES)
         self.network.train()
         losses: list[Tensor] = []
         rate = 0.0
@@ -252,12 +274,19 @@ class Trainer:
             confusion.update(labels.numpy(), predictions.cpu().numpy())
         miou = confusion.miou()
         spec = spec.with_metrics(val_miou=miou)
-        save_network(self.config.output / MODEL_FILE, network, spec)
+        self._keep(MODEL_FILE, network, spec)
         plot_confusion(confusion.matrix, spec.class_names, self.config.output / "confusion.png")
         if miou > self.best_miou:
             self.best_miou = miou
-            save_network(self.config.output / BEST_FILE, network, spec)
+            self._keep(BEST_FILE, network, spec)
         return {"val_miou": miou, "val_pixel_accuracy": confusion.pixel_accuracy()}
+
+    def _keep(self, name: str, network: Network, spec: ModelSpec) -> None:
+        if self.rounding is None:
+            save_network(self.config.output / name, network, spec)
+        else:
+            assert isinstance(network, type(self.rounding))
+            save_learned(self.config.output / name, network, spec, self.config.qat_target)
 
     @property
     def averaged_network(self) -> Network:
@@ -265,6 +294,23 @@ class Trainer:
         network = self.ema.module
         assert isinstance(network, Network)
         return network
+
+    def _check_classes(self, spec: ModelSpec) -> None:
+        if spec.class_names != self.dataset.names:
+            raise InputError(
+                f"{self.config.qat} has other classes than {self.dataset.path}",
+                "Pass the data it was trained on, or train without --qat first",
+            )
+
+    def _round(self) -> FakeQuantized:
+        """The network with the rounding of INT8, whose first ranges are those that training images reach."""
+        from edgeseg.train.fake_quantize import FakeQuantized
+
+        rounding = FakeQuantized(self.network, self.config.qat_target, self.config.input_size)
+        count = min(CALIBRATION_IMAGES, len(self.train_set))
+        chosen = torch.linspace(0, len(self.train_set) - 1, count).round().long()
+        rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+        return rounding
 
     def _inputs(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB to what the network takes, on its device."""

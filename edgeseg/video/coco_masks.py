@@ -78,8 +78,8 @@ def _to_text(counts: NDArray[np.int64]) -> str:
         rest >>= _DIGIT_BITS
         more = more & (rest != np.where(digits & 0x10, -1, 0))
         characters.append((digits | more << _DIGIT_BITS) + _FIRST_CHARACTER)
-    text = np.stack(characters, axis=1)[np.stack(used, axis=1)]
-    return text.astype(np.uint8).tobytes().decode("ascii")
+    text: bytes = np.stack(characters, axis=1)[np.stack(used, axis=1)].astype(np.uint8).tobytes()
+    return text.decode("ascii")
 
 
 def _polygons(mask: NDArray[np.bool_]) -> list[list[float]]:
@@ -89,14 +89,19 @@ def _polygons(mask: NDArray[np.bool_]) -> list[list[float]]:
     doubled[1::2, 1::2] = mask
     doubled = np.asarray(cv2.dilate(doubled, np.ones((3, 3), dtype=np.uint8)), dtype=np.uint8)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    outlines = {}
+    outlines: dict[int, NDArray[np.int32]] = {}
     for number, (_, _, _, parent) in enumerate(hierarchy.reshape(-1, 4)):
         if parent < 0:
-            outlines[number] = contours[number].reshape(-1, 2)
+            outlines[number] = _points(contours[number])
     for number, (_, _, _, parent) in enumerate(hierarchy.reshape(-1, 4)):
         if parent >= 0:
-            outlines[int(parent)] = _with_hole(outlines[int(parent)], contours[number].reshape(-1, 2))
+            outlines[int(parent)] = _with_hole(outlines[int(parent)], _points(contours[number]))
     return [(outline / 2).ravel().tolist() for outline in outlines.values()]
+
+
+def _points(contour: NDArray[Any]) -> NDArray[np.int32]:
+    """(N, 2) x and y."""
+    return np.asarray(contour.reshape(-1, 2), np.int32)
 
 
 def _with_hole(outline: NDArray[np.int32], hole: NDArray[np.int32]) -> NDArray[np.int32]:

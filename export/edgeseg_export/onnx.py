@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from edgeseg.errors import ModelError
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network
-from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
 from edgeseg.spec import ModelSpec
 from edgeseg_export.artifact import replacing, set_spec
@@ -28,7 +28,7 @@ INPUT_NAME = "images"
 class DeployedNetwork(nn.Module):
     """A network from uint8 frames to what its artifact returns: normalisation, and upsampling and argmax if asked."""
 
-    def __init__(self, network: Network, spec: ModelSpec) -> None:
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
         super().__init__()
         self.network = network
         self.labels = spec.output == "labels"
@@ -66,16 +66,25 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
     network.check_size(spec.input_size)
     spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
     with replacing(output) as partial:
-        model = _to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
-        _strip_traces(model)
-        model.graph.name = spec.network
+        model = to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
         set_spec(model, spec)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, partial)
     return spec
 
 
-def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.ModelProto:
+def to_onnx(module: nn.Module, spec: ModelSpec, where: str, more_outputs: Sequence[str] = ()) -> onnx.ModelProto:
+    """The graph of a module that takes uint8 frames, as in :func:`export_onnx`, yet without metadata.
+
+    Args:
+        module: takes (N, H, W, 3) uint8; returns what ``spec.output`` says, or a tuple of that and more.
+        spec: its spec.
+        where: what it came from, for messages.
+        more_outputs: names for what else it returns.
+
+    Raises:
+        ModelError: the exporter cannot express it.
+    """
     example = torch.zeros(2, *spec.input_size, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that no export here needs
     try:
@@ -86,7 +95,7 @@ def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.Model
                 (example,),
                 dynamo=True,
                 input_names=[INPUT_NAME],
-                output_names=[spec.output],
+                output_names=[spec.output, *more_outputs],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
                 opset_version=OPSET,
                 verbose=False,
@@ -96,7 +105,10 @@ def _to_onnx(module: DeployedNetwork, spec: ModelSpec, where: str) -> onnx.Model
         raise ModelError(f"{where} cannot be exported at {spec.input_size} ({reason})", "Try another size") from error
     if program is None:
         raise ModelError(f"{where} cannot be exported")
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    _strip_traces(model)
+    model.graph.name = spec.network
+    return model
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:

@@ -124,7 +124,7 @@ def mistaken_exporter(exported, monkeypatch):
                 tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
         return model
 
-    monkeypatch.setattr(edgeseg_export.onnx, "_to_onnx", to_onnx)
+    monkeypatch.setattr(edgeseg_export.onnx, "to_onnx", to_onnx)
 
 
 def test_an_artifact_that_disagrees_with_pytorch_is_an_error(export, checkpoint, tmp_path, mistaken_exporter):

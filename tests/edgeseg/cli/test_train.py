@@ -118,6 +118,57 @@ def test_flags_win_over_the_config_file(run_cli, data, tmp_path):
     assert used == {**used, **settings, "data": data, "output": tmp_path / "run", "epochs": 1, "threads": 1}
 
 
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A Fast-SCNN of the classes of ``data`` with random weights."""
+    from edgeseg.models.checkpoint import save_network
+    from edgeseg.models.registry import build
+    from edgeseg.spec import ModelSpec
+
+    save_network(
+        tmp_path / "model.pt",
+        build("fast_scnn", 3),
+        ModelSpec("fast_scnn", ("a", "b", "c"), input_size=(64, 96), stride=8),
+    )
+    return tmp_path / "model.pt"
+
+
+def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
+    pytest.importorskip("torchao", reason="--qat needs torchao; pip install 'edgeseg[qat]'")
+    output = tmp_path / "run"
+    arguments = ("--data", data, "--output", output, "--epochs", 1, "--threads", 1, "--device", "cpu")
+    done = run_cli("train", "--qat", checkpoint, "--qat-target", "tensorrt", *arguments)
+    assert (done.rc, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"next: edgeseg export {output / 'model.pt'}"
+    used = read_config(output / "config.yaml")
+    wanted = {"network": "fast_scnn", "height": 64, "width": 96, "epochs": 1, "learning_rate": 2e-5, "aux_weight": 0}
+    assert used == {**used, **wanted, "qat": str(checkpoint), "qat_target": "tensorrt"}
+    again = run_cli("train", "--qat", output / "model.pt", "--data", data, "--output", tmp_path / "again")
+    assert again.rc == 2
+    assert "has been trained with --qat already, for tensorrt. Pass the checkpoint that run began" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out --network"),
+        (["--height", 32], "model.pt takes images of 96x64. Leave out --height and --width"),
+        (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
+        (["--amp", "on"], "no mixed precision. Leave out weights, crop_height, crop_width and amp"),
+        (["--crop-width", 48], "whole images"),
+        (["--weights", "other.pt"], "takes the weights of its own checkpoint"),
+    ],
+)
+def test_what_does_not_go_with_qat(refused, data, checkpoint, arguments, message):
+    assert message in refused("train", "--qat", checkpoint, "--data", data, *arguments)
+
+
+def test_qat_needs_a_checkpoint(refused, data, tmp_path):
+    assert "there is no checkpoint gone.pt. Correct the path" in refused("train", "--qat", "gone.pt", "--data", data)
+    (tmp_path / "x.pt").write_text("hello")
+    assert "x.pt is not a checkpoint or is damaged" in refused("train", "--qat", "x.pt", "--data", data)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

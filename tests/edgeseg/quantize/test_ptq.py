@@ -16,7 +16,7 @@ from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
 from edgeseg.quantize.calibrate import METHODS, samples_of, spread
 from edgeseg.quantize.exclude import exclude_worst
-from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable
+from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
 from edgeseg.runtime.ort import OrtBackend
 
@@ -135,6 +135,23 @@ def test_the_same_images_give_the_same_file(convnet, images, method, capfd):
     first, second = (calibrate_model(convnet, images, "cpu", method).quantize() for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_known_ranges_give_the_file_that_calibration_gives(calibrated, convnet):
+    """So that quantization-aware training has one form with quantization after training."""
+    expected = calibrated.quantize()
+    low_high = {}
+    for node in expected.graph.node:
+        name = node.input[0].removesuffix("_QuantizeLinear_Input")
+        if node.op_type == "QuantizeLinear" and not name.endswith("weight") and name != "centred":
+            low_high[name] = calibrated._ranges[name].range_value
+    known = model_with_ranges(convnet, calibrated.target, low_high)
+    assert known.quantize().SerializeToString(deterministic=True) == expected.SerializeToString(deterministic=True)
+
+
+def test_ranges_of_other_tensors_are_refused(convnet):
+    with pytest.raises(ModelError, match=r"has \d+ tensors to quantize, not the 1 whose ranges are known"):
+        model_with_ranges(convnet, "cpu", {"logits": (-1.0, 1.0)})
 
 
 def test_a_graph_that_cannot_be_folded_is_quantized_as_it_is(tiny_onnx, images, frames, tmp_path):

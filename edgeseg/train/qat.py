@@ -1,0 +1,139 @@
+"""Quantization-aware training: what such a run begins with, and what its checkpoint says beside plain weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor
+
+from edgeseg.errors import InputError, ModelError
+from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
+from edgeseg.models.network import Network
+from edgeseg.spec import ModelSpec
+from edgeseg.train.capture import PREFIX, capture, normalisation_of, stem_of
+from edgeseg.train.config import QatTarget, TrainConfig
+
+if TYPE_CHECKING:
+    from edgeseg.train.fake_quantize import FakeQuantized
+
+DEFAULTS: Mapping[str, Any] = {"epochs": 5, "learning_rate": 2e-5, "warmup_epochs": 0.5, "aux_weight": 0.0}
+"""Where a run with ``qat`` differs from one without, if it is told nothing else.
+
+Auxiliary heads would begin with random weights, and pull at a network that is nearly done.
+"""
+
+FREEZE_STATISTICS = 0.4
+"""The fraction of the epochs after which the means and variances of batch normalisation stay as they are."""
+
+FREEZE_RANGES = 0.8
+"""Likewise the ranges."""
+
+CALIBRATION_IMAGES = 32
+"""What the first ranges are seen on."""
+
+_KEY = "qat"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a checkpoint knows of quantization.
+
+    Attributes:
+        target: what it was trained for.
+        ranges: the lowest and highest value of each group of :func:`edgeseg.train.capture.quantized_tensors`.
+    """
+
+    target: QatTarget
+    ranges: tuple[tuple[float, float], ...]
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run with ``qat``: what is not among them is that of the checkpoint, or of ``DEFAULTS``.
+
+    Raises:
+        ModelError, SpecError: ``qat`` is no checkpoint that can be begun with.
+    """
+    _, spec = _load(Path(settings["qat"]))
+    height, width = spec.input_size
+    return {**DEFAULTS, "network": spec.network, "height": height, "width": width, **settings}
+
+
+def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
+    """The network that ``config.qat`` holds, and its spec, with an input that INT8 can take; see ``_centre``.
+
+    Raises:
+        ModelError: not a checkpoint of edgeseg, or one that has been through this already.
+        InputError: the configuration is for another network or size.
+    """
+    network, spec = _load(Path(config.qat))
+    if config.network != spec.network:
+        raise InputError(f"{config.qat} is a {spec.network}, not a {config.network}", "Leave out --network")
+    if config.input_size != spec.input_size:
+        height, width = spec.input_size
+        raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out --height and --width")
+    return network, _centre(network, spec, config.qat_target)
+
+
+def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: QatTarget) -> None:
+    """Write a checkpoint of plain weights that also carries the ranges."""
+    learned = {"target": target, "ranges": network.ranges()}
+    save_atomically(path, {"spec": spec.to_json(), "model": network.float_state(), _KEY: learned})
+
+
+def read_learned(checkpoint: Path) -> Learned | None:
+    """What a checkpoint learned of quantization; None for one trained without.
+
+    Raises:
+        ModelError: not a checkpoint, or damaged.
+    """
+    raw = load_trusted(checkpoint).get(_KEY)
+    if raw is None:
+        return None
+    try:
+        learned = Learned(raw["target"], tuple((float(low), float(high)) for low, high in raw["ranges"]))
+    except (KeyError, TypeError, ValueError):
+        learned = None
+    if learned is None or learned.target not in get_args(QatTarget):
+        raise ModelError(f"the ranges in {checkpoint} cannot be read", "Train it again with --qat")
+    return learned
+
+
+def _load(checkpoint: Path) -> tuple[Network, ModelSpec]:
+    network, spec = load_network(checkpoint)
+    if (learned := read_learned(checkpoint)) is not None:
+        raise ModelError(
+            f"{checkpoint} has been trained with --qat already, for {learned.target}",
+            "Pass the checkpoint that run began with",
+        )
+    return network, spec
+
+
+def _centre(network: Network, spec: ModelSpec, target: QatTarget) -> ModelSpec:
+    """Rewrite the first layer, in place, for pixels less a whole number, and return the spec that says so.
+
+    A quantized artifact reads bytes: :mod:`edgeseg.quantize.fold` has the arithmetic. Rewritten before training, with
+    the same number, the border and the rounding of the first weights are in training what they will be. Nothing is done
+    where more than a convolution with its normalisation reads the input, which then is rounded as any other tensor.
+    """
+    graph = capture(network, spec.input_size).graph
+    stem = stem_of(graph)
+    normalisation = normalisation_of(stem) if stem is not None else None
+    if stem is None or normalisation is None:
+        return spec
+    weight, mean = (_state(network, node) for node in (stem.args[1], normalisation.args[3]))
+    offset, scale = 255 * torch.tensor(spec.mean), 1 / (255 * torch.tensor(spec.std))
+    zero_point = 128 if target == "tensorrt" else round(float(offset.mean()))
+    common = float(scale.mean())
+    with torch.no_grad():
+        mean -= (weight * (scale * (zero_point - offset))[:, None, None]).sum(dim=(1, 2, 3))
+        weight *= (scale / common)[:, None, None]
+    return replace(spec, mean=(zero_point / 255,) * 3, std=(1 / (255 * common),) * 3)
+
+
+def _state(network: Network, node: Any) -> Tensor:
+    tensor: Tensor = network.state_dict()[str(node.target).removeprefix(PREFIX)]
+    return tensor

@@ -1,0 +1,181 @@
+"""A checkpoint of quantization-aware training becomes an INT8 artifact, by what ``edgeseg quantize`` writes with.
+
+The float network is exported with names on the tensors that training rounded; their learned ranges then take the place
+of calibrated ones.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from edgeseg.errors import InputError, ModelError
+from edgeseg.models.checkpoint import load_network
+from edgeseg.models.network import Network
+from edgeseg.quantize.ptq import Target, model_with_ranges
+from edgeseg.runtime.backend import check_images
+from edgeseg.spec import ModelSpec, Precision
+from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quantized_tensors
+from edgeseg.train.qat import read_learned
+from edgeseg_export.artifact import replacing, set_spec
+from edgeseg_export.onnx import DeployedNetwork, to_onnx
+
+_LEVELS: dict[Target, tuple[int, int]] = {"cpu": (0, 255), "tensorrt": (-127, 127)}
+_LARGEST_WEIGHT: dict[Target, int] = {"cpu": 64, "tensorrt": 127}
+_PRECISIONS: dict[Target, Precision] = {"cpu": "int8-cpu", "tensorrt": "int8-tensorrt"}
+
+AGREEMENT = 0.95
+"""The least fraction of labels in which an artifact and :class:`FakeQuantizedBackend` agree on probe images. What lies
+between two steps goes either way, and a network makes more of it on noise than on pictures."""
+
+
+def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
+    """Write a checkpoint that ``edgeseg train --qat`` made as ONNX with Q/DQ pairs, complete or not at all.
+
+    The graph takes and returns what that of :func:`edgeseg_export.onnx.export_onnx` does; the pairs stand where
+    ``edgeseg quantize`` puts them for the target it was trained for.
+
+    Args:
+        checkpoint: the checkpoint.
+        output: the .onnx file to write.
+        spec: the spec to give it but for its precision; None keeps the checkpoint's.
+
+    Returns:
+        The spec that the artifact carries.
+
+    Raises:
+        InputError: the network cannot take the input size, or labels are asked for.
+        ModelError: not such a checkpoint, or its ranges are those of another version of the network.
+        SinkError: the file cannot be written.
+    """
+    network, own = load_network(checkpoint)
+    spec = spec or own
+    if spec.output != "logits":
+        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Leave out --head")
+    network.check_size(spec.input_size)
+    spec = replace(spec, stride=network.stride)
+    captured = _Captured(checkpoint, network, spec)
+    with replacing(output) as partial, tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        source = Path(folder, "float.onnx")
+        onnx.save(captured.to_onnx(spec), source)
+        model = model_with_ranges(source, captured.target, captured.ranges).quantize()
+        spec = replace(spec, precision=_PRECISIONS[captured.target])
+        set_spec(model, spec)
+        onnx.save(model, partial)
+    return spec
+
+
+class FakeQuantizedBackend:
+    """A :class:`~edgeseg.runtime.backend.Backend` that runs such a checkpoint in PyTorch, rounding as in training.
+
+    It is what the artifact is compared with; written without the library that trained, it checks that too.
+    """
+
+    max_batch: int | None = None
+
+    def __init__(self, checkpoint: Path, size: tuple[int, int] | None = None) -> None:
+        network, spec = load_network(checkpoint)
+        self.spec = replace(spec, input_size=size or spec.input_size)
+        network.check_size(self.spec.input_size)
+        graph = _Captured(checkpoint, network, self.spec).rounding()
+        self._network = DeployedNetwork(graph, self.spec)
+
+    @torch.no_grad()
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits, as the protocol says."""
+        check_images(images, self.spec.input_size)
+        logits: NDArray[np.float32] = self._network(torch.from_numpy(images))[0].numpy()
+        return logits
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Captured:
+    """The graph of a checkpoint's network, the tensors that are rounded in it, and the range of each by its name."""
+
+    def __init__(self, checkpoint: Path, network: Network, spec: ModelSpec) -> None:
+        learned = read_learned(checkpoint)
+        if learned is None:
+            raise ModelError(f"{checkpoint} was not trained with --qat", "Export it in float")
+        self.checkpoint = checkpoint
+        self.target = learned.target
+        self.module = capture(network, spec.input_size)
+        groups = quantized_tensors(self.module.graph, learned.target)
+        if len(groups) != len(learned.ranges):
+            raise ModelError(
+                f"{checkpoint} has {len(learned.ranges)} ranges, but {spec.network} needs {len(groups)}",
+                "Train it again with --qat",
+            )
+        (self._output,) = (node for node in self.module.graph.nodes if node.op == "output")
+        self._limits = {node: limits for group, limits in zip(groups, learned.ranges, strict=True) for node in group}
+        self.ranges = {self._name(node): limits for node, limits in self._limits.items()}
+
+    def to_onnx(self, spec: ModelSpec) -> onnx.ModelProto:
+        """The float artifact, with the tensors that are to be rounded under the names of ``ranges``."""
+        logits = self._logits()
+        named = [node for node in self._limits if node is not logits]
+        self._output.args = ((logits, *named),)
+        self.module.recompile()
+        names = [self._name(node) for node in named]
+        model = to_onnx(DeployedNetwork(self.module, spec), spec, str(self.checkpoint), names)
+        del model.graph.output[1:]  # their names stay
+        set_spec(model, spec)
+        return model
+
+    def rounding(self) -> GraphModule:
+        """The graph that rounds weights and tensors; its logits are the first of what it returns."""
+        graph, (lowest, highest) = self.module.graph, _LEVELS[self.target]
+        for node in graph.nodes:
+            if node.target in OUTPUT_AXIS:
+                self._round_weight(node)
+        for node, (low, high) in self._limits.items():
+            scale = (high - low) / (highest - lowest)
+            zero_point = lowest - round(low / scale)
+            readers = list(node.users)
+            with graph.inserting_after(node):
+                rounded = graph.call_function(
+                    torch.fake_quantize_per_tensor_affine, (node, scale, zero_point, lowest, highest)
+                )
+            for reader in readers:
+                reader.replace_input_with(node, rounded)
+        self.module.recompile()
+        return self.module
+
+    @torch.no_grad()
+    def _round_weight(self, convolution: Node) -> None:
+        """In place, per output channel, with the batch normalisation after it in the weights."""
+        axis, largest = OUTPUT_AXIS[convolution.target], _LARGEST_WEIGHT[self.target]  # type: ignore[index]
+        weight = self._value(convolution.args[1])
+        factor = torch.ones(weight.shape[axis])
+        if (normalisation := normalisation_of(convolution)) is not None:
+            gamma, variance = (self._value(normalisation.args[index]) for index in (1, 4))
+            factor = gamma / torch.sqrt(variance + float(normalisation.args[7]))  # type: ignore[arg-type]
+        factor = factor.view([-1 if index == axis else 1 for index in range(weight.ndim)])
+        folded = weight * factor
+        scale = folded.abs().amax([index for index in range(weight.ndim) if index != axis]) / largest
+        zero_points = torch.zeros(len(scale), dtype=torch.int32)
+        scale = scale.clamp_min(torch.finfo(torch.float32).eps)
+        rounded = torch.fake_quantize_per_channel_affine(folded, scale, zero_points, axis, -largest, largest)
+        weight.copy_(torch.where(factor == 0, weight, rounded / factor))
+
+    def _value(self, node: object) -> Tensor:
+        assert isinstance(node, Node)
+        tensor: Tensor = self.module.state_dict()[str(node.target)]
+        return tensor
+
+    def _logits(self) -> Node:
+        logits: Node = self._output.args[0][0]
+        return logits
+
+    def _name(self, node: Node) -> str:
+        """No other tensor of the exported graph is called that."""
+        return "logits" if node is self._logits() else f"int8/{node.name}"
