@@ -89,7 +89,7 @@ def _plot(samples: list[Sample], path: Path) -> None:
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 4.5), height_ratios=(2, 1))
     minutes = [sample.minutes for sample in samples]
     above.plot(minutes, [sample.rss_mib for sample in samples])
-    above.set_ylim(0)
+    above.set_ylim(0, 1.15 * max(sample.rss_mib for sample in samples))
     above.set_ylabel("resident memory, MiB")
     below.step(minutes, [sample.descriptors for sample in samples], label="descriptors")
     below.step(minutes, [sample.threads for sample in samples], label="threads")
