@@ -145,7 +145,7 @@ def test_sigterm_during_start_up_ends_it_soon_whenever_it_comes(start: Start, tm
     process = start("synthetic:?size=64x48&live=1", "--save", tmp_path / "out.mp4", "--web", 0)
     time.sleep(after_s)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
     assert "Traceback" not in stderr
     assert not list(tmp_path.glob("*.part"))
@@ -160,7 +160,7 @@ def test_sigterm_while_a_camera_does_not_answer(start: Start) -> None:
         connection, _ = silent.accept()
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=25)
+        process.communicate(timeout=60)
         connection.close()
     assert process.returncode in (0, -signal.SIGTERM)
 
@@ -174,17 +174,17 @@ def test_two_signals_end_even_a_sink_that_hangs(start: Start, tmp_path: Path) ->
     def hold() -> None:
         with pipe.open("rb"):
             opened.set()
-            done.wait(60)
+            done.wait(200)
 
     done = threading.Event()
     threading.Thread(target=hold, daemon=True).start()
     process = start("synthetic:?size=64x48&live=1&fps=300", "--jsonl", pipe, "--jsonl-masks", "rle")
-    assert opened.wait(30)
+    assert opened.wait(90)
     time.sleep(3)
     process.send_signal(signal.SIGTERM)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     done.set()
     assert process.returncode is not None
 

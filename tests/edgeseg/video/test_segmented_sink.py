@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -174,6 +175,24 @@ signal.pause()
     assert counts["clip-0.mp4"] == 100
     assert 50 <= counts["clip-2.mp4"] <= 90
     assert counts["clip-1.mp4"] in range(75, 101)  # what the encoder still held where it was being finished
+
+
+def test_a_run_that_is_killed_leaves_its_segments_whole(tiny_onnx: Path, tmp_path: Path) -> None:
+    """In the middle of its work, wherever that is: as when the memory is gone."""
+    command = [sys.executable, "-m", "edgeseg", "run", "synthetic:?frames=100000&size=64x48&fps=25", "--jsonl", "-"]
+    command += ["--save", str(tmp_path / "clip-%d.mp4"), "--segment-secs", "4", "--model", str(tiny_onnx)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for _ in range(360):  # into the fourth segment, or a few frames less far
+                assert json.loads(process.stdout.readline())["schema"] == 1
+        finally:
+            process.kill()
+    segments = sorted(tmp_path.glob("[!.]*"), key=lambda path: int(path.stem.removeprefix("clip-")))
+    *finished, _finishing, _begun = segments
+    assert len(finished) >= 2
+    assert [len(_times_s(path)) for path in finished] == [100] * len(finished)
+    assert len(_times_s(segments[-2])) >= 50
 
 
 def test_what_a_kill_left_half_done_goes_with_the_next_run(tmp_path: Path) -> None:
