@@ -24,9 +24,8 @@ from edgeseg.spec import ModelSpec
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.fake_quantize import FakeQuantized
 from edgeseg.train.qat import begin, read_learned, save_learned
-from edgeseg_export.onnx import export_onnx
 from edgeseg_export.parity import compare, probe_images
-from edgeseg_export.qat import FakeQuantizedBackend, export_quantized
+from edgeseg_export.qat import TOLERANCE, FakeQuantizedBackend, expected_agreement, export_quantized
 
 SIZE = (64, 96)
 CASES = [("fast_scnn", "cpu"), ("fast_scnn", "tensorrt"), ("enet", "cpu"), ("enet", "tensorrt")]
@@ -38,14 +37,14 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """A Fast-SCNN that tells which channel of smooth pictures is the brightest.
+    """A Fast-SCNN that tells which channel of smooth pictures is the brightest; its fourth class is never seen.
 
     With random weights a network blows up what one last bit in its first layer changes.
     """
     path = tmp_path_factory.mktemp("taught") / "fast_scnn.pt"
     torch.manual_seed(0)
-    network = build("fast_scnn", 3)
-    spec = ModelSpec("fast_scnn", ("red", "green", "blue"), input_size=SIZE, stride=network.stride)
+    network = build("fast_scnn", 4)
+    spec = ModelSpec("fast_scnn", ("red", "green", "blue", "none"), input_size=SIZE, stride=network.stride)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     normalise = Normalise(spec)
     for step in range(100):
@@ -89,14 +88,12 @@ def pairs(model):
     return found
 
 
-def test_it_has_the_form_that_quantize_writes(case, tmp_path):
+def test_it_has_the_form_that_quantize_writes(case, artifact_of, tmp_path):
     path, _, artifact = case
-    export_onnx(path, tmp_path / "float.onnx")
     for number, image in enumerate(probe_images(SIZE)):
         cv2.imwrite(str(tmp_path / f"{number}.png"), image)
-    calibrated = calibrate_model(
-        tmp_path / "float.onnx", sorted(tmp_path.glob("*.png")), read_learned(path).target, "minmax"
-    )
+    images = sorted(tmp_path.glob("*.png"))
+    calibrated = calibrate_model(artifact_of(path.stem, "logits"), images, read_learned(path).target, "minmax")
     expected, got = calibrated.quantize(), onnx.load(artifact)
     assert Counter(node.op_type for node in got.graph.node) == Counter(node.op_type for node in expected.graph.node)
     assert pairs(got) == pairs(expected)
@@ -133,7 +130,13 @@ def test_it_says_what_the_network_said_in_training(case):
     assert np.mean(own.argmax(axis=1) == trained.argmax(axis=1)) > 0.99
     assert len(np.unique(own.argmax(axis=1))) == 3
     parity = compare(reference, open_backend(artifact, threads=1), ((image, None) for image in probe_images(SIZE)))
-    assert parity.label_agreement > 0.95  # a value between two steps goes either way, and noise makes much of it
+    assert parity.label_agreement > expected_agreement(path, SIZE) - TOLERANCE > 0.9
+
+
+@pytest.mark.parametrize("case", [("enet", "cpu")], indirect=True, ids=["enet-cpu"])
+def test_a_network_that_hangs_on_single_steps_is_expected_to_agree_less(case):
+    path, _, _ = case
+    assert expected_agreement(path, SIZE) < 0.9  # it has random weights
 
 
 def test_it_says_what_it_is(case):

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
+from edgeseg.dataset import Dataset
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
@@ -17,6 +18,7 @@ from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import capture, quantized_tensors
 from edgeseg.train.config import TrainConfig
+from edgeseg.train.data import SplitTensors
 from edgeseg.train.fake_quantize import FakeQuantized
 from edgeseg.train.loop import Trainer
 from edgeseg.train.qat import DEFAULTS, begin, complete, read_learned
@@ -76,14 +78,14 @@ def test_it_keeps_what_the_network_had_learned(finished, trained):
     assert finished[1].miou > trained.miou - 0.1
 
 
-def test_it_leaves_a_checkpoint_that_runs_in_float(finished, trained):
-    config, done = finished
+def test_it_leaves_a_checkpoint_that_runs_in_float(finished, trained, shapes):
+    _, done = finished
     network, spec = load_network(done.model)
     assert spec.class_names == NAMES
     assert spec.precision == "fp32"
     assert spec.metrics["val_miou"] == done.miou
     assert set(network.state_dict()) == set(load_network(trained.model)[0].state_dict())
-    images, labels = torch.utils.data.default_collate(list(Trainer(config).val_set))
+    images, labels = torch.utils.data.default_collate(list(SplitTensors(Dataset.load(shapes), "val", SIZE)))
     with torch.no_grad():
         logits = network(Normalise(spec)(images))
     predictions = torch.nn.functional.interpolate(logits, SIZE, mode="bilinear").argmax(dim=1)
@@ -106,6 +108,7 @@ class Killed(Exception):  # noqa: N818
     pass
 
 
+@pytest.mark.parametrize("finished", ["cpu"], indirect=True)
 def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, trained, shapes, tmp_path):
     whole, done = finished
 
