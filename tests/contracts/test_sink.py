@@ -70,6 +70,13 @@ def _window(_folder: Path) -> Sink:
     return WindowSink(paced=False)
 
 
+def _web(_folder: Path) -> Sink:
+    pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
+    from edgeseg.video.web.sink import WebSink
+
+    return WebSink(port=0)
+
+
 class Case(NamedTuple):
     """How to open a sink, and how to count what can be read of its output; None where it leaves none."""
 
@@ -84,6 +91,7 @@ CASES = {
     "json lines": Case(lambda folder: JsonLinesSink(folder / "out.jsonl", masks="rle"), _count_lines),
     "null": Case(lambda _: NullSink(), _nothing),
     "window": Case(_window, _nothing),
+    "web": Case(_web, _nothing),
 }
 
 

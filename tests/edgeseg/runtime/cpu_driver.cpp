@@ -5,7 +5,7 @@
 // is done is an illegal address.
 //
 // The environment says what goes wrong:
-//   CPU_DRIVER_MEMORY=BYTES               so much memory on the device; 1 GiB if left out
+//   CPU_DRIVER_MEMORY=BYTES               so much memory on the device, and as much pinned; 1 GiB if left out
 //   CPU_DRIVER_FAIL=FUNCTION:N:STATUS     the N-th call of a function, and every one after it, returns STATUS
 //
 // cpu_driver_calls and cpu_driver_live, at the end, tell a test what happened.
@@ -416,6 +416,7 @@ API cuMemHostAlloc(void** address, size_t bytes, unsigned) {
     ENTER_CONTEXT;
     TRY(need_no_capture());
     if (bytes == 0) return kInvalidValue;
+    if (sum(driver().host) + bytes > memory_limit()) return kOutOfMemory;
     *address = reinterpret_cast<void*>(reserve(driver().host, bytes));
     return kSuccess;
 }
