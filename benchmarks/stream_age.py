@@ -1,6 +1,6 @@
 """Prints how old the frames of a live stream are when they leave the pipeline, ten seconds by ten seconds.
 
-    /usr/bin/python3 tests/edgeseg/video/rtsp_server.py 8554 640x480 25 &
+    /usr/bin/python3 tests/support/rtsp_server.py 8554 640x480 25 &
     python benchmarks/stream_age.py rtsp://127.0.0.1:8554/street --stage-ms 150
 
 A stage that takes longer than a frame lets frames be dropped, not wait: their age must stay under two frame times and

@@ -46,7 +46,7 @@ _EARLY = 0.95
 _JOIN_S = 15.0  # a camera that fell silent holds its thread until the driver's timeout, ten seconds
 _DRAIN_S = 15.0  # for a sink to take what has passed the stages, once the run is ending
 _CLOSE_S = 60.0  # a long video is copied once when it is closed
-_INTERRUPTED_S = 5.0  # of patience after a second Ctrl-C
+_INTERRUPTED_S = 5.0  # of patience where the calling thread was interrupted, as by a KeyboardInterrupt
 
 
 class Pipeline:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
 from edgeseg.video.handover import Handover
 from edgeseg.video.pipeline import DropPolicy, Pipeline
-from edgeseg.video.source import OnLost, open_source
+from edgeseg.video.source import OnLost, Source, open_source
 from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
 
 
@@ -56,18 +57,21 @@ def stream(
         EdgesegError: what ``edgeseg run`` would tell, from the first step of the loop on.
     """
     uris = [source] if isinstance(source, str | Path) else list(source)
-    own = (
-        None if isinstance(model, Segmenter) else Segmenter.open(model, backend=backend, threads=threads, refine=refine)
-    )
-    segmenter = model if isinstance(model, Segmenter) else own
-    assert segmenter is not None
-    try:
-        sources = [open_source(uri, on_lost=on_lost) for uri in uris]
-        smoother = smoother_for(temporal, [one.info for one in sources], segmenter.spec)
-        stages: list[Stage] = [Segment(segmenter, smoother)]
+    with ExitStack() as opened:
+        if isinstance(model, Segmenter):
+            segmenter = model
+        else:
+            segmenter = Segmenter.open(model, backend=backend, threads=threads, refine=refine)
+            opened.callback(segmenter.close)
+        sources: list[Source] = []
+        for uri in uris:
+            sources.append(open_source(uri, on_lost=on_lost))
+            opened.callback(sources[-1].close)
+        infos = [one.info for one in sources]
+        stages: list[Stage] = [Segment(segmenter, smoother_for(temporal, infos, segmenter.spec))]
         if overlay is not None:
             stages.append(Overlay(overlay, threads))
-        latest = all(one.info.live for one in sources) if drop_policy is None else drop_policy == "latest"
+        latest = all(info.live for info in infos) if drop_policy is None else drop_policy == "latest"
         results: Handover[Result] = Handover(1, latest_wins=latest)
         pipeline = Pipeline(
             sources,
@@ -78,9 +82,6 @@ def stream(
             max_latency_ms=max_latency_ms,
         )
         yield from _results(pipeline, results)
-    finally:
-        if own is not None:
-            own.close()
 
 
 class _Loop:

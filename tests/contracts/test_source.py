@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import runpy
 import subprocess
 import threading
 import time
@@ -12,11 +11,12 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pytest
+from stream_servers import MjpegServer, RtspServer, serve_folder
 
 from edgeseg.types import Frame, Result
 from edgeseg.video.camera_source import CameraSource, camera_devices
@@ -31,7 +31,6 @@ from edgeseg.video.synthetic_source import SyntheticSource
 
 FRAMES = 6
 HEIGHT, WIDTH = 48, 64
-STREAMS = runpy.run_path(str(Path(__file__).parents[1] / "edgeseg" / "video" / "streams.py"))
 
 
 class Case(NamedTuple):
@@ -74,8 +73,8 @@ def _camera_from_file(folder: Path) -> Source:
 
 
 @cache
-def _server(kind: str) -> Any:
-    server = STREAMS[kind]()
+def _server(kind: type[RtspServer | MjpegServer]) -> RtspServer | MjpegServer:
+    server = kind()
     atexit.register(server.kill)
     return server
 
@@ -101,7 +100,7 @@ def _stdin_mjpeg(folder: Path) -> Source:
 
 
 def _http_file(folder: Path) -> Source:
-    return open_source(STREAMS["serve_folder"](_video(folder).parent) + "street.mp4")
+    return open_source(serve_folder(_video(folder).parent) + "street.mp4")
 
 
 def _gst(_folder: Path) -> Source:
@@ -119,10 +118,10 @@ CASES = {
     "synthetic live": Case(lambda _: SyntheticSource(HEIGHT, WIDTH, fps=200, live=True), None),
     "camera read from a file": Case(_camera_from_file, None),
     "camera": Case(_real_camera, None),
-    "RTSP": Case(lambda _: NetworkSource(_server("RtspServer").uri()), None),
-    "RTSP over UDP": Case(lambda _: NetworkSource(_server("RtspServer").uri() + "#transport=udp"), None),
-    "RTSP, reconnecting": Case(lambda _: open_source(_server("RtspServer").uri()), None),
-    "Motion JPEG over HTTP": Case(lambda _: NetworkSource(_server("MjpegServer").uri()), None),
+    "RTSP": Case(lambda _: NetworkSource(_server(RtspServer).uri()), None),
+    "RTSP over UDP": Case(lambda _: NetworkSource(_server(RtspServer).uri() + "#transport=udp"), None),
+    "RTSP, reconnecting": Case(lambda _: open_source(_server(RtspServer).uri()), None),
+    "Motion JPEG over HTTP": Case(lambda _: NetworkSource(_server(MjpegServer).uri()), None),
     "file over HTTP": Case(_http_file, FRAMES, knows_count=False),
     "Motion JPEG on stdin": Case(_stdin_mjpeg, FRAMES, knows_count=False),
     "raw frames on stdin": Case(_stdin_raw, FRAMES, knows_count=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stream_servers import MjpegServer, RtspServer, serve_folder
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame, Result
@@ -23,30 +23,29 @@ from edgeseg.video.reconnecting import Backoff, ReconnectingSource
 from edgeseg.video.source import Source, SourceLostError, open_source
 from edgeseg.video.status import SourceState
 
-STREAMS = runpy.run_path(str(Path(__file__).with_name("streams.py")))
 SECRET = "sEcr3t"
 
 
 @pytest.fixture(scope="module")
-def shared_rtsp() -> Iterator[Any]:
+def shared_rtsp() -> Iterator[RtspServer]:
     """An RTSP server that stays up; user ada, password as above."""
-    server = STREAMS["RtspServer"](login=f"ada:{SECRET}")
+    server = RtspServer(login=f"ada:{SECRET}")
     yield server
     server.kill()
 
 
 @pytest.fixture
-def rtsp() -> Iterator[Any]:
+def rtsp() -> Iterator[RtspServer]:
     """An RTSP server that may be killed."""
-    server = STREAMS["RtspServer"]()
+    server = RtspServer()
     yield server
     server.kill()
 
 
 @pytest.fixture
-def mjpeg() -> Iterator[Any]:
+def mjpeg() -> Iterator[MjpegServer]:
     """A Motion JPEG server."""
-    server = STREAMS["MjpegServer"]()
+    server = MjpegServer()
     yield server
     server.kill()
 
@@ -64,7 +63,7 @@ def _in_thread(source: Source) -> tuple[list[Frame], threading.Thread]:
     return frames, thread
 
 
-def test_rtsp_frames_carry_the_streams_own_times(shared_rtsp: Any) -> None:
+def test_rtsp_frames_carry_the_streams_own_times(shared_rtsp: RtspServer) -> None:
     source = open_source(shared_rtsp.uri(f"ada:{SECRET}"))
     info = source.info
     assert (info.live, info.width, info.height, info.fps) == (True, 320, 240, 25)
@@ -78,7 +77,7 @@ def test_rtsp_frames_carry_the_streams_own_times(shared_rtsp: Any) -> None:
 
 
 @pytest.mark.parametrize("login", ["", "ada:wrong-sEcr3t", "eve:sEcr3t"])
-def test_a_wrong_password_is_told_at_once_and_not_shown(shared_rtsp: Any, login: str) -> None:
+def test_a_wrong_password_is_told_at_once_and_not_shown(shared_rtsp: RtspServer, login: str) -> None:
     with pytest.raises(SourceError, match="does not let you in") as caught:
         open_source(shared_rtsp.uri(login), on_lost="wait")
     assert not isinstance(caught.value, SourceLostError)
@@ -87,7 +86,7 @@ def test_a_wrong_password_is_told_at_once_and_not_shown(shared_rtsp: Any, login:
 
 
 def test_the_command_line_never_prints_credentials(
-    shared_rtsp: Any, run_cli: Callable[..., Any], tiny_onnx: Path
+    shared_rtsp: RtspServer, run_cli: Callable[..., Any], tiny_onnx: Path
 ) -> None:
     closed = f"127.0.0.1:{_free_port()}"
     for uri in (
@@ -141,8 +140,8 @@ def test_what_is_written_wrong(uri: str, message: str) -> None:
     assert not isinstance(caught.value, SourceLostError)
 
 
-def test_a_path_that_is_not_there(shared_rtsp: Any, tmp_path: Path) -> None:
-    base = STREAMS["serve_folder"](tmp_path)
+def test_a_path_that_is_not_there(shared_rtsp: RtspServer, tmp_path: Path) -> None:
+    base = serve_folder(tmp_path)
     (tmp_path / "noise.bin").write_bytes(np.random.default_rng(0).bytes(10_000))
     for uri, message in (
         (shared_rtsp.uri(f"ada:{SECRET}").replace("/street", "/avenue"), "there is no stream"),
@@ -162,7 +161,7 @@ def test_a_host_that_never_answers_is_given_up_in_time() -> None:
             open_source(f"rtsp://127.0.0.1:{deaf.getsockname()[1]}/x#timeout=0.5")
 
 
-def test_the_run_goes_on_when_the_camera_was_away(rtsp: Any) -> None:
+def test_the_run_goes_on_when_the_camera_was_away(rtsp: RtspServer) -> None:
     seen: list[Frame] = []
     enough = threading.Event()
     states: list[SourceState] = []
@@ -221,7 +220,7 @@ def test_the_run_goes_on_when_the_camera_was_away(rtsp: Any) -> None:
     assert gap_s == pytest.approx(by_clock_s, abs=0.5)
 
 
-def test_with_on_lost_exit_the_run_ends_with_the_reason(rtsp: Any) -> None:
+def test_with_on_lost_exit_the_run_ends_with_the_reason(rtsp: RtspServer) -> None:
     source = open_source(rtsp.uri(), on_lost="exit")
     iterator = iter(source)
     for _ in range(5):
@@ -231,7 +230,7 @@ def test_with_on_lost_exit_the_run_ends_with_the_reason(rtsp: Any) -> None:
         list(iterator)
 
 
-def test_a_reader_that_is_too_slow_gets_new_frames_not_old_ones(rtsp: Any) -> None:
+def test_a_reader_that_is_too_slow_gets_new_frames_not_old_ones(rtsp: RtspServer) -> None:
     """Three frames a second are read of 25: packets that nobody takes must not pile up anywhere."""
     source = NetworkSource(rtsp.uri())
     ages_s = []
@@ -249,7 +248,7 @@ def test_a_reader_that_is_too_slow_gets_new_frames_not_old_ones(rtsp: Any) -> No
     assert float(np.median(ages_s[-8:])) < 2.5
 
 
-def test_motion_jpeg_changes_size_and_is_dated_by_the_clock(mjpeg: Any) -> None:
+def test_motion_jpeg_changes_size_and_is_dated_by_the_clock(mjpeg: MjpegServer) -> None:
     source = open_source(mjpeg.uri())
     assert source.info.live
     iterator = iter(source)
@@ -264,7 +263,7 @@ def test_motion_jpeg_changes_size_and_is_dated_by_the_clock(mjpeg: Any) -> None:
     source.close()
 
 
-def test_damaged_packets_are_left_out(mjpeg: Any) -> None:
+def test_damaged_packets_are_left_out(mjpeg: MjpegServer) -> None:
     source = NetworkSource(mjpeg.uri())
     iterator = iter(source)
     next(iterator)
@@ -280,7 +279,7 @@ def test_damaged_packets_are_left_out(mjpeg: Any) -> None:
     source.close()
 
 
-def test_a_stream_that_falls_silent_is_lost(mjpeg: Any) -> None:
+def test_a_stream_that_falls_silent_is_lost(mjpeg: MjpegServer) -> None:
     source = NetworkSource(mjpeg.uri() + "#timeout=0.5")
     iterator = iter(source)
     next(iterator)
@@ -290,7 +289,7 @@ def test_a_stream_that_falls_silent_is_lost(mjpeg: Any) -> None:
 
 
 @pytest.mark.parametrize("reconnecting", [False, True])
-def test_close_ends_a_silent_stream_at_once(mjpeg: Any, reconnecting: bool) -> None:
+def test_close_ends_a_silent_stream_at_once(mjpeg: MjpegServer, reconnecting: bool) -> None:
     uri = mjpeg.uri() + "#timeout=300"
     source = open_source(uri) if reconnecting else NetworkSource(uri)
     _, thread = _in_thread(source)
@@ -309,7 +308,7 @@ def test_a_file_over_http_is_read_to_its_end_at_the_readers_pace(
     write_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     write_video("a.mp4", frames=20)
-    uri = STREAMS["serve_folder"](tmp_path) + "a.mp4"
+    uri = serve_folder(tmp_path) + "a.mp4"
     source = open_source(uri)
     assert not source.info.live
     frames = []

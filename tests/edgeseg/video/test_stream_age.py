@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import runpy
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from stream_servers import RtspServer
 
 from edgeseg.types import Result
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.source import open_source
 
-STREAMS = runpy.run_path(str(Path(__file__).with_name("streams.py")))
 STAGE_S = 0.15
 FRAME_S = 1 / 25
 RUN_S = 10.0
 
 
 @pytest.fixture
-def rtsp() -> Iterator[Any]:
+def rtsp() -> Iterator[RtspServer]:
     """An RTSP server."""
-    server = STREAMS["RtspServer"]()
+    server = RtspServer()
     yield server
     server.kill()
 
 
 @pytest.mark.parametrize("slow", ["stage", "sink"])
-def test_the_age_of_frames_does_not_grow(rtsp: Any, slow: str) -> None:
+def test_the_age_of_frames_does_not_grow(rtsp: RtspServer, slow: str) -> None:
     """The newest frame wins: at most one frame time it waits, then the slow part takes its time.
 
     ``benchmarks/stream_age.py`` does the same for longer, and looks at every frame. Here the middle of the last third

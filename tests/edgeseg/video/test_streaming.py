@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from stream_servers import MjpegServer
 
 import edgeseg
 from edgeseg.errors import DatasetError, ModelError, SourceError
@@ -70,6 +71,19 @@ def test_what_cannot_be_opened_is_raised_by_the_loop(source: str, model: str | N
     with pytest.raises(error):
         next(edgeseg.stream(source, model=model))
     assert not _threads()
+
+
+def test_sources_that_were_opened_before_one_that_cannot_be_are_closed(tiny_onnx: Path) -> None:
+    server = MjpegServer()
+    try:
+        with pytest.raises(SourceError, match="there is no file"):
+            list(edgeseg.stream([server.uri(), "gone.mp4"], model=tiny_onnx))
+        until_s = time.monotonic() + 20
+        while _threads() and time.monotonic() < until_s:
+            time.sleep(0.05)  # its reader ends with the next packet
+        assert not _threads()
+    finally:
+        server.kill()
 
 
 def test_what_breaks_on_the_way_is_raised_after_the_good_frames(tiny_onnx: Path, tmp_path: Path) -> None:
