@@ -19,6 +19,7 @@ PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
+TEST_PROCESSES ?= 2
 KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))
 NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f -not -path 'kernels/tests/*' -not -path 'kernels/bench/*')
 CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
@@ -36,7 +37,7 @@ run: $(PACKAGE)
 	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
 
 test: kernel-tests $(TENSORRT_RTX)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(DEV)
 	$(BIN)/ruff check .
