@@ -19,6 +19,8 @@ from edgeseg.video.mp4_boxes import cut_torn_fragment
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
+_THREADS = max(1, (os.cpu_count() or 1) // 2)
+"""Of the encoder, which would take one and a half times as many as there are cores, and those from the network."""
 
 
 class Mp4Sink:
@@ -157,6 +159,7 @@ class Mp4Sink:
         # Without B-frames pictures are stored in the order of their times, which uneven ones need to be kept exactly.
         stream.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
         codec = stream.codec_context
+        codec.thread_count = _THREADS
         codec.time_base = _TIME_BASE
         # Untagged, players guess the colour matrix by the picture's height; tagged, they all show the same colours.
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
