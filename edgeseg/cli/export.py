@@ -228,19 +228,20 @@ def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) ->
     from edgeseg.runtime.backend import Backend
     from edgeseg.runtime.registry import open_backend
     from edgeseg_export.parity import compare, probe_images
-    from edgeseg_export.qat import TOLERANCE, FakeQuantizedBackend, expected_agreement
+    from edgeseg_export.qat import NUDGE, TOLERANCE, FakeQuantizedBackend, expected_agreement
 
-    quantized = spec.precision != "fp32"
     reference: Backend = (
-        FakeQuantizedBackend(model, spec.input_size) if quantized else open_backend(model, backend="pytorch")
+        open_backend(model, backend="pytorch")
+        if spec.precision == "fp32"
+        else FakeQuantizedBackend(model, spec.input_size)
     )
     artifact = open_backend(target)
     reference.spec = replace(reference.spec, input_size=spec.input_size)
     parity = compare(reference, artifact, ((image, None) for image in probe_images(spec.input_size)))
     console.print(_parity_line(parity, "PyTorch"))
-    if quantized:
-        expected = expected_agreement(model, spec.input_size)
-        console.print(f"{100 * expected:.3f} % agree where its own steps are 0.01 % wider")
+    if isinstance(reference, FakeQuantizedBackend):
+        expected = expected_agreement(reference)
+        console.print(f"{100 * expected:.3f} % agree where its own steps are {100 * NUDGE:g} % wider")
         holds = parity.label_agreement >= expected - TOLERANCE
     else:
         holds = parity.holds()

@@ -85,11 +85,15 @@ class FakeQuantizedBackend:
         checkpoint: the checkpoint.
         size: height and width of the images; None keeps the checkpoint's.
         nudge: makes every step wider by this fraction.
+
+    Attributes:
+        checkpoint: as given.
     """
 
     max_batch: int | None = None
 
     def __init__(self, checkpoint: Path, size: tuple[int, int] | None = None, *, nudge: float = 0.0) -> None:
+        self.checkpoint = checkpoint
         network, spec = load_network(checkpoint)
         self.spec = replace(spec, input_size=size or spec.input_size)
         network.check_size(self.spec.input_size)
@@ -107,17 +111,15 @@ class FakeQuantizedBackend:
         """Nothing is held."""
 
 
-def expected_agreement(checkpoint: Path, size: tuple[int, int]) -> float:
-    """The fraction of labels on which a true artifact agrees with :class:`FakeQuantizedBackend` on probe images.
+def expected_agreement(reference: FakeQuantizedBackend) -> float:
+    """The fraction of labels on which a true artifact agrees with the reference on probe images.
 
     A value between two steps goes either way, and every program rounds some of them otherwise. How many labels hang on
     that differs from network to network: as many as change where the steps are wider by ``NUDGE``.
-
-    Raises:
-        As :class:`FakeQuantizedBackend`.
     """
-    plain, nudged = (FakeQuantizedBackend(checkpoint, size, nudge=nudge) for nudge in (0.0, NUDGE))
-    return compare(plain, nudged, ((image, None) for image in probe_images(size))).label_agreement
+    size = reference.spec.input_size
+    nudged = FakeQuantizedBackend(reference.checkpoint, size, nudge=NUDGE)
+    return compare(reference, nudged, ((image, None) for image in probe_images(size))).label_agreement
 
 
 class _Captured:
