@@ -6,12 +6,12 @@ import csv
 import math
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from PIL import Image
+from quick_training import QUICK
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edgeseg.dataset import Dataset
@@ -22,27 +22,6 @@ from edgeseg.models.registry import NETWORKS
 from edgeseg.segmenter import Segmenter
 from edgeseg.train.config import TrainConfig, read_config
 from edgeseg.train.loop import Trainer
-
-QUICK = TrainConfig(
-    data=Path(),
-    height=64,
-    width=96,
-    epochs=12,
-    batch_size=4,
-    learning_rate=1e-2,
-    schedule="one-cycle",
-    warmup_epochs=2,
-    scale_min=0.8,
-    scale_max=1.25,
-    color_jitter=0.1,
-    ohem_threshold=1,
-    loss_stride=4,
-    ema_decay=0.8,
-    eval_every=4,
-    device="cpu",
-    threads=1,
-)
-"""Learns the shapes within 12 epochs of 3 steps."""
 
 
 def rows_of(folder):

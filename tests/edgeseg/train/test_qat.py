@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from quick_training import QUICK
 
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
@@ -30,23 +31,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def trained(shapes, tmp_path_factory):
     """A float checkpoint that knows the shapes."""
-    config = TrainConfig(
-        data=shapes,
-        output=tmp_path_factory.mktemp("runs") / "float",
-        height=SIZE[0],
-        width=SIZE[1],
-        epochs=12,
-        batch_size=4,
-        learning_rate=1e-2,
-        schedule="one-cycle",
-        warmup_epochs=2,
-        scale_min=0.8,
-        scale_max=1.25,
-        ema_decay=0.8,
-        loss_stride=4,
-        device="cpu",
-        threads=1,
-    )
+    config = replace(QUICK, data=shapes, output=tmp_path_factory.mktemp("runs") / "float")
     return Trainer(config).run()
 
 
