@@ -1,0 +1,163 @@
+"""YAML and JSON that people or strangers wrote: read within limits, and every failure told in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgeseg.errors import EdgesegError, InputError
+
+MAX_BYTES = 4 << 20
+"""No document that edgeseg reads is this large; one that is would take seconds and gigabytes."""
+
+_MAX_DEPTH = 50
+_MAX_ALIASES = 1000
+_JOINERS = frozenset("\u200c\u200d")  # Persian and the scripts of India spell with them
+
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's truth values: ``on``, ``off``, ``yes`` and ``no`` are words."""
+
+    _depth = 0
+    _aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Count what nests and what repeats, which small files can make endless."""
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > _MAX_ALIASES:
+                raise yaml.YAMLError(f"more than {_MAX_ALIASES} aliases")
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        """As PyYAML, but a key that comes twice is an error: the first value would be lost without a word."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.YAMLError(f"the key {key.value!r} comes twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))  # type: ignore[no-untyped-call]
+
+
+def read_yaml(path: Path, error: type[EdgesegError] = InputError, *, secret: bool = False) -> Any:
+    """What a YAML file holds, as dicts, lists, texts, numbers and truth values.
+
+    Words such as ``on`` and ``no`` are texts, as in YAML 1.2. Aliases are limited, so that no small file takes
+    gigabytes, and a key that comes twice is an error.
+
+    Args:
+        path: the file; 4 MiB of UTF-8 at most.
+        error: raised for all that is wrong.
+        secret: the file may hold passwords: messages name the line, but quote nothing of it.
+    """
+    text = _read_text(path, error)
+    try:
+        values = yaml.load(text, _Loader)
+        _check_plain(values)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as wrong:
+        raise error(f"{path} is not YAML that can be used ({_reason(wrong, secret)})", "Correct it") from None
+    return values
+
+
+def read_json(path: Path, error: type[EdgesegError] = InputError) -> Any:
+    """What a JSON file holds; the limits and errors are those of :func:`read_yaml`."""
+    return parse_json(_read_text(path, error), str(path), error)
+
+
+def parse_json(text: str, where: str, error: type[EdgesegError] = InputError, remedy: str = "Correct it") -> Any:
+    """What a JSON text holds. Numbers that are not finite, and texts that are no Unicode, are refused.
+
+    Args:
+        text: the JSON; 4 MiB at most.
+        where: what it is, for the message, such as "the model spec in street.onnx".
+        error: raised for all that is wrong.
+        remedy: what to do then.
+    """
+    if len(text) > MAX_BYTES:
+        raise error(f"{where} is larger than {MAX_BYTES >> 20} MiB", remedy)
+    try:
+        values = json.loads(text)
+        _check_plain(values)
+    except (ValueError, RecursionError, OverflowError) as wrong:
+        raise error(f"{where} is not JSON that can be used ({_reason(wrong, secret=False)})", remedy) from None
+    return values
+
+
+def is_printable(name: str, *, longest: int = 200) -> bool:
+    """Whether a name of a class or stream can be shown anywhere: no control or invisible characters, not too long.
+
+    Escape sequences would reach the terminal, halves of surrogate pairs crash what draws them, and marks that turn the
+    direction of writing make one name look like another.
+    """
+    return 0 < len(name) <= longest and all(letter.isprintable() or letter in _JOINERS for letter in name)
+
+
+def _read_text(path: Path, error: type[EdgesegError]) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as wrong:
+        raise error(f"{path} cannot be read ({wrong.strerror})", "Correct the path, or allow it to be read") from None
+    if len(content) > MAX_BYTES:
+        raise error(f"{path} is larger than {MAX_BYTES >> 20} MiB", "Pass the file that was meant")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise error(f"{path} is not text in UTF-8", "Save it as UTF-8") from None
+
+
+def _check_plain(values: Any) -> None:
+    """Refuse what no reader expects: endless numbers, texts that are no Unicode, things that nest too deep."""
+    level: list[Any] = [values]
+    seen: set[int] = set()
+    for _ in range(_MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"the number {value}")
+            if isinstance(value, int) and abs(value) >= 1 << 63:
+                raise ValueError("a number of more than 64 bits")
+            if isinstance(value, str):
+                value.encode()  # UnicodeEncodeError is a ValueError
+            elif isinstance(value, dict | list) and id(value) not in seen:
+                seen.add(id(value))
+                below += [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        if not below:
+            return
+        level = below
+    raise ValueError(f"nested more than {_MAX_DEPTH} deep")
+
+
+def _reason(error: Exception, secret: bool) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    if isinstance(error, RecursionError):
+        return f"nested more than {_MAX_DEPTH} deep"
+    if isinstance(error, UnicodeEncodeError):
+        return "it holds half of a surrogate pair"
+    if secret:
+        return place or type(error).__name__
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"{problem}, {place}" if place else str(problem)
