@@ -140,7 +140,7 @@ def locked(path: str | Path) -> Iterator[None]:
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
-    """Whether two paths lead to one file or folder, through links, other spellings and upper case; it need not exist."""
+    """Whether two paths lead to one file or folder, there or not, through links, other spellings and upper case."""
     one, other = Path(one), Path(other)
     with suppress(OSError):
         return os.path.samefile(one, other)
@@ -175,9 +175,7 @@ def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> N
                 what = f"{output} is read by this run as well" if str(output) == str(given) else f"{output} is {given}"
                 raise SinkError(f"{what}, which would be lost", "Write to another place")
             if Path(output).is_dir() and same_file(output, Path(given).parent):
-                raise SinkError(
-                    f"{given} lies in {output}, where this run would write", "Write to a folder of its own"
-                )
+                raise SinkError(f"{given} lies in {output}, where this run would write", "Write to a folder of its own")
 
 
 def _is_regular(path: str | Path) -> bool:
