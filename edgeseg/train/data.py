@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
-from edgeseg.palette import IGNORE
 from edgeseg.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
+from edgeseg.train.machine import available_cores
 from edgeseg.types import ImageU8, LabelsU8
 
 Pair = tuple[Tensor, Tensor]
 """Image (3, H, W) uint8 RGB, labels (H, W) uint8 with 255 = no label."""
 
 CACHE_BYTES = 4 << 30
-"""Splits that fit are kept decoded in memory, which also spares the worker processes."""
+"""Splits that fit are kept decoded in memory."""
 
 
 class SplitTensors(TorchDataset[Pair]):
@@ -49,6 +53,43 @@ class SplitTensors(TorchDataset[Pair]):
 
     def image_path(self, index: int) -> Path:
         return self.samples[index].image
+
+    def file_labels(self, index: int) -> LabelsU8:
+        """(H, W) uint8 labels at the label file's own size, 255 = no label."""
+        return self.dataset.coding.read(self.samples[index].label)
+
+    def read_all(self) -> None:
+        """Read every sample, so that a file that cannot be used is found now, and the cache is full where there is one.
+
+        Raises:
+            DatasetError: a file cannot be used.
+        """
+        _on_threads(self.__getitem__, len(self))
+
+    def class_pixels(self) -> NDArray[np.int64]:
+        """(C,) labelled pixels of each class in the label files, which alone are read.
+
+        Raises:
+            DatasetError: a file cannot be used, or no pixel of the split has a label.
+        """
+        classes = self.dataset.num_classes
+        counts = _on_threads(lambda index: np.bincount(self.file_labels(index).ravel(), minlength=256), len(self))
+        pixels: NDArray[np.int64] = np.stack(counts).sum(axis=0)[:classes]
+        if not pixels.any():
+            raise DatasetError(
+                f"no pixel of the {len(self)} labels in split {self.name} of {self.dataset.path} has a class",
+                "Correct the labels",
+            )
+        return pixels
+
+
+def _on_threads(function: Callable[[int], Any], count: int) -> list[Any]:
+    """What the function makes of 0, 1, … below ``count``; the decoders of pictures let threads run together."""
+    threads = ThreadPoolExecutor(min(available_cores(), count))
+    try:
+        return list(threads.map(function, range(count)))
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 MOMENTS_PER_STREET = 4
@@ -96,19 +137,32 @@ def to_tensors(image: ImageU8, labels: LabelsU8, size: tuple[int, int]) -> Pair:
     return torch.from_numpy(to_input(image, size)[0].transpose(2, 0, 1).copy()), torch.from_numpy(labels.copy())
 
 
-def class_frequencies(split: SplitTensors, num_classes: int) -> Tensor:
-    """The fraction of labelled pixels that each class has, (C,) float64.
+def check_classes(split: SplitTensors, pixels: NDArray[np.int64], scenes: SyntheticTensors) -> None:
+    """Refuse to train what cannot be learned: one class alone, or a class that no training picture shows.
+
+    Args:
+        split: to train on.
+        pixels: (C,) labelled pixels of each class in it.
+        scenes: rendered pictures that are trained on as well.
 
     Raises:
-        DatasetError: no pixel of the split has a label.
+        DatasetError: with the classes.
     """
-    counts = torch.zeros(num_classes, dtype=torch.float64)
-    for index in range(len(split)):
-        _, labels = split[index]
-        counts += torch.bincount(labels[labels != IGNORE].long(), minlength=num_classes)
-    if not counts.sum():
+    names = split.dataset.names
+    if len(names) < 2:
         raise DatasetError(
-            f"no pixel of the {len(split)} labels in split {split.name} of {split.dataset.path} has a class",
-            "Correct the labels",
+            f"{split.dataset.path} names one class, and there is nothing to tell it from",
+            "Name a class for all else, such as background, and label its pixels",
         )
-    return counts / counts.sum()
+    missing = {index for index in range(len(names)) if not pixels[index]}
+    for index in range(len(scenes)):
+        if not missing:
+            return
+        missing -= set(np.unique(scenes[index][1].numpy()).tolist())
+    if missing:
+        listed = ", ".join(names[index] for index in sorted(missing))
+        raise DatasetError(
+            f"no pixel of split {split.name} of {split.dataset.path} has class {listed}",
+            "Label some, move pictures that show it into the split, or take it out of names; where label files hold 0 "
+            "and 255, set label_format: binary",
+        )

@@ -1,0 +1,58 @@
+"""The folder of a run: what lies in it, and what it must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeseg.dataset import Dataset
+from edgeseg.errors import InputError
+from edgeseg.files import cannot_write, keep_apart, locked
+from edgeseg.train.config import TrainConfig
+
+MODEL_FILE = "model.pt"
+BEST_FILE = "best.pt"
+RESUME_FILE = "last.pt"
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.csv"
+CURVES_FILE = "curves.png"
+CONFUSION_FILE = "confusion.png"
+EVENTS_FOLDER = "tensorboard"
+
+FILES = (
+    *(MODEL_FILE, BEST_FILE, RESUME_FILE, CONFIG_FILE),
+    *(METRICS_FILE, CURVES_FILE, CONFUSION_FILE, EVENTS_FOLDER),
+)
+"""All that a run writes."""
+
+
+def check_apart(config: TrainConfig, dataset: Dataset) -> None:
+    """Refuse an output that is or holds the data, or whose files would replace the checkpoint that the run starts from.
+
+    Raises:
+        SinkError: with both named.
+    """
+    splits = dataset.splits.values()
+    data = [dataset.path, *(folder for split in splits for folder in (split.images, split.labels))]
+    files = [config.folder / name for name in FILES]
+    keep_apart([config.folder, *files], data)
+    keep_apart(files, [path for path in (config.weights, config.qat) if path])
+
+
+@contextmanager
+def held(folder: Path, *, resume: bool) -> Iterator[None]:
+    """The folder, made where it is missing, for one run at a time.
+
+    Raises:
+        InputError: it holds another run, which is not to be resumed.
+        SinkError: it cannot be made, or another process trains into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    with locked(folder / RESUME_FILE, wait=False):
+        if not resume and (folder / RESUME_FILE).exists():
+            raise InputError(f"{folder} holds a training run", "Resume it, or choose another output")
+        yield
