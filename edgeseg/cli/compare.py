@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.open_model import TrustEngine
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -34,12 +36,15 @@ def compare(
     ] = "auto",
     backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    trust_engine: TrustEngine = False,
 ) -> None:
     """Run the same frames through two models and set them side by side.
 
     Both take turns on every frame, so that the ratio of their times holds on
     a machine that is busy or slows down; the times themselves are medians.
     """
+    from contextlib import ExitStack
+
     from rich.console import Console
 
     from edgeseg.cli.progress import show_progress
@@ -51,15 +56,17 @@ def compare(
     from edgeseg_export.parity import compare as run_both
 
     dataset = Dataset.load(data)
-    engines = [open_backend(find(m), backend=e, threads=threads) for m, e in ((a, backend_a), (b, backend_b))]
-    for engine in engines:
-        check_same_classes(engine.spec.class_names, dataset)
     samples = dataset.split(split).samples()
     chosen = spread_over(samples, max_images or len(samples), seed=0)
-    frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
-    parity = run_both(engines[0], engines[1], frames, threads or 0)
-    for engine in engines:
-        engine.close()
+    with ExitStack() as opened:
+        engines = []
+        for model, backend in ((a, backend_a), (b, backend_b)):
+            engine = open_backend(find(model), backend=backend, threads=threads, trust_engine=trust_engine)
+            opened.callback(engine.close)
+            check_same_classes(engine.spec.class_names, dataset)
+            engines.append(engine)
+        frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
+        parity = run_both(engines[0], engines[1], frames, threads or 0)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"A  {a}\nB  {b}\n")
     console.print(render(parity, engines[0].spec, engines[1].spec))

@@ -10,24 +10,35 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData, quant_pre_process
 
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
+from edgeseg.quantize.joined import Range, join_ranges
+from edgeseg.runtime.onnx_file import load_model, look_through, set_spec
+from edgeseg.runtime.onnxruntime_module import load_onnxruntime
 from edgeseg.runtime.ort import OrtBackend
-from edgeseg.spec import ModelSpec
+from edgeseg.spec import ModelSpec, Precision
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+_quantization = load_onnxruntime("quantization")
+_INT8, _UINT8 = _quantization.QuantType.QInt8, _quantization.QuantType.QUInt8
 
 Target = Literal["cpu", "tensorrt"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+PRECISIONS: dict[Target, Precision] = {"cpu": "int8-cpu", "tensorrt": "int8-tensorrt"}
+"""What the spec of an artifact for each target says."""
 
 OP_TYPES = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Add"),
@@ -41,9 +52,6 @@ _ACTIVATIONS = ("Relu", "Clip")
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 _BEFORE_OUTPUT = "_QuantizeLinear_Input"
 """What ONNX Runtime's quantizer appends to the name of an output where its Q/DQ pair reads it."""
-
-_KEEPS_SCALE = ("Resize", "AveragePool", "MaxPool")
-"""Nodes whose output ONNX Runtime's quantizer gives the scale of their input."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,13 @@ class CalibratedModel:
     _model: onnx.ModelProto
     _ranges: TensorsData
     _folded: FoldedInput | None
+    _joined_constants: Mapping[str, Range] = field(default_factory=dict)
 
     def quantize(self, layers: Collection[Layer] | None = None) -> onnx.ModelProto:
         """The model with these layers in INT8 and all others in float; None means all of them.
 
-        Its input, output and metadata are those of the artifact it came from.
+        Its input and output are those of the artifact it came from, and so is its spec, but for the precision and for
+        the figures that were measured of the float model.
 
         Raises:
             ModelError: ONNX Runtime's quantizer cannot do it.
@@ -89,11 +99,11 @@ class CalibratedModel:
         chosen = self.layers if layers is None else layers
         nodes = [name for layer in chosen for name in layer.nodes]
         if not nodes:
-            return onnx.load(self.path)
+            return load_model(self.path)
         cpu = self.target == "cpu"
         # Pools and resizes work in INT8 wherever they are chosen, not only where what they read is INT8 already.
         options: dict[str, Any] = {
-            "TensorQuantOverrides": self._input_override(),
+            "TensorQuantOverrides": self._overrides(),
             "ForceQuantizeNoInputCheck": True,
         }
         if not cpu:
@@ -103,13 +113,13 @@ class CalibratedModel:
             # A pair between a convolution and its ReLU would keep it from fusing them; who reads a result quantizes it.
             options |= {"OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose", "Gemm", "MatMul", "Add"]}
         try:
-            quantizer = QDQQuantizer(
+            quantizer = _quantization.QDQQuantizer(
                 copy.deepcopy(self._model),
                 True,  # per channel
                 # Weights of 7 bits on the CPU: without VNNI, x86 adds two products of U8S8 in 16 bits, and saturates.
                 cpu,
-                QuantType.QInt8,
-                QuantType.QUInt8 if cpu else QuantType.QInt8,
+                _INT8,
+                _UINT8 if cpu else _INT8,
                 self._ranges,
                 nodes,
                 [],  # none excluded: those left in float are not among the nodes
@@ -124,19 +134,22 @@ class CalibratedModel:
         if cpu and self._folded is not None:
             _read_pixels(model, self._folded)
         _tidy(model)
-        onnx.helper.set_model_props(model, {p.key: p.value for p in onnx.load(self.path).metadata_props})
+        set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
         onnx.checker.check_model(model)
         return model
 
-    def _input_override(self) -> dict[str, list[dict[str, Any]]]:
-        """The quantization of the frame, which loses nothing: scale 1."""
-        if self._folded is None:
-            return {}
-        cpu = self.target == "cpu"
-        zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
-        kind = QuantType.QUInt8 if cpu else QuantType.QInt8
-        scale = np.array(1, np.float32)
-        return {self._folded.centered: [{"quant_type": kind, "scale": scale, "zero_point": zero_point}]}
+    def _overrides(self) -> dict[str, list[dict[str, Any]]]:
+        """Of the frame, whose quantization loses nothing: scale 1; and of constants joined to other tensors."""
+        overrides: dict[str, list[dict[str, Any]]] = {
+            name: [{"quant_type": _INT8, "symmetric": True, "rmin": low, "rmax": high}]
+            for name, (low, high) in self._joined_constants.items()
+        }
+        if self._folded is not None:
+            cpu = self.target == "cpu"
+            zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
+            frame = {"quant_type": _UINT8 if cpu else _INT8, "scale": np.array(1, np.float32), "zero_point": zero_point}
+            overrides[self._folded.centered] = [frame]
+        return overrides
 
 
 def calibrate_model(
@@ -166,9 +179,8 @@ def calibrate_model(
         raise
     except Exception as error:  # likewise
         raise _cannot(path, error) from error
-    if target == "tensorrt":
-        _join_ranges(model.graph, ranges)
-    return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded)
+    constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
+    return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 
 
 def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
@@ -188,7 +200,7 @@ def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[flo
     # What is left over, such as what lies between a convolution and its ReLU, is not rounded; it only makes a layer.
     rest = {info.name: (np.float32(0), np.float32(0)) for info in model.graph.value_info if _is_float(info)}
     rest |= {output.name: (np.float32(0), np.float32(0)) for output in model.graph.output}
-    data = TensorsData(CalibrationMethod.MinMax, {**rest, **known})
+    data = _quantization.calibrate.TensorsData(_quantization.CalibrationMethod.MinMax, {**rest, **known})
     calibrated = CalibratedModel(path, spec, target, _layers(model.graph, data), model, data, folded)
     rounded = _rounded_tensors(calibrated.quantize().graph) - ({folded.centered} if folded else set())
     if differing := sorted(rounded ^ set(ranges)):
@@ -208,13 +220,11 @@ def check_quantizable(path: Path) -> ModelSpec:
     """
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} is no ONNX file", f"Export it first: edgeseg export {path}")
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}", "Correct the path")
     backend = OrtBackend(path)  # reads it all, and tells what is wrong with it
     backend.close()
     if backend.spec.output != "logits":
         raise ModelError(f"{path} returns labels, whose argmax hides what INT8 does", "Export it with --head logits")
-    if any(node.op_type in _QUANTIZED for node in onnx.load(path).graph.node):
+    if not look_through(path).op_types.isdisjoint(_QUANTIZED):
         raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
     return backend.spec
 
@@ -228,14 +238,14 @@ def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[on
         prepared, source, kept = Path(folder, "prepared.onnx"), path, list[str]()
         if keep:  # what leaves a graph, no optimiser renames
             source = Path(folder, "kept.onnx")
-            model = onnx.load(path)
+            model = load_model(path)
             outputs = {output.name for output in model.graph.output}
             kept = [name for name in keep if name not in outputs]
             model.graph.output.extend(onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in kept)
             onnx.save(model, source)
         try:
             # Folds constants, and batch normalisation where the exporter has left some.
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            _quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
             model = onnx.load(prepared)
         except Exception as error:  # the quantizer raises many unrelated types
             raise _cannot(path, error) from error
@@ -283,29 +293,6 @@ def _layers(graph: onnx.GraphProto, ranges: TensorsData) -> tuple[Layer, ...]:
         weighted = len(node.input) > 1 and view.constant(node.input[1]) is not None
         layers.append(Layer(node.input[1].removesuffix(".weight") if weighted else node.name, tuple(nodes)))
     return tuple(layers)
-
-
-def _join_ranges(graph: onnx.GraphProto, ranges: TensorsData) -> None:
-    """One range for all inputs of a Concat and its output: TensorRT then joins them without requantizing."""
-    view = GraphView(graph)
-    for node in graph.node:
-        if node.op_type != "Concat" or node.output[0] not in ranges:
-            continue
-        tensors = {node.output[0], *(_scale_source(name, view) for name in node.input)}
-        known = [ranges[name] for name in tensors if name in ranges]
-        low = np.minimum.reduce([data.range_value[0] for data in known])
-        high = np.maximum.reduce([data.range_value[1] for data in known])
-        for data in known:
-            data.lowest, data.highest = low, high
-
-
-def _scale_source(tensor: str, view: GraphView) -> str:
-    """The tensor whose scale this one takes over."""
-    producer = view.producer(tensor)
-    while producer is not None and producer.op_type in _KEEPS_SCALE:
-        tensor = producer.input[0]
-        producer = view.producer(tensor)
-    return tensor
 
 
 def _read_pixels(model: onnx.ModelProto, folded: FoldedInput) -> None:

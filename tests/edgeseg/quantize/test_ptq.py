@@ -221,7 +221,7 @@ def test_what_cannot_be_quantized_is_refused(convnet, tiny_labels_onnx, write_on
         (tiny_labels_onnx, ModelError, "returns labels, .* Export it with --head logits"),
         (tmp_path / "model.pt", ModelError, "Export it first: edgeseg export"),
         (Path("nowhere.onnx"), ModelError, "no model file nowhere.onnx"),
-        (tmp_path / "text.onnx", ModelError, "cannot be loaded"),
+        (tmp_path / "text.onnx", ModelError, "is no ONNX file"),
         (write_onnx(tmp_path / "bare.onnx", spec_json=None), SpecError, "without edgeseg's spec"),
         (broken("rank.onnx", any_rank), SpecError, "the graph's input is"),
         (broken("future.onnx", foreign_operator), ModelError, "ConvolutionOfTomorrow"),

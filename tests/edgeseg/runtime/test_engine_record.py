@@ -147,7 +147,7 @@ def test_a_truncated_engine(write):
 def test_one_file_without_the_other(write, missing):
     engine, _ = write()
     engine.with_name(missing).unlink()
-    with pytest.raises(ModelError, match=r"there is no engine|street\.engine\.json is not beside"):
+    with pytest.raises(ModelError, match=r"there is no model file|street\.engine\.json is not beside"):
         read_record(engine)
 
 
