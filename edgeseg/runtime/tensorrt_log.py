@@ -8,30 +8,29 @@ from typing import Any
 
 from edgeseg.runtime.tensorrt_module import TensorRT
 
-_MOST_ERRORS = 50
-"""Of one call: the first is the one that is told."""
+_MOST_ERRORS = 1000
+"""To keep: the first is the one that is told."""
 
 
 class ErrorLog:
     """The errors that one builder or runtime has logged.
 
-    TensorRT logs on the thread that called it, and so each thread finds its own errors: those of another, which works
-    with another execution context of the same engine, neither show nor are forgotten. What TensorRT's own threads log
-    is found by all.
+    TensorRT logs on the thread that called it. A thread that calls :meth:`clear` before its calls finds the errors of
+    these alone: those of another thread, which works with another execution context of the same engine, neither show
+    nor are forgotten. What is logged on other threads, TensorRT's own among them, is found by all.
 
     Attributes:
         logger: TensorRT's ILogger, to be passed to it; keep this log for as long as TensorRT has it.
     """
 
     def __init__(self, tensorrt: TensorRT) -> None:
-        self._errors: dict[int, list[str]] = {}
-        self._callers: set[int] = set()
+        self._own = threading.local()
+        self._shared: list[str] = []
         self.logger = _logger(tensorrt.module, self._note)
 
     def clear(self) -> None:
-        """Forget what this thread's calls have logged so far."""
-        self._callers.add(threading.get_ident())
-        self._errors.pop(threading.get_ident(), None)
+        """Forget what was logged so far, but for what belongs to other threads' calls."""
+        self._own.errors, self._own.since = [], len(self._shared)
 
     @property
     def out_of_memory(self) -> bool:
@@ -45,13 +44,10 @@ class ErrorLog:
         return one_line(errors[0]) if errors else "it does not say why"
 
     def _found(self) -> list[str]:
-        own = self._errors.get(threading.get_ident())
-        if own:
-            return own
-        return [text for thread, texts in list(self._errors.items()) if thread not in self._callers for text in texts]
+        return getattr(self._own, "errors", None) or self._shared[getattr(self._own, "since", 0) :]
 
     def _note(self, message: str) -> None:
-        errors = self._errors.setdefault(threading.get_ident(), [])
+        errors: list[str] = getattr(self._own, "errors", self._shared)
         if len(errors) < _MOST_ERRORS:
             errors.append(message)
 
