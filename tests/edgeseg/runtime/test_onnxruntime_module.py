@@ -93,8 +93,7 @@ def files_in(folder: Path) -> list[str]:
 def assert_quiet(process, home: Path, calls: Path) -> None:
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert files_in(home) == []
-    assert calls.read_text() == ""
+    assert (files_in(home), calls.read_text()) == ([], "")
 
 
 def test_the_shim_that_these_tests_rely_on_sees_a_connection(start):
