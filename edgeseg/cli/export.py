@@ -344,10 +344,10 @@ def _export_engine(
 ) -> None:
     from edgeseg import weights
 
+    if output is not None and output.suffix.lower() != ".engine":
+        raise InputError(f"{output} does not end in .engine", "Correct --output")
     source = weights.find(model)
     target = output or Path(model if source == model else model.name).with_suffix(".engine")
-    if target.suffix.lower() != ".engine":
-        raise InputError(f"{target} does not end in .engine", "Correct --output")
 
     from tempfile import TemporaryDirectory
 

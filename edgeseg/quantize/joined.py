@@ -51,10 +51,11 @@ def join_ranges(graph: onnx.GraphProto, ranges: TensorsData) -> dict[str, Range]
         if not known:
             continue  # of integers, such as shapes
         limits = [data.range_value for data in known] + [(v.min(), v.max()) for v in constants.values()]
-        low, high = np.minimum.reduce([pair[0] for pair in limits]), np.maximum.reduce([pair[1] for pair in limits])
+        low = np.float32(min(float(np.min(pair[0])) for pair in limits))
+        high = np.float32(max(float(np.max(pair[1])) for pair in limits))
         for data in known:
             data.lowest, data.highest = low, high
-        joined |= dict.fromkeys(constants, (np.float32(low), np.float32(high)))
+        joined |= dict.fromkeys(constants, (low, high))
     return joined
 
 
