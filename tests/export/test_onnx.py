@@ -124,6 +124,6 @@ def test_what_is_no_checkpoint(tmp_path, content):
 
 def test_a_target_that_cannot_be_written_is_told_at_once(checkpoint_of, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SinkError, match=r"x\.onnx cannot be written .*Choose another --output"):
+    with pytest.raises(SinkError, match=r"x\.onnx cannot be written .*Choose another place"):
         export_onnx(checkpoint_of("fast_scnn"), tmp_path / "file" / "x.onnx")
     assert (tmp_path / "file").read_text() == "in the way"

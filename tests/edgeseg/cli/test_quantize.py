@@ -162,7 +162,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
         ((model, "--data", spoiled_data("empty", empty_train), *output), "train/images is empty"),
         ((model, "--data", spoiled_data("other", other_classes), *output), "class 2 is 'blue' to the model"),
         ((model, *good, "--output", tmp_path / "out" / "x.pt"), "x.pt does not end in .onnx"),
-        ((model, *good, "--output", model), "--output is the model itself"),
+        ((model, *good, "--output", model), "which would be lost"),
         ((model, *good, "--output", model / "x.onnx"), "x.onnx cannot be written"),
     ):
         rc, stdout, stderr = quantize(*arguments)
