@@ -5,7 +5,6 @@ The model takes uint8 RGB NHWC and carries its ModelSpec in the ONNX metadata.
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.cores import available_cores
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.onnx_file import look_through, read_spec, spec_of
@@ -116,11 +116,6 @@ class OrtBackend:
             self._session = None
             for run in self._running:
                 run.terminate = True
-
-
-def available_cores() -> int:
-    """The number of CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _open_session(

@@ -155,7 +155,7 @@ def with_pixel(value, at=(0, 3, 4)):
         (disc()[0][None], r"shape \(1, 3, 36, 50\).*Pass \(C, H, W\)"),
         (np.zeros((0, 36, 50), np.float32), r"shape \(0, 36, 50\)"),
         (np.zeros((3, 0, 50), np.float32), r"shape \(3, 0, 50\)"),
-        (np.ones((1, 36, 50), np.float32), "classes must be from 2 to 255"),
+        (np.ones((1, 36, 50), np.float32), "for 2 classes or more"),
         (np.full((256, 36, 50), 1 / 256, np.float32), "classes must be from 2 to 255"),
         (disc()[0].transpose(1, 2, 0), "classes|sum|image"),
         (disc()[0].transpose(0, 2, 1), "image is 50x36, probabilities 36x50.*Resize"),
