@@ -135,7 +135,10 @@ class CalibratedModel:
             _read_pixels(model, self._folded)
         _tidy(model)
         set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
-        onnx.checker.check_model(model)
+        try:
+            onnx.checker.check_model(model)
+        except Exception as error:  # what was wrong with the float model already, and ONNX Runtime let pass
+            raise _cannot(self.path, error) from error
         return model
 
     def _overrides(self) -> dict[str, list[dict[str, Any]]]:
@@ -326,4 +329,5 @@ def _tidy(model: onnx.ModelProto) -> None:
 
 def _cannot(path: Path, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:200]
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)
     return ModelError(f"{path} cannot be quantized ({reason})", "Report it with the file")

@@ -134,7 +134,8 @@ def _open_session(
     try:
         if provider == "tensorrt":
             chosen[0] = (names[0], tensorrt_options(path, spec, _free_batch(path, options)))
-        session = onnxruntime.InferenceSession(path, options, providers=chosen)
+        # Where it fails it would print that, on standard output, and try again with another provider.
+        session = onnxruntime.InferenceSession(path, options, providers=chosen, enable_fallback=0)
     except EdgesegError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
@@ -157,7 +158,7 @@ def _open_session(
 
 def _free_batch(path: Path, options: onnxruntime.SessionOptions) -> str | None:
     """The name of the input whose batch size the graph leaves open; None where it is fixed."""
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     return None if _fixed_batch(session) else session.get_inputs()[0].name
 
 

@@ -14,9 +14,10 @@ pytest.importorskip("onnx", reason="onnx writes the test models; pip install 'ed
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from edgeseg.errors import EdgesegError, ModelError, SpecError
-from edgeseg.quantize.ptq import check_quantizable
+from edgeseg.quantize.ptq import calibrate_model, check_quantizable
 from edgeseg.runtime.onnx_file import load_model, look_through, read_spec
 from edgeseg.runtime.ort import OrtBackend
 from edgeseg.runtime.registry import open_backend
@@ -244,6 +245,24 @@ def test_names_in_a_graph_do_not_steer_the_terminal(save):
     node = helper.make_node("Conjure\x1b[2J", ["pooled"], ["logits"], name="\x1b]0;gone\x07", domain="nowhere\x1b[31m")
     (line,) = one_line(save([node]), OrtBackend)
     assert "Conjure?[2J" in line or "nowhere?[31m" in line
+
+
+def test_nothing_is_printed_beside_the_one_line(save, capfd):
+    """ONNX Runtime would say on standard output that it tries again: into whatever reads a run's results there."""
+    path = save([add("nowhere")])
+    path.write_bytes(path.read_bytes().replace(b"nowhere", b"nowh\xe4re"))
+    one_line(path, OrtBackend)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_that_only_the_checker_refuses_is_one_line(convnet, tmp_path):
+    model = onnx.load(convnet)
+    model.ClearField("ir_version")
+    path = tmp_path / "old.onnx"
+    path.write_bytes(model.SerializePartialToString())
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(picture)
+    one_line(path, lambda path: calibrate_model(path, [picture], "cpu", "minmax").quantize())
 
 
 def test_an_output_of_another_shape_than_the_spec_says_is_told(save):
