@@ -47,6 +47,7 @@ def compare(
 
     from rich.console import Console
 
+    from edgeseg.cli.means import unsaid
     from edgeseg.cli.progress import show_progress
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
@@ -70,6 +71,9 @@ def compare(
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"A  {a}\nB  {b}\n")
     console.print(render(parity, engines[0].spec, engines[1].spec))
+    for side, confusion in zip("AB", parity.confusion, strict=True):
+        if sentence := unsaid(side, confusion, dataset.names):
+            console.print(f"\n{sentence}", end="")
     console.print(f"\n{parity.images} images of {split} of {dataset.path}; threads: {threads or 'all'}")
 
 
@@ -83,7 +87,7 @@ def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row("precision", a.precision, b.precision)
     mious = [100 * miou for miou in parity.miou]
-    table.add_row("mIoU %", *(f"{miou:.2f}" for miou in mious), f"{mious[1] - mious[0]:+.2f}")
+    table.add_row("mIoU %", *(_figure(miou) for miou in mious), _figure(mious[1] - mious[0], "+"))
     for name, (ms_a, ms_b) in (("engine ms", parity.infer_ms), ("frame to labels ms", parity.frame_ms)):
         table.add_row(name, f"{ms_a:.2f}", f"{ms_b:.2f}", f"{ms_a / ms_b:.2f}x as fast")
     table.add_row("labels that agree %", "", "", f"{100 * parity.label_agreement:.2f}")
@@ -91,3 +95,8 @@ def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
         difference = f"{parity.max_abs_logit_difference:.3g}"
         table.add_row("largest logit, and difference", f"{parity.max_abs_logit:.3g}", "", difference)
     return table
+
+
+def _figure(value: float, sign: str = "") -> str:
+    """A dash where no pixel is labelled, and nothing can be said."""
+    return "-" if math.isnan(value) else f"{value:{sign}.2f}"

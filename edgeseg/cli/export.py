@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.errors import InputError, ModelError
+from edgeseg.errors import DatasetError, InputError, ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -387,11 +387,17 @@ def _export_engine(
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
+    from edgeseg.cli.means import unsaid
     from edgeseg.evaluate import evaluate
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.artifact import rewrite_spec
 
     with Segmenter.open(artifact, backend="ort") as segmenter:
-        miou = evaluate(segmenter, dataset, split).confusion.miou()
+        confusion = evaluate(segmenter, dataset, split).confusion
+        miou = confusion.miou()
+        if math.isnan(miou):
+            raise DatasetError(f"no pixel of split {split} of {dataset.path} is labelled", "Choose another --split")
         rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
     console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}")
+    if sentence := unsaid(artifact.name, confusion, dataset.names):
+        console.print(sentence)

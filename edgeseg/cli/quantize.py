@@ -178,9 +178,12 @@ def _worst(calibrated: CalibratedModel, images: Sequence[Path], threads: int | N
 
 
 def render(before: Evaluation, after: Evaluation) -> RenderableType:
-    """A table of the IoU of each class in float and in INT8, with the mean below, in per cent."""
+    """A table of the IoU of each class in float and in INT8, with the mean below, and of which classes it is."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+    from edgeseg.cli.means import unsaid
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", overflow="fold")
@@ -190,7 +193,9 @@ def render(before: Evaluation, after: Evaluation) -> RenderableType:
         table.add_row(Text(name), *_pair(*pair))
     table.add_section()
     table.add_row("mIoU", *_pair(before.confusion.miou(), after.confusion.miou()), style="bold")
-    return table
+    sides = (("float", before), ("INT8", after))
+    sentences = (unsaid(side, one.confusion, one.class_names) for side, one in sides)
+    return Group(table, *(Text(f"\n{sentence}") for sentence in sentences if sentence))
 
 
 def render_layers(found: Sequence[Sensitivity]) -> RenderableType:

@@ -199,3 +199,22 @@ main()
 """)
     assert done.rc == 0, done.stderr
     assert read_spec(tmp_path / "model-int8.onnx").precision == "int8-cpu"
+
+
+def test_no_input_is_written_over_whatever_it_is_called_by(quantize, model, convnet_data, tmp_path):
+    folder = shutil.copytree(convnet_data, tmp_path / "data")
+    inputs = [
+        model,
+        folder / "dataset.yaml",
+        folder / "train" / "images" / "0.png",
+        folder / "val" / "labels" / "1.png",
+    ]
+    before = [path.read_bytes() for path in inputs]
+    for index, path in enumerate(inputs):
+        (tmp_path / f"soft{index}.onnx").symlink_to(path)
+        (tmp_path / f"hard{index}.onnx").hardlink_to(path)
+        for name in (f"soft{index}.onnx", f"./hard{index}.onnx"):
+            rc, stdout, stderr = quantize(model, "--data", folder, "--output", tmp_path / name)
+            assert (rc, stdout) == (2, ""), name
+            assert "which would be lost" in stderr
+    assert [path.read_bytes() for path in inputs] == before

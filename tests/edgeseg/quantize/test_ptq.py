@@ -270,3 +270,15 @@ images = [sample.image for sample in samples_of(Dataset.load({str(convnet_data)!
 print(len(calibrate_model(Path({str(convnet)!r}), images, "cpu", "minmax").quantize().graph.node) > 10)
 """)
     assert (done.rc, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_the_onnx_runtime_of_python_3_10_is_enough(run_python):
+    """Its newest version, 1.23, lacks names that later ones have at the top of their package."""
+    done = run_python("""
+import onnxruntime.quantization as quantization
+for name in ("TensorData", "TensorsData", "load_tensors_data", "save_tensors_data"):
+    if hasattr(quantization, name):
+        delattr(quantization, name)
+import edgeseg.quantize.ptq, edgeseg.quantize.exclude
+""")
+    assert (done.rc, done.stderr) == (0, "")
