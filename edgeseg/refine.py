@@ -124,10 +124,11 @@ def check_refinable(spec: ModelSpec) -> None:
     """Raise ModelError unless the model returns logits, which refinement starts from, of a size that it can be for."""
     if spec.output != "logits":
         raise ModelError(
-            "the model returns labels, and refinement needs logits", "Export it again: edgeseg export --head logits"
+            "the model returns labels, and refinement needs logits",
+            "Export it with logits: edgeseg export CHECKPOINT.pt --head logits",
         )
     if spec.num_classes < 2:
-        raise ModelError("the model has one class, and refinement weighs classes against each other", "Do not refine")
+        raise ModelError("the model has one class, and refinement weighs classes against each other", "Run it without")
     if spec.num_classes * spec.input_size[0] * spec.input_size[1] > _MOST_PROBABILITIES:
         height, width = spec.input_size
         what = f"{spec.num_classes} classes at {width}x{height} are too much to refine"

@@ -210,7 +210,7 @@ def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[flo
         raise ModelError(
             f"{path} has {len(rounded)} tensors to quantize, not the {len(ranges)} whose ranges are known "
             f"({differing[0]})",
-            "Train it again with --qat",
+            "Train it again: edgeseg train --qat",
         )
     return calibrated
 
@@ -226,7 +226,8 @@ def check_quantizable(path: Path) -> ModelSpec:
     backend = OrtBackend(path)  # reads it all, and tells what is wrong with it
     backend.close()
     if backend.spec.output != "logits":
-        raise ModelError(f"{path} returns labels, whose argmax hides what INT8 does", "Export it with --head logits")
+        what = f"{path} returns labels, whose argmax hides what INT8 does"
+        raise ModelError(what, "Export it with logits: edgeseg export CHECKPOINT.pt --head logits")
     if not look_through(path).op_types.isdisjoint(_QUANTIZED):
         raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
     return backend.spec

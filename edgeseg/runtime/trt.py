@@ -269,7 +269,7 @@ def _load(content: bytes, path: Path, record: EngineRecord, tensorrt: TensorRT, 
 def _failed(path: Path, log: ErrorLog, what: str) -> EdgesegError:
     if log.out_of_memory:
         return DeviceError(f"the GPU has too little free memory for {path}", "End what else uses the GPU")
-    return ModelError(f"{path} {what} ({log.reason})", "Build it again: edgeseg export --format tensorrt")
+    return ModelError(f"{path} {what} ({log.reason})", "Build it again: edgeseg export MODEL.onnx --format tensorrt")
 
 
 def _check_tensors(record: EngineRecord, path: Path) -> None:

@@ -155,7 +155,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     for arguments, message in (
         (("nothing", *good, *output), "there is no model 'nothing'"),
         ((tmp_path / "done.onnx", *good, *output), "done.onnx is already quantized"),
-        ((tiny_labels_onnx, *good, *output), "Export it with --head logits"),
+        ((tiny_labels_onnx, *good, *output), "Export it with logits"),
         ((model, "--data", tmp_path, *output), "no dataset at"),
         ((model, *good, *output, "--split", "dev"), "has no split 'dev'"),
         ((model, *good, *output, "--calibration-split", "dev"), "has no split 'dev'"),

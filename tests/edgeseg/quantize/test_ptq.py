@@ -245,7 +245,7 @@ def test_what_cannot_be_quantized_is_refused(convnet, tiny_labels_onnx, write_on
     (tmp_path / "text.onnx").write_text("hello")
     for path, kind, message in (
         (tmp_path / "done.onnx", ModelError, "done.onnx is already quantized. Pass the float model"),
-        (tiny_labels_onnx, ModelError, "returns labels, .* Export it with --head logits"),
+        (tiny_labels_onnx, ModelError, "returns labels, .* Export it with logits: edgeseg export"),
         (tmp_path / "model.pt", ModelError, "Export it first: edgeseg export"),
         (Path("nowhere.onnx"), ModelError, "no model file nowhere.onnx"),
         (tmp_path / "text.onnx", ModelError, "is no ONNX file"),
