@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -112,7 +113,7 @@ class CalibratedModel:
             options |= {"AddQDQPairToWeight": True, "QuantizeBias": False, "DedicatedQDQPair": False}
             # A pair between a convolution and its ReLU would keep it from fusing them; who reads a result quantizes it.
             options |= {"OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose", "Gemm", "MatMul", "Add"]}
-        try:
+        with _failures_told(self.path):
             quantizer = _quantization.QDQQuantizer(
                 copy.deepcopy(self._model),
                 True,  # per channel
@@ -128,17 +129,12 @@ class CalibratedModel:
             )
             quantizer.quantize_model()
             quantizer.model.topological_sort()
-        except Exception as error:  # the quantizer raises many unrelated types
-            raise _cannot(self.path, error) from error
-        model: onnx.ModelProto = quantizer.model.model
-        if cpu and self._folded is not None:
-            _read_pixels(model, self._folded)
-        _tidy(model)
-        set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
-        try:
+            model: onnx.ModelProto = quantizer.model.model
+            if cpu and self._folded is not None:
+                _read_pixels(model, self._folded)
+            _tidy(model)
+            set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
             onnx.checker.check_model(model)
-        except Exception as error:  # what was wrong with the float model already, and ONNX Runtime let pass
-            raise _cannot(self.path, error) from error
         return model
 
     def _overrides(self) -> dict[str, list[dict[str, Any]]]:
@@ -175,15 +171,11 @@ def calibrate_model(
         DatasetError: an image cannot be read.
     """
     spec = check_quantizable(path)
-    model, folded = _prepare(path, target)
-    try:
+    with _failures_told(path):
+        model, folded = _prepare(path, target)
         ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress)
-    except EdgesegError:
-        raise
-    except Exception as error:  # likewise
-        raise _cannot(path, error) from error
-    constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
-    return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
+        constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
+        return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 
 
 def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
@@ -198,7 +190,8 @@ def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[flo
         ModelError, SpecError: as there; or ranges of other tensors than those that INT8 rounds.
     """
     spec = check_quantizable(path)
-    model, folded = _prepare(path, target, keep=tuple(ranges))
+    with _failures_told(path):
+        model, folded = _prepare(path, target, keep=tuple(ranges))
     known = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     # What is left over, such as what lies between a convolution and its ReLU, is not rounded; it only makes a layer.
     rest = {info.name: (np.float32(0), np.float32(0)) for info in model.graph.value_info if _is_float(info)}
@@ -247,12 +240,9 @@ def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[on
             kept = [name for name in keep if name not in outputs]
             model.graph.output.extend(onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in kept)
             onnx.save(model, source)
-        try:
-            # Folds constants, and batch normalisation where the exporter has left some.
-            _quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            model = onnx.load(prepared)
-        except Exception as error:  # the quantizer raises many unrelated types
-            raise _cannot(path, error) from error
+        # Folds constants, and batch normalisation where the exporter has left some.
+        _quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
     for output in [output for output in model.graph.output if output.name in kept]:
         model.graph.output.remove(output)
     cast_first(model)
@@ -326,6 +316,17 @@ def _tidy(model: onnx.ModelProto) -> None:
     used = {node.domain for node in model.graph.node} | {""}
     for opset in [opset for opset in model.opset_import if opset.domain not in used]:
         model.opset_import.remove(opset)
+
+
+@contextmanager
+def _failures_told(path: Path) -> Iterator[None]:
+    """Whatever fails in a block, among what strangers' files may hold, is told in one line."""
+    try:
+        yield
+    except EdgesegError:
+        raise
+    except Exception as error:  # onnx and the quantizer raise many unrelated types
+        raise _cannot(path, error) from error
 
 
 def _cannot(path: Path, error: Exception) -> ModelError:

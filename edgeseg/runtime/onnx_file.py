@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -29,6 +29,13 @@ _MOST_BYTES = (1 << 31) - 1
 
 _MOST_FIELDS = 1_000_000
 """To look at: a few seconds' work. Networks have some thousands."""
+
+_MOST_DIMENSIONS = 32
+"""Of a tensor: NumPy's arrays had no more for long."""
+
+_ITEM_BYTES = dict(enumerate((4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 8, 16, 2, 1, 1, 1, 1), 1))
+del _ITEM_BYTES[8]  # texts
+"""By the number of the type in ``onnx.proto3``; those with less than a byte are left out."""
 
 _DEEPEST = 16
 """Graphs inside of nodes of graphs."""
@@ -167,6 +174,8 @@ class _Reader:
             elif number == 20:  # how to train it on: two graphs
                 for _, *span in self._messages(start_of, end_of):
                     self._graph(*span)
+            elif number == 8:
+                self._each(start_of, end_of, {1: self._name})
             elif number == 25:
                 self._function(start_of, end_of)
         if not seen:
@@ -183,19 +192,39 @@ class _Reader:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _MalformedError(f"graphs lie more than {_DEEPEST} deep in each other")
-        self._each(start, end, {1: self._node, 5: self._tensor, 15: self._sparse})
+        values = dict.fromkeys((11, 12, 13), self._value)
+        self._each(start, end, {1: self._node, 2: self._name, 5: self._tensor, 15: self._sparse, **values})
         self._depth -= 1
 
     def _function(self, start: int, end: int) -> None:
-        self._each(start, end, {7: self._node, 11: self._attribute})
+        names = dict.fromkeys((1, 4, 5, 6, 10), self._name)
+        self._each(start, end, {**names, 7: self._node, 11: self._attribute, 12: self._value})
+
+    def _value(self, start: int, end: int) -> None:
+        """An input, an output or what lies between: its name, and those of its dimensions."""
+        for number, *span in self._messages(start, end):
+            if number == 1:
+                self._name(*span)
+            elif number == 2:
+                for dimension in self._below(self._below(self._below([span], 1), 2), 1):
+                    self._each(*dimension, {2: self._name})
+
+    def _below(self, spans: Iterable[Sequence[int]], wanted: int) -> Iterator[tuple[int, int]]:
+        """The messages of that number in these messages."""
+        for start, end in spans:
+            for number, start_of, end_of in self._messages(start, end):
+                if number == wanted:
+                    yield start_of, end_of
 
     def _node(self, start: int, end: int) -> None:
         domain = op_type = ""
         for number, start_of, end_of in self._messages(start, end):
             if number == 4:
-                op_type = self._text(start_of, end_of)
+                op_type = self._name(start_of, end_of)
             elif number == 7:
-                domain = self._text(start_of, end_of)
+                domain = self._name(start_of, end_of)
+            elif number in (1, 2, 3):
+                self._name(start_of, end_of)
             elif number == 5:
                 self._attribute(start_of, end_of)
         if op_type == "EPContext":
@@ -207,34 +236,41 @@ class _Reader:
         self.found.op_types.add(op_type)
 
     def _attribute(self, start: int, end: int) -> None:
-        readers = {5: self._tensor, 10: self._tensor, 6: self._graph, 11: self._graph}
-        self._each(start, end, {**readers, 22: self._sparse, 23: self._sparse})
+        tensors = dict.fromkeys((5, 10), self._tensor) | dict.fromkeys((22, 23), self._sparse)
+        graphs, names = dict.fromkeys((6, 11), self._graph), dict.fromkeys((1, 21), self._name)
+        self._each(start, end, {**tensors, **graphs, **names})
 
     def _sparse(self, start: int, end: int) -> None:
         raise ModelError(f"{self._path} holds sparse weights, which become large when they are loaded", _COPY)
 
     def _tensor(self, start: int, end: int) -> None:
         dims: list[int] = []
-        nbytes, location, name = 0, None, ""
+        nbytes, raw, data_type, location, name = 0, None, 0, None, ""
         for number, wire, value in self._fields(start, end):
             if number == 1:
                 dims += [value] if wire == _VARINT else self._varints(*value)
+            elif number == 2 and wire == _VARINT:
+                data_type = value
             elif wire != _BYTES:
                 nbytes += 8 if number in (4, 5, 7, 10, 11) else 0  # a value that stands alone
-            elif number in (4, 5, 6, 7, 9, 10, 11):
+            elif number in (4, 5, 6, 7, 10, 11):
                 nbytes += value[1] - value[0] + (number == 6)  # an empty text is a value too
+            elif number == 9:
+                raw = value[1] - value[0]
             elif number == 8:
-                name = self._text(*value)
+                name = self._name(*value)
             elif number == 13:
                 key, text = self._entry(*value)
                 location = text if key == "location" else location
-        if location is not None:
-            nbytes += self._external_size(location)
-        if any(dim >= 1 << 62 for dim in dims):  # a negative one, in protobuf's way
-            raise _MalformedError(f"the tensor {name!r} has the shape {dims}")
+        if any(dim >= 1 << 62 for dim in dims) or len(dims) > _MOST_DIMENSIONS:  # a negative one is large in protobuf
+            raise _MalformedError(f"the tensor {name!r:.60} has the shape {dims!s:.60}")
+        there = nbytes + (raw or 0) + (0 if location is None else self._external_size(location))
         # The smallest types have two bits.
-        if prod(dims) > 4 * max(nbytes, 1) and 0 not in dims:
-            what = f"{self._path} declares {prod(dims)} values of {name!r}, of which {nbytes} bytes are there"
+        fits = 0 in dims or prod(dims) <= 4 * max(there, 1)
+        if raw is not None and location is None and data_type in _ITEM_BYTES:
+            fits = prod(dims) * _ITEM_BYTES[data_type] == raw
+        if not fits:
+            what = f"{self._path} declares {prod(dims)} values of {name!r:.60}, of which {there} bytes are there"
             raise ModelError(what, _COPY)
 
     def _external_size(self, location: str) -> int:
@@ -259,7 +295,14 @@ class _Reader:
     def _text(self, start: int, end: int) -> str:
         return bytes(self._content[start:end]).decode()
 
-    def _each(self, start: int, end: int, readers: dict[int, Callable[[int, int], None]]) -> None:
+    def _name(self, start: int, end: int) -> str:
+        """A text that may be shown in a message: nothing in it steers a terminal."""
+        name = self._text(start, end)
+        if not name.isprintable():
+            raise _MalformedError(f"the name {name!r:.60} in it cannot be shown")
+        return name
+
+    def _each(self, start: int, end: int, readers: Mapping[int, Callable[[int, int], object]]) -> None:
         for number, start_of, end_of in self._messages(start, end):
             if number in readers:
                 readers[number](start_of, end_of)

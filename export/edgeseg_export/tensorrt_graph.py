@@ -8,7 +8,7 @@ from shlex import quote
 import onnx
 from onnx import numpy_helper
 
-from edgeseg.errors import ModelError
+from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
 from edgeseg.runtime.engine_record import Precision
 from edgeseg.runtime.onnx_file import load_model, read_spec
@@ -72,9 +72,14 @@ def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.Mo
             f"{path} is quantized with zero points, as ONNX Runtime's CPU kernels want it; TensorRT takes none",
             "Quantize the float32 model again: edgeseg quantize MODEL.onnx --data DATASET --target tensorrt",
         )
-    cast_first(model)
-    del model.graph.value_info[:]  # it may hold types from before the swap
-    return to_fp16(model, str(path)) if precision == "fp16" else model
+    try:
+        cast_first(model)
+        del model.graph.value_info[:]  # it may hold types from before the swap
+        return to_fp16(model, str(path)) if precision == "fp16" else model
+    except EdgesegError:
+        raise
+    except Exception as error:  # of a graph that no checker has found fault with
+        raise ModelError(f"{path} cannot be prepared ({_one_line(error)})", "Export the model again") from error
 
 
 def _check_shape(value: onnx.ValueInfoProto, path: Path) -> None:

@@ -156,9 +156,11 @@ def test_weights_beside_the_model_are_loaded(save, tmp_path):
         empty([1 << 62, 1 << 62], b"1234"),
         empty([-1, 4], b"1234"),
         empty([SIDE, SIDE], b"1234"),
+        empty([3], b"1234"),
+        empty([1] * 1000, b"1234"),
         TensorProto(name="w", data_type=TensorProto.STRING, dims=[SIDE, SIDE], string_data=[b"a"]),
     ],
-    ids=["nothing", "overflow", "negative", "four bytes", "strings"],
+    ids=["nothing", "overflow", "negative", "four bytes", "not quite", "dimensions", "strings"],
 )
 def test_tensors_larger_than_what_is_there_of_them_are_refused(save, tensor):
     path = save([helper.make_node("ReduceMax", ["w"], ["m"], keepdims=0), add("m")], [tensor])
@@ -242,16 +244,32 @@ def test_an_opset_that_is_too_new_is_one_line(save):
 
 
 def test_names_in_a_graph_do_not_steer_the_terminal(save):
-    node = helper.make_node("Conjure\x1b[2J", ["pooled"], ["logits"], name="\x1b]0;gone\x07", domain="nowhere\x1b[31m")
-    (line,) = one_line(save([node]), OrtBackend)
-    assert "Conjure?[2J" in line or "nowhere?[31m" in line
+    evil = "a\x1b[2J"
+    nodes = {
+        "type": helper.make_node(evil, ["pooled"], ["logits"], domain="nowhere"),
+        "domain": helper.make_node("Conjure", ["pooled"], ["logits"], domain=evil),
+        "node": helper.make_node("Relu", ["pooled"], ["logits"], name=evil),
+        "tensor": helper.make_node("Relu", [evil], ["logits"]),
+        "attribute": helper.make_node("Relu", ["pooled"], ["logits"], **{evil: 3}),
+    }
+    paths = [save([node], name=f"{kind}.onnx") for kind, node in nodes.items()]
+
+    def dimension(model):
+        model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = evil
+
+    paths.append(save([add("f")], [constant("f", 0, np.float32)], dimension, name="dimension.onnx"))
+    paths.append(save([add("f")], [constant("f", 0, np.float32), constant(evil, 0)], name="weight.onnx"))
+    for path in paths:
+        for line in one_line(path, *ALL):
+            assert "the name 'a\\x1b[2J' in it cannot be shown" in line
 
 
 def test_nothing_is_printed_beside_the_one_line(save, capfd):
     """ONNX Runtime would say on standard output that it tries again: into whatever reads a run's results there."""
     path = save([add("nowhere")])
-    path.write_bytes(path.read_bytes().replace(b"nowhere", b"nowh\xe4re"))
     one_line(path, OrtBackend)
+    path.write_bytes(path.read_bytes().replace(b"nowhere", b"nowh\xe4re"))
+    one_line(path, *ALL)
     assert capfd.readouterr() == ("", "")
 
 
