@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from edgeseg.cores import available_cores
 from edgeseg.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
 from edgeseg.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
-from edgeseg.train.machine import available_cores
 from edgeseg.types import ImageU8, LabelsU8
 
 Pair = tuple[Tensor, Tensor]
@@ -161,8 +161,8 @@ def check_classes(split: SplitTensors, pixels: NDArray[np.int64], scenes: Synthe
         missing -= set(np.unique(scenes[index][1].numpy()).tolist())
     if missing:
         listed = ", ".join(names[index] for index in sorted(missing))
+        masks = "; where the second class is 255 in the label files, set label_format: binary" if len(names) == 2 else ""
         raise DatasetError(
             f"no pixel of split {split.name} of {split.dataset.path} has class {listed}",
-            "Label some, move pictures that show it into the split, or take it out of names; where label files hold 0 "
-            "and 255, set label_format: binary",
+            f"Label some, move pictures that show it into the split, or take it out of names{masks}",
         )

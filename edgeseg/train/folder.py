@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeseg.dataset import Dataset
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, SinkError
 from edgeseg.files import cannot_write, keep_apart, locked
 from edgeseg.train.config import TrainConfig
 
@@ -52,7 +52,11 @@ def held(folder: Path, *, resume: bool) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from None
-    with locked(folder / RESUME_FILE, wait=False):
+
+    def refuse() -> None:
+        raise SinkError(f"another process trains into {folder}", "Wait until it is done, or choose another output")
+
+    with locked(folder / RESUME_FILE, waiting=refuse):
         if not resume and (folder / RESUME_FILE).exists():
             raise InputError(f"{folder} holds a training run", "Resume it, or choose another output")
         yield

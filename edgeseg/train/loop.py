@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
 
+from edgeseg.cores import available_cores
 from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.metrics import ConfusionMatrix
@@ -35,7 +36,6 @@ from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
 from edgeseg.train.losses import AuxiliaryHeads, SegmentationLoss, log_class_weights
 from edgeseg.train.machine import (
-    available_cores,
     capability_of,
     device_named,
     precision_for,
@@ -137,6 +137,13 @@ class Trainer:
         """Find what cannot be used now, not epochs later; pictures that do not fit in memory are left for the steps."""
         config = self.config
         self._scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
+        images = len(self.train_set) + len(self._scenes)
+        self._batch_size = min(config.batch_size, images)
+        if self._batch_size < 2:
+            raise DatasetError(
+                f"batches of one image cannot train batch normalisation ({images} images)",
+                "Set batch_size to at least 2, and give two images or more",
+            )
         self._pixels = self.train_set.class_pixels()
         check_classes(self.train_set, self._pixels, self._scenes)
         in_val = self.val_set.class_pixels()
@@ -170,21 +177,16 @@ class Trainer:
     def _batches(self) -> Batches:
         config = self.config
         samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([self._scenes] if len(self._scenes) else [])])
-        batch_size = min(config.batch_size, len(samples))
-        if batch_size < 2:
-            raise DatasetError(
-                f"batches of one image cannot train batch normalisation ({len(samples)} images)", "Use at least 2"
-            )
         height, width = config.crop_size
         workers = workers_for(
             self.device.type,
             config.threads or available_cores(),
             in_memory=self.train_set.cached,
-            batch_bytes=4 * height * width * batch_size,
+            batch_bytes=4 * height * width * self._batch_size,
             shared_bytes=shared_memory_bytes(),
         )
         augmented = Augmented(samples, len(samples), config)
-        return Batches(augmented, batch_size, workers=workers, pinned=self.device.type == "cuda")
+        return Batches(augmented, self._batch_size, workers=workers, pinned=self.device.type == "cuda")
 
     @property
     def spec(self) -> ModelSpec:

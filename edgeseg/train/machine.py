@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
+from edgeseg.cores import available_cores
 from edgeseg.errors import InputError
 
 READ_AHEAD = 2
@@ -18,11 +19,6 @@ _MOST_WORKERS = 8
 """Processes that prepare pictures for one GPU; what more would bring, their start and their memory take."""
 
 _SHARED_MEMORY = "/dev/shm"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_named(name: str) -> torch.device:

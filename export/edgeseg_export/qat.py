@@ -64,7 +64,7 @@ def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None =
     network, own = load_network(checkpoint)
     spec = spec or own
     if spec.output != "logits":
-        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Leave out --head")
+        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Set output to logits")
     network.check_size(spec.input_size)
     spec = replace(spec, stride=network.stride)
     captured = _Captured(checkpoint, network, spec)
@@ -128,7 +128,7 @@ class _Captured:
     def __init__(self, checkpoint: Path, network: Network, spec: ModelSpec) -> None:
         learned = read_learned(checkpoint)
         if learned is None:
-            raise ModelError(f"{checkpoint} was not trained with --qat", "Export it in float")
+            raise ModelError(f"{checkpoint} was not trained for INT8", "Export it in float, or train it with qat first")
         self.checkpoint = checkpoint
         self.target = learned.target
         self.module = capture(network, spec.input_size)
@@ -136,7 +136,7 @@ class _Captured:
         if len(groups) != len(learned.ranges):
             raise ModelError(
                 f"{checkpoint} has {len(learned.ranges)} ranges, but {spec.network} needs {len(groups)}",
-                "Train it again with --qat",
+                "Train it for INT8 again (qat)",
             )
         (self._output,) = (node for node in self.module.graph.nodes if node.op == "output")
         self._limits = {node: limits for group, limits in zip(groups, learned.ranges, strict=True) for node in group}

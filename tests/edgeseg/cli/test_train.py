@@ -67,7 +67,7 @@ def test_flags_are_the_config_keys_and_of_their_types():
     hints = get_type_hints(TrainConfig)
     for name, hint in get_type_hints(train).items():
         if name in FIELDS:
-            wanted = hints[name] if hints[name] in (int, float, Path) else str
+            wanted = {"data": Path, "output": Path}.get(name, hints[name] if hints[name] in (int, float) else str)
             assert set(get_args(hint)) == {wanted, type(None)}, name
             assert flags[name].default is None
 
@@ -84,7 +84,7 @@ def test_help_shows_the_defaults_that_are_used(run_cli):
 
 def test_every_setting_survives_the_config_file(tmp_path):
     config = TrainConfig(
-        data=tmp_path / "data", amp="on", schedule="one-cycle", epochs=7, warmup_epochs=1, crop_width=8
+        data=tmp_path / "data", amp="on", schedule="cosine", epochs=7, warmup_epochs=1, crop_width=8
     )
     config.save(tmp_path / "config.yaml")
     assert TrainConfig(**read_config(tmp_path / "config.yaml")) == config
@@ -145,14 +145,14 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
     assert used == {**used, **wanted, "qat": str(checkpoint), "qat_target": "tensorrt"}
     again = run_cli("train", "--qat", output / "model.pt", "--data", data, "--output", tmp_path / "again")
     assert again.rc == 2
-    assert "has been trained with --qat already, for tensorrt. Pass the checkpoint that run began" in again.stderr
+    assert "has been trained for INT8 already, for tensorrt. Pass the checkpoint that run began" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out --network"),
-        (["--height", 32], "model.pt takes images of 96x64. Leave out --height and --width"),
+        (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out network"),
+        (["--height", 32], "model.pt takes images of 96x64. Leave out height and width"),
         (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
         (["--amp", "on"], "no mixed precision. Leave out weights, crop_height, crop_width and amp"),
         (["--crop-width", 48], "whole images"),
@@ -176,12 +176,12 @@ def test_qat_needs_a_checkpoint(refused, data, tmp_path):
         ("epochs: many", "epochs is 'many'. Give a whole number"),
         ("epochs: 2.5", "epochs is 2.5. Give a whole number"),
         ("epochs: true", "epochs is True. Give a whole number"),
-        ("learning_rate: fast", "learning_rate is 'fast'. Give a number"),
+        ("learning_rate: fast", "learning_rate is 'fast'. Give a finite number"),
         ("network: 3", "network is 3. Give text"),
-        ("data: [a]", "data is ['a']. Give text"),
+        ("data: [a]", "data is ['a']. Give a path"),
         ("- epochs", "is not a mapping"),
         ("epochs: [", "is not YAML"),
-        (b"network: \xff\xfe", "is not YAML"),
+        (b"network: \xff\xfe", "is not text in UTF-8"),
     ],
 )
 def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, message):
@@ -200,7 +200,7 @@ def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, m
         (["--threads", -1], "threads is -1"),
         (["--seed", -1], "seed is -1"),
         (["--crop-width", -8], "crop_width is -8"),
-        (["--schedule", "step"], "schedule is 'step'. Use one of poly, one-cycle"),
+        (["--schedule", "step"], "schedule is 'step'. Use one of poly, cosine"),
         (["--amp", "maybe"], "amp is 'maybe'. Use one of auto, on, off"),
         (["--class-weights", "all"], "class_weights is 'all'. Use one of log, none"),
         (["--scale-min", 3], "span no range"),
