@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -52,26 +53,47 @@ class Batches:
     def __len__(self) -> int:
         return len(self._loader)
 
+    def close(self) -> None:
+        """End the processes, so that none is missed when this one ends."""
+        processes = self._loader._iterator  # PyTorch has no other way, but to wait for the garbage collector
+        if processes is not None and self._loader.num_workers:
+            with suppress(RuntimeError):  # of one that was ended from outside, which has been told
+                processes._shutdown_workers()  # type: ignore[attr-defined]
+
     def epoch(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (N, 3, H, W) and labels (N, H, W), both uint8, in an order and changed as the seed says.
 
         Raises:
             DatasetError: a file cannot be used.
-            DeviceError: a process was ended from outside.
+            DeviceError: the processes cannot be started.
+            RuntimeError: one was ended; see :func:`ended_process`.
         """
         self._order.seed = seed
         try:
-            for batch in self._loader:
-                if isinstance(batch, EdgesegError):
-                    raise batch
-                yield batch[0], batch[1]
-        except (RuntimeError, OSError) as error:
-            if not self._loader.num_workers:
-                raise
+            batches = iter(self._loader)
+        except OSError as error:
             raise DeviceError(
-                f"a process that prepares pictures ended ({str(error).splitlines()[0]})",
-                "Free memory; in a container allow more shared memory (docker run --shm-size=1g)",
+                f"processes that prepare pictures cannot be started ({error.strerror})",
+                "Free memory, or allow more processes, or set threads to 1",
             ) from None
+        for batch in batches:
+            if isinstance(batch, EdgesegError):
+                raise batch
+            yield batch[0], batch[1]
+
+
+def ended_process(error: RuntimeError) -> DeviceError | None:
+    """What to say where a process that prepares pictures was ended from outside, for which PyTorch has but words.
+
+    It raises them wherever the process that trains is when it hears of it.
+    """
+    reason = str(error).splitlines()[0] if str(error) else ""
+    if not reason.startswith("DataLoader worker"):
+        return None
+    return DeviceError(
+        f"a process that prepares pictures ended ({reason.rstrip('. ')})",
+        "Free memory, or in a container allow more shared memory (docker run --shm-size=1g), and resume",
+    )
 
 
 class _Order(Sampler[Draw]):

@@ -161,7 +161,9 @@ def check_classes(split: SplitTensors, pixels: NDArray[np.int64], scenes: Synthe
         missing -= set(np.unique(scenes[index][1].numpy()).tolist())
     if missing:
         listed = ", ".join(names[index] for index in sorted(missing))
-        masks = "; where the second class is 255 in the label files, set label_format: binary" if len(names) == 2 else ""
+        masks = (
+            "; where the second class is 255 in the label files, set label_format: binary" if len(names) == 2 else ""
+        )
         raise DatasetError(
             f"no pixel of split {split.name} of {split.dataset.path} has class {listed}",
             f"Label some, move pictures that show it into the split, or take it out of names{masks}",

@@ -27,12 +27,16 @@ FILES = (
 """All that a run writes."""
 
 
-def check_apart(config: TrainConfig, dataset: Dataset) -> None:
+def check_folder(config: TrainConfig, dataset: Dataset) -> None:
     """Refuse an output that is or holds the data, or whose files would replace the checkpoint that the run starts from.
 
     Raises:
-        SinkError: with both named.
+        SinkError: with both named; or the output's name is no UTF-8, which TensorBoard wants.
     """
+    try:
+        str(config.folder).encode()
+    except UnicodeEncodeError:
+        raise SinkError(f"the name of {config.folder} is not UTF-8", "Choose another output") from None
     splits = dataset.splits.values()
     data = [dataset.path, *(folder for split in splits for folder in (split.images, split.labels))]
     files = [config.folder / name for name in FILES]

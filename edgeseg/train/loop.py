@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +27,12 @@ from edgeseg.models.registry import build
 from edgeseg.postprocess import to_labels
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
-from edgeseg.train.batches import Batches
+from edgeseg.train.batches import Batches, ended_process
 from edgeseg.train.checkpoint import load_state, save_state, start_from
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.ema import warm_ema
-from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_apart, held
+from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
 from edgeseg.train.losses import AuxiliaryHeads, SegmentationLoss, log_class_weights
@@ -102,7 +103,7 @@ class Trainer:
         self.dataset = Dataset.load(config.data)
         self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
         self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
-        check_apart(config, self.dataset)
+        check_folder(config, self.dataset)
         self.epoch = 0
         self.best_miou = -1.0
         with settings_of_a_run(config.threads, self.device):
@@ -245,7 +246,7 @@ class Trainer:
             ModelError: nothing to resume, or of another recipe.
             InputError: the output folder holds another run.
             SinkError: a file of the output cannot be written, or another process trains into it.
-            DeviceError: out of memory.
+            DeviceError: out of memory, or a process that prepares pictures was ended.
         """
         config = self.config
         with held(config.folder, resume=resume), settings_of_a_run(config.threads, self.device):
@@ -254,12 +255,14 @@ class Trainer:
             history = History(config.folder, self.resume() if resume else ())
             config.save(config.folder / CONFIG_FILE)
             try:
-                batches = self._batches()
-                while self.epoch < config.epochs:
-                    row = self._train_and_keep(batches, history, on_step)
-                    if on_epoch:
-                        on_epoch(row)
+                with closing(self._batches()) as batches:
+                    while self.epoch < config.epochs:
+                        row = self._train_and_keep(batches, history, on_step)
+                        if on_epoch:
+                            on_epoch(row)
             except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and (told := ended_process(error)) is not None:
+                    raise told from None
                 if not _is_out_of_memory(error):
                     raise
                 raise DeviceError(

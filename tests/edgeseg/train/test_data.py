@@ -103,7 +103,9 @@ def test_synthetic_scenes_are_labelled_pictures_that_differ_by_index_and_seed(ca
 def test_a_class_without_a_training_picture_is_named(camvid_like):
     split = SplitTensors(Dataset.load(camvid_like), "train", (64, 96))
     none = SyntheticTensors(split.dataset, 0, (64, 96), seed=0)
-    with pytest.raises(DatasetError, match=r"no pixel of split train .* has class building, pole, .*bicyclist\. Label some"):
+    with pytest.raises(
+        DatasetError, match=r"no pixel of split train .* has class building, pole, .*bicyclist\. Label some"
+    ):
         check_classes(split, split.class_pixels(), none)
 
 
