@@ -19,21 +19,34 @@ from edgeseg.models.network import Features, Network
 from edgeseg.train.capture import BATCH_NORM, DROPOUTS, OUTPUT_AXIS, PREFIX, capture, quantized_tensors
 from edgeseg.train.config import QatTarget
 
-logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns of kernels for GPUs that nothing here uses
-logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+
+@contextlib.contextmanager
+def _unsaid(*loggers: str) -> Iterator[None]:
+    """Keep warnings of these loggers back while a library is imported; whoever listens to them does so afterwards."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
 try:
-    from torchao.quantization.pt2e import (
-        FakeQuantize,
-        MovingAverageMinMaxObserver,
-        MovingAveragePerChannelMinMaxObserver,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
-    from torchao.quantization.pt2e.quantizer import (
-        QuantizationAnnotation,
-        QuantizationSpec,
-        Quantizer,
-        SharedQuantizationSpec,
-    )
+    with _unsaid("torchao", "torch.utils._pytree"):  # of kernels for GPUs that nothing here uses
+        from torchao.quantization.pt2e import (
+            FakeQuantize,
+            MovingAverageMinMaxObserver,
+            MovingAveragePerChannelMinMaxObserver,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+        from torchao.quantization.pt2e.quantizer import (
+            QuantizationAnnotation,
+            QuantizationSpec,
+            Quantizer,
+            SharedQuantizationSpec,
+        )
 except ImportError as error:
     raise MissingDependencyError(
         f"the package torchao cannot be used ({error})", "Run: pip install 'edgeseg[qat]'"
@@ -128,9 +141,11 @@ class FakeQuantized(Network):
         for one in rounding:
             one.enable_observer()
             one.disable_fake_quant()
-        yield
-        for one in rounding:
-            one.enable_fake_quant()
+        try:
+            yield
+        finally:
+            for one in rounding:
+                one.enable_fake_quant()
 
 
 class _Annotator(Quantizer):  # type: ignore[misc]  # torchao has no types

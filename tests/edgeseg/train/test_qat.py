@@ -12,7 +12,7 @@ from quick_training import QUICK
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
 from edgeseg.dataset import Dataset
-from edgeseg.errors import InputError, ModelError
+from edgeseg.errors import InputError, ModelError, SinkError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
@@ -21,6 +21,7 @@ from edgeseg.train.capture import capture, quantized_tensors
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import SplitTensors
 from edgeseg.train.fake_quantize import FakeQuantized
+from edgeseg.train.health import DivergedError
 from edgeseg.train.loop import Trainer
 from edgeseg.train.qat import DEFAULTS, begin, complete, read_learned
 
@@ -236,3 +237,37 @@ import edgeseg.train.loop
 print("torchao" in sys.modules)
 """)
     assert done.stdout == "False\n"
+
+
+def test_importing_the_rounding_leaves_loggers_alone_and_says_nothing(run_python):
+    done = run_python("""
+import logging
+names = ("torchao", "torch.utils._pytree")
+logging.getLogger("torchao").setLevel(logging.INFO)
+before = [logging.getLogger(name).level for name in names]
+import edgeseg.train.fake_quantize
+assert [logging.getLogger(name).level for name in names] == before
+""")
+    assert (done.rc, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_loss_that_is_no_number_ends_it_and_keeps_nothing(trained, shapes, tmp_path):
+    config = settings(trained, shapes, tmp_path / "run", learning_rate=1e30, warmup_epochs=0)
+    with pytest.raises(DivergedError, match=r"epoch 1.*with a learning_rate below 1e\+30\.$") as caught:
+        Trainer(config).run()
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_its_output_does_not_replace_what_it_begins_with(trained, shapes):
+    with pytest.raises(SinkError, match=r"model\.pt is read by this run as well, which would be lost"):
+        Trainer(settings(trained, shapes, trained.model.parent))
+
+
+@pytest.mark.parametrize("limits", [(0.0, 0.0), (1.0, 2.0), (float("nan"), 1.0), (-1.0, float("inf")), (3.0, -1.0)])
+def test_ranges_that_are_none_are_refused(finished, tmp_path, limits):
+    state = load_trusted(finished[1].model)
+    state["qat"]["ranges"][5] = limits
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match=r"the ranges in .*model\.pt cannot be read"):
+        read_learned(tmp_path / "model.pt")
