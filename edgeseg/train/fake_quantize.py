@@ -87,8 +87,12 @@ class FakeQuantized(Network):
         self.train()
 
     def features(self, images: Tensor) -> Features:
-        """As those of the network, rounded."""
-        logits, *taps = self.graph(images)
+        """As those of the network, rounded.
+
+        Raises:
+            FloatingPointError: a value is no finite number, so that its range is none.
+        """
+        logits, *taps = self._run(images)
         return Features(logits, tuple(taps))
 
     def train(self, mode: bool = True) -> FakeQuantized:
@@ -111,14 +115,18 @@ class FakeQuantized(Network):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Begin with the ranges that (N, 3, H, W) float32 images reach without rounding."""
+        """Begin with the ranges that (N, 3, H, W) float32 images reach without rounding.
+
+        Raises:
+            FloatingPointError: as :meth:`features`.
+        """
         was_training = self.training
         self.eval()
         with self._observing_only():
             for number, images in enumerate(batches, 1):
                 for one in self._fake_quantizers():
                     one.activation_post_process.averaging_constant = 1 / number  # the mean of all, for a beginning
-                self.graph(images)
+                self._run(images)
         for one in self._fake_quantizers():
             one.activation_post_process.averaging_constant = AVERAGING
         self.train(was_training)
@@ -131,6 +139,13 @@ class FakeQuantized(Network):
         """The state of the network this was made of, trained further, without any rounding."""
         state = self.graph.state_dict()
         return {name: state[PREFIX + name] for name in self._names}
+
+    def _run(self, images: Tensor) -> tuple[Tensor, ...]:
+        try:
+            tensors: tuple[Tensor, ...] = self.graph(images)
+        except AssertionError as error:  # so torchao's observers say it
+            raise FloatingPointError(str(error)) from None
+        return tensors
 
     def _fake_quantizers(self) -> list[_RangeFakeQuantize]:
         return [module for module in self.graph.modules() if isinstance(module, _RangeFakeQuantize)]

@@ -326,7 +326,11 @@ class Trainer:
             rate = self.config.learning_rate * factor
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses.add(self._step(images, labels))
+            try:
+                losses.add(self._step(images, labels))
+            except FloatingPointError:
+                losses.look()
+                raise NotFiniteError(step + 1, float("nan")) from None
             if on_step:
                 on_step(self.epoch + 1, step + 1, steps, losses.latest)
         return losses.mean(), rate
@@ -396,7 +400,12 @@ class Trainer:
         rounding = FakeQuantized(self.network, self.config.qat_target, self.config.input_size)
         count = min(CALIBRATION_IMAGES, len(self.train_set))
         chosen = torch.linspace(0, len(self.train_set) - 1, count).round().long()
-        rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+        try:
+            rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+        except FloatingPointError:
+            raise ModelError(
+                f"{self.config.qat} does not return finite numbers for the training images", "Train it again"
+            ) from None
         return rounding
 
     def _inputs(self, images: Tensor) -> Tensor:

@@ -271,3 +271,12 @@ def test_ranges_that_are_none_are_refused(finished, tmp_path, limits):
     torch.save(state, tmp_path / "model.pt")
     with pytest.raises(ModelError, match=r"the ranges in .*model\.pt cannot be read"):
         read_learned(tmp_path / "model.pt")
+
+
+def test_a_network_that_overflows_has_no_ranges_to_begin_with(shapes, tmp_path):
+    write_checkpoint(tmp_path / "model.pt")
+    state = load_trusted(tmp_path / "model.pt")
+    state["model"]["learning_to_downsample.0.1.weight"].fill_(3e38)
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match=r"model\.pt does not return finite numbers for the training images"):
+        Trainer(replace(config_for(tmp_path / "model.pt"), data=shapes, output=tmp_path / "run", batch_size=4))
