@@ -12,7 +12,7 @@ splits:
 Masks (``label_format: binary``) have two classes: 0 is the first; 1, 255 and, with 16 bits, 65535 are the second, so
 that 255 is a class here. Where two classes are named, neither label_format nor ignore_index is given, and the label
 files, up to 200 spread over all splits, hold 0 and 255 and nothing else, they are taken for masks, and a line tells so:
-255 would mean "no label" otherwise, and the second class would have no pixel. A label of another value is an error then.
+255 would mean "no label" otherwise, and the second class would have no pixel. Another value is an error then.
 """
 
 from __future__ import annotations

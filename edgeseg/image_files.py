@@ -8,16 +8,17 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
-from glob import glob, has_magic
+from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 
-from edgeseg.errors import DatasetError
+from edgeseg.errors import DatasetError, MissingDependencyError
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif"}
-)
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif"}) | HEIF_SUFFIXES
 LABEL_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".webp"})
 
+INSTALL_HEIF = "Run: pip install pillow-heif, or save it as JPEG"
 MOVE_OUT = "Move it out of the folder"
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -51,8 +52,7 @@ def list_images(
     """
     files, folders = _entries(folder)
     chosen = [path for path in files if any(fnmatch(path.name, pattern) for pattern in include)]
-    for path in chosen:
-        _check_file(path, suffixes, f"{folder} holds {path.name}", remedy)
+    check_images(chosen, f"{folder} holds ", remedy, suffixes)
     if not files:
         if folders:
             raise DatasetError(f"{folder} holds folders, but no image", f"Name one of them, such as {folders[0]}")
@@ -91,14 +91,28 @@ def match_images(pattern: str) -> list[Path]:
     except (ValueError, re.error) as error:
         raise DatasetError(f"{pattern!r} is no pattern ({error})", "Correct it") from None
     files = natural_order(path for path in found if not os.path.isdir(path))
-    for path in files:
-        _check_file(path, IMAGE_SUFFIXES, f"{pattern} matches {path}", "Narrow the pattern: 'DIR/*.png'")
+    check_images(files, f"{pattern} matches ", "Narrow the pattern: 'DIR/*.png'")
     return files
 
 
-def is_pattern(text: str) -> bool:
-    """Whether a text is a glob pattern, and not the path of something that is there."""
-    return has_magic(text) and not os.path.lexists(text)
+def check_images(files: Sequence[Path], where: str, remedy: str, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> None:
+    """Raise unless all of these are image files that can be read, as far as their names and kinds tell.
+
+    Args:
+        files: to check.
+        where: what a message says before the file.
+        remedy: what to do where a file is no image.
+        suffixes: of the files that are meant.
+
+    Raises:
+        DatasetError: one that is no image, no file, or a link that leads nowhere.
+        MissingDependencyError: one is HEIC, and pillow-heif is not installed.
+    """
+    for file in files:
+        _check_file(file, suffixes, f"{where}{file.name if where.endswith('holds ') else file}", remedy)
+    heif = next((file for file in files if file.suffix.lower() in HEIF_SUFFIXES), None)
+    if heif is not None and find_spec("pillow_heif") is None:
+        raise MissingDependencyError(f"{heif} is a HEIC picture, which needs pillow-heif", INSTALL_HEIF)
 
 
 def index_by_stem(paths: Sequence[Path]) -> dict[str, Path]:

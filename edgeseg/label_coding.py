@@ -89,7 +89,7 @@ class LabelCoding:
                 if self.only_0_and_255
                 else "Save masks without smooth edges, or name the value in ignore_index if it means 'no label'",
             )
-        return labels
+        return np.asarray(labels, dtype=np.uint8)
 
     def _from_rgb(self, values: NDArray[Any], path: Path) -> LabelsU8:
         if values.ndim == 2:

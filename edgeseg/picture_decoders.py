@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import MissingDependencyError
+from edgeseg.image_files import INSTALL_HEIF
 from edgeseg.picture_header import DamagedError, Header
 
 
@@ -175,10 +176,7 @@ def _by_pillow_heif(header: Header, limit: PictureLimit) -> Iterator[NDArray[Any
     try:
         pillow_heif: Any = import_module("pillow_heif")
     except ImportError:
-        raise MissingDependencyError(
-            "HEIC pictures need pillow-heif, which is not installed",
-            "Run: pip install pillow-heif, or save them as JPEG",
-        ) from None
+        raise MissingDependencyError("it is a HEIC picture, which needs pillow-heif", INSTALL_HEIF) from None
     # The library turns the picture as the file says; what EXIF says besides is not to be applied.
     for image in pillow_heif.open_heif(io.BytesIO(header.data), convert_hdr_to_8bit=True):
         _check_size(image.size[1], image.size[0], limit)

@@ -18,7 +18,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -132,11 +131,6 @@ def read_label_values(path: str | Path, *, limit: PictureLimit = FILE_LIMIT) -> 
         if len(found) == 1:
             return found[0].values
     raise _several(path)
-
-
-def can_read_heif() -> bool:
-    """Whether HEIC pictures can be read: pillow-heif is installed."""
-    return find_spec("pillow_heif") is not None
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def test_classes_are_inferred_from_the_highest_index(tmp_path):
 def test_a_value_that_may_be_a_class_or_no_label_is_asked_about(tmp_path):
     pairs = [([[0, 1, 11]], [[0, 1, 0]])]
     folders = save_folders(tmp_path, pairs)
-    message = r"labels hold index 11, which no prediction holds.*--ignore-index 11 or --num-classes 12"
+    message = r"labels hold index 11, which no prediction holds.*ignore_index to 11 or num_classes to 12"
     with pytest.raises(DatasetError, match=message):
         evaluate_predictions(*folders)
     assert evaluate_predictions(*folders, ignore_index=11).confusion.miou() == 1.0
