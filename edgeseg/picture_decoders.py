@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg._native import jpeg_damage
 from edgeseg.errors import MissingDependencyError
 from edgeseg.image_files import INSTALL_HEIF
 from edgeseg.picture_header import DamagedError, Header
@@ -73,8 +74,8 @@ def pages(header: Header, limit: PictureLimit, as_label: bool = False) -> Iterat
     if header.format == "heif":
         yield from (Page(values, header) for values in _by_pillow_heif(header, limit))
     elif header.format == "jpeg" or (header.format == "webp" and not header.animated and not as_label):
-        if header.format == "jpeg":
-            _check_scans(header)
+        if header.format == "jpeg" and (wrong := jpeg_damage(header.data)):
+            raise DamagedError(wrong)  # OpenCV would fill what is missing with grey
         values = _by_opencv(header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         yield Page(_upright(values, header.orientation), header)
     elif (header.depth > 8 and header.color) or _beyond_pillow(header):
@@ -182,10 +183,6 @@ def _by_pillow_heif(header: Header, limit: PictureLimit) -> Iterator[NDArray[Any
         _check_size(image.size[1], image.size[0], limit)
         values = np.array(image)
         yield np.ascontiguousarray(values[..., :3]) if values.ndim == 3 and values.shape[2] >= 3 else values
-
-
-def _check_scans(header: Header) -> None:
-    """Raise DamagedError where the data of a JPEG does not decode to its end: OpenCV fills that with grey."""
 
 
 def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
