@@ -148,7 +148,10 @@ def _told(what: str, error: type[EdgesegError]) -> Iterator[None]:
         raise error(f"{what} {wrong}", "Save it as 8-bit PNG or JPEG") from None
     except MemoryError:
         raise error(f"{what} needs more memory than there is", "Make it smaller, or cut it into tiles") from None
-    except Exception as wrong:  # SyntaxError, ValueError, struct.error, zlib.error, cv2.error, KeyError, EOFError, …
+    except Exception as wrong:
+        if type(wrong).__name__ == "DecompressionBombError":  # Pillow's own limit, for animations
+            raise error(f"{what} is larger than Pillow decodes", "Make it smaller, or cut it into tiles") from None
+        # SyntaxError, ValueError, struct.error, zlib.error, cv2.error, KeyError, EOFError, …
         reason = "".join(c for c in " ".join(str(wrong).split()) if c.isprintable())[:120] or type(wrong).__name__
         raise error(f"{what} is not an image or is damaged ({reason})", "Replace or remove it") from None
 
@@ -165,6 +168,8 @@ def _header_of(path: Path) -> Header:
     """
     try:
         # A pipe that nobody writes to would keep us waiting.
+        if os.path.isdir(path):
+            raise DatasetError(f"{path} is a folder", "Pass an image")
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -241,13 +246,13 @@ def _depth_of_folder(path: Path, highest: int) -> int:
     folder = path.parent
     with suppress(OSError):
         changed_ns = folder.stat().st_mtime_ns
-        return _sampled_depth(folder, changed_ns)
+        return _sampled_depth(folder, changed_ns) or _rounded_up(highest.bit_length())
     return _rounded_up(highest.bit_length())
 
 
 @lru_cache(maxsize=256)
 def _sampled_depth(folder: Path, changed_ns: int) -> int:
-    """The bit depth of the pictures of a folder with more than 8 bits that state none, the same for each of them."""
+    """The bit depth of the pictures of a folder with more than 8 bits that state none; 0 where there are none."""
     names = natural_order(folder / name for name in os.listdir(folder))
     files = [path for path in names if path.suffix.lower() in (".png", ".tif", ".tiff")]
     chosen = sorted({round(index) for index in np.linspace(0, len(files) - 1, min(_SAMPLED, len(files)))})
@@ -261,8 +266,10 @@ def _sampled_depth(folder: Path, changed_ns: int) -> int:
                 values = _as_u16(page.values)
                 if _stated_depth(values, header) is None:
                     highest = max(highest, int(values.max()))
+    if not highest:
+        return 0
     depth = _rounded_up(highest.bit_length())
-    if highest and depth < 16:
+    if depth < 16:
         _log.warning(
             f"the 16-bit pictures in {folder} hold values up to {highest}: taken as {depth}-bit; set bit_depth if they "
             "are not"

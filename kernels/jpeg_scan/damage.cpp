@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kEndsEarly = "its data end before the picture does";
 constexpr const char* kNoCode = "its data hold bits that are no code";
 constexpr const char* kTooMuch = "its data go on after the picture's end";
+constexpr const char* kStrays = "bytes stand where a marker must";
 constexpr const char* kRestart = "a restart marker is missing or out of order";
 
 constexpr int kLookahead = 10, kPairLookahead = 12;
@@ -163,8 +164,10 @@ class Checker {
 
     const char* run() {
         at_ = 2;
+        std::size_t strays = 0;
         while (at_ + 4 <= size_) {
             if (data_[at_] != 0xFF) {
+                if (data_[at_] != 0 && ++strays > kPadding) return kStrays;
                 ++at_;
                 continue;
             }
