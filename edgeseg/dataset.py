@@ -117,17 +117,19 @@ class Dataset:
         colors = reader.colors(top["colors"], len(names)) if "colors" in top else distinct_colors(len(names))
         ignore = top.get("ignore_index")
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int) or not 0 <= ignore <= 255):
-            raise DatasetError(f"{path}: ignore_index is {ignore!r}", "Use a whole number 0..255")
+            raise DatasetError(f"{path}: ignore_index is {ignore!r:.80}", "Use a whole number 0..255")
         label_format = top.get("label_format", "index")
         if label_format not in get_args(LabelFormat):
-            raise DatasetError(f"{path}: label_format is {label_format!r}", "Use index, rgb or binary")
+            raise DatasetError(f"{path}: label_format is {label_format!r:.80}", "Use index, rgb or binary")
         if label_format == "rgb" and "colors" not in top:
             raise DatasetError(f"{path}: label_format is rgb, but there are no colors", "List the colour of each class")
         if label_format == "binary" and len(names) != 2:
             raise DatasetError(f"{path}: label_format is binary, but there are {len(names)} names", "Name two classes")
         bit_depth = top.get("bit_depth")
         if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
-            raise DatasetError(f"{path}: bit_depth is {bit_depth!r}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
+            raise DatasetError(
+                f"{path}: bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}"
+            )
         splits = {
             reader.name(name, "splits"): reader.split(value, f"splits.{name}")
             for name, value in reader.mapping(top["splits"], "splits").items()
@@ -224,13 +226,13 @@ class _Reader:
     ) -> dict[str, Any]:
         where = key or "the file"
         if not isinstance(value, dict):
-            raise DatasetError(f"{self.path}: {where} is not a mapping", "See the example in the README")
+            raise DatasetError(f"{self.path}: {where} is not a mapping", "Write it as lines of 'key: value'")
         if required is None:
             return value
         allowed = required | (optional or set())
         if unknown := [str(k) for k in value if k not in allowed]:
             raise DatasetError(
-                f"{self.path}: unknown key {unknown[0]!r} in {where}", f"Allowed are {', '.join(sorted(allowed))}"
+                f"{self.path}: unknown key {unknown[0]!r:.80} in {where}", f"Allowed are {', '.join(sorted(allowed))}"
             )
         if missing := sorted(required - set(value)):
             raise DatasetError(f"{self.path}: {where} lacks {missing[0]!r}", "Add it")
@@ -251,13 +253,13 @@ class _Reader:
                 or len(row) != 3
                 or not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in row)
             ):
-                raise DatasetError(f"{self.path}: colour {row!r}", "Write it as [R, G, B] with values 0..255")
+                raise DatasetError(f"{self.path}: colour {row!r:.80}", "Write it as [R, G, B] with values 0..255")
         return tuple((r, g, b) for r, g, b in rows)
 
     def name(self, value: Any, key: str) -> str:
         """A word or whole number as the name of a class or split; ``1`` becomes ``"1"``."""
         if isinstance(value, bool) or not isinstance(value, str | int):
-            kind = "a date" if isinstance(value, date) else repr(value)
+            kind = "a date" if isinstance(value, date) else f"{value!r:.80}"
             raise DatasetError(f"{self.path}: {key} holds {kind} where a name must be", 'Write it in quotes: "name"')
         if not is_printable(str(value)):
             raise DatasetError(
@@ -277,15 +279,17 @@ class _Reader:
         raw = self.mapping(value, key, required={"images", "labels"}, optional={"include"})
         include = raw.get("include", ["*"])
         include = [include] if isinstance(include, str) else self.sequence(include, f"{key}.include")
-        if wrong := [pattern for pattern in include if not isinstance(pattern, str) or not pattern]:
-            raise DatasetError(f"{self.path}: {key}.include holds {wrong[0]!r}", 'Write patterns in quotes: ["a_*"]')
-        return Split(
-            self.folder(raw["images"], f"{key}.images"), self.folder(raw["labels"], f"{key}.labels"), (*include,)
-        )
+        wrong = [pattern for pattern in include if not isinstance(pattern, str) or not is_printable(pattern)]
+        if wrong:
+            raise DatasetError(
+                f"{self.path}: {key}.include holds {wrong[0]!a:.80}", 'Write patterns in quotes: ["a_*"]'
+            )
+        images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
+        return Split(images, labels, (*include,))
 
     def folder(self, value: Any, key: str) -> Path:
-        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value) or "\0" in str(value):
-            raise DatasetError(
-                f"{self.path}: {key} is {value!r}", "Write the folder's path, in quotes if it is no word"
-            )
+        is_name = isinstance(value, str | int) and not isinstance(value, bool)
+        if not is_name or not is_printable(str(value), longest=4096):
+            remedy = "Write the folder's path, in quotes if it is no word"
+            raise DatasetError(f"{self.path}: {key} is {value!a:.80}", remedy)
         return self.path.parent / str(value)

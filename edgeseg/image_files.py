@@ -70,7 +70,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    (folders if entry.is_dir() else files).append(Path(entry.path))
+                    (folders if _leads_to_folder(entry) else files).append(Path(entry.path))
     except ValueError as error:  # a null byte
         raise DatasetError(f"{str(folder)!r} is no path ({error})", "Correct it") from None
     except OSError as error:
@@ -78,6 +78,13 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
             raise DatasetError(f"there is no folder {folder}", "Correct the path") from None
         raise DatasetError(f"the folder {folder} cannot be entered ({error.strerror})", _remedy(error)) from None
     return natural_order(files), natural_order(folders)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to each other, told of as files
+        return False
 
 
 def match_images(pattern: str) -> list[Path]:
