@@ -22,6 +22,9 @@ from edgeseg.errors import MissingDependencyError
 from edgeseg.image_files import INSTALL_HEIF
 from edgeseg.picture_header import DamagedError, Header
 
+_COLOR_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+"""OpenCV 4.11 and later spare the exchange of channels."""
+
 
 @dataclass(frozen=True)
 class PictureLimit:
@@ -76,12 +79,11 @@ def pages(header: Header, limit: PictureLimit, as_label: bool = False) -> Iterat
     elif header.format == "jpeg" or (header.format == "webp" and not header.animated and not as_label):
         if header.format == "jpeg" and (wrong := jpeg_damage(header.data)):
             raise DamagedError(wrong)  # OpenCV would fill what is missing with grey
-        values = _by_opencv(header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        yield Page(_upright(values, header.orientation), header)
+        yield Page(_upright(_by_opencv(header), header.orientation), header)
     elif (header.depth > 8 and header.color) or _beyond_pillow(header):
         if header.animated:
             raise UnusualError("holds several pictures with colours of more than 8 bits")
-        yield Page(_upright(_by_opencv(header, cv2.IMREAD_UNCHANGED), header.orientation), header)
+        yield Page(_upright(_unchanged_by_opencv(header), header.orientation), header)
     else:
         yield from _by_pillow(header, limit, as_label)
 
@@ -94,13 +96,30 @@ def _beyond_pillow(header: Header) -> bool:
     return header.format == "tiff" and bool(most and header.size and header.size[0] * header.size[1] > most)
 
 
-def _by_opencv(header: Header, flags: int) -> NDArray[Any]:
+def _by_opencv(header: Header) -> NDArray[Any]:
+    """(H, W, 3) uint8 RGB."""
+    if _COLOR_RGB is not None:
+        return _decoded(header, _COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    return np.asarray(
+        cv2.cvtColor(_decoded(header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+    )
+
+
+def _unchanged_by_opencv(header: Header) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) RGB of the numbers that are stored."""
+    values = _decoded(header, cv2.IMREAD_UNCHANGED)
+    if values.ndim == 2:
+        return values
+    if values.shape[2] < 3:
+        return values[..., 0]
+    return np.asarray(cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB))
+
+
+def _decoded(header: Header, flags: int) -> NDArray[Any]:
     values = cv2.imdecode(np.frombuffer(header.data, np.uint8), flags)
     if values is None:
         raise DamagedError("OpenCV cannot decode it")
-    if values.ndim == 3 and values.shape[2] >= 3:
-        return np.asarray(cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB))
-    return np.asarray(values if values.ndim == 2 else values[..., 0])
+    return np.asarray(values)
 
 
 def _by_pillow(header: Header, limit: PictureLimit, as_label: bool) -> Iterator[Page]:
