@@ -22,6 +22,9 @@ from edgeseg.errors import MissingDependencyError
 from edgeseg.image_files import INSTALL_HEIF
 from edgeseg.picture_header import DamagedError, Header
 
+_MOST_ANIMATED = 1 << 26
+"""Pixels of an animated WebP, whose decoder takes eight bytes for each before it has read one."""
+
 _COLOR_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 """OpenCV 4.11 and later spare the exchange of channels."""
 
@@ -72,6 +75,8 @@ def _check_size(height: int, width: int, limit: PictureLimit) -> None:
 
 def pages(header: Header, limit: PictureLimit, as_label: bool = False) -> Iterator[Page]:
     """The pictures in a file; exceptions are the decoders' own."""
+    if header.format == "webp" and header.animated:
+        limit = PictureLimit(limit.side_px, min(limit.area_px, _MOST_ANIMATED))
     if header.size is not None:
         _check_size(*header.size, limit)
     if header.format == "heif":

@@ -235,11 +235,27 @@ def test_all_pages_are_read_where_all_are_asked_for(put, form):
 
 
 def test_smaller_copies_and_masks_in_a_tiff_are_no_pages(put):
-    file = io.BytesIO()
-    small, mask = Image.fromarray(RGB[::2, ::2]), Image.fromarray(RGB[..., 0]).convert("1")
-    small.encoderinfo, mask.encoderinfo = {"tiffinfo": {254: 1}}, {"tiffinfo": {254: 4}}
-    Image.fromarray(RGB).save(file, "TIFF", save_all=True, append_images=[small, mask])
-    np.testing.assert_array_equal(read_image(put(file.getvalue())), RGB)
+    grey = RGB[..., 0]
+    pages = [(grey, 0), (grey[::2, ::2], 1), (grey, 4), (grey[::4, ::4], 1)]
+    np.testing.assert_array_equal(read_image(put(tiff(*pages)))[..., 0], grey)
+    assert len(list(read_pages(put(tiff(*pages, (grey, 0)))))) == 2
+
+
+def tiff(*pages: tuple[np.ndarray, int]) -> bytes:
+    """A TIFF of grey pages, each with what it says it is for."""
+    data = bytearray(b"II*\0\0\0\0\0")
+    link = 4
+    for grey, purpose in pages:
+        pixels = len(data)
+        data += np.ascontiguousarray(grey).tobytes()
+        struct.pack_into("<I", data, link, len(data))
+        height, width = grey.shape
+        tags = [(254, purpose), (256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, pixels), (277, 1)]
+        tags += [(278, height), (279, grey.size)]
+        data += struct.pack("<H", len(tags))
+        data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+        link = len(data) - 4
+    return bytes(data)
 
 
 # HEIC
@@ -418,7 +434,7 @@ def test_small_files_that_would_be_gigabytes_take_no_memory(run_python, tmp_path
         *(name for name in ("png", "jpeg", "gif", "bmp", "tiff", "webp") for _ in range(2)),
         *("iCCP", "zTXt", "iTXt"),
     ]
-    assert all("megapixels" in line or "larger than Pillow decodes" in line for line in lines[:12]), done.stdout
+    assert all("megapixels that are read" in line for line in lines[:12]), done.stdout
     assert all(line.endswith("(4, 4, 3)") for line in lines[12:])
 
 
