@@ -159,15 +159,14 @@ def train(
         )
         if trainer.missing:
             console.print(f"split {recipe.val_split} has no pixel of {', '.join(trainer.missing)}")
-        with ending.in_good_order(trainer), _Progress(console, recipe.epochs, trainer.dataset.num_classes) as progress:
+        with ending.in_good_order(trainer), _Progress(console, trainer) as progress:
 
             def on_step(epoch: int, step: int, steps: int, loss: float) -> None:
                 ending.check()
                 progress.step(epoch, step, steps, loss)
 
             trained = trainer.run(resume=resume, on_step=on_step, on_epoch=progress.epoch)
-            over = _over(trained.classes, trainer.dataset.num_classes)
-            console.print(f"{trained.model}  val mIoU {100 * trained.miou:.2f} %{over}")
+            console.print(f"{trained.model}  {_miou(trained.miou, trained.classes, trainer)}")
             console.print(f"next: edgeseg export {trained.model}")
 
 
@@ -233,19 +232,25 @@ class _Ending:
             os.write(2, f"{line}\n".encode())
 
 
-def _over(classes: float, of: int) -> str:
-    return "" if classes == of else f" over {classes:.0f} of {of} classes"
+def _miou(miou: float, classes: float, trainer: Trainer) -> str:
+    from edgeseg.metrics import left_out
+
+    names, confusion = trainer.dataset.names, trainer.confusion
+    words = "" if classes == len(names) else f"over {classes:.0f} of {len(names)} classes"
+    if confusion is not None:
+        words = left_out(confusion.iou(), names)
+    return f"val mIoU {100 * miou:.2f} % {words}".rstrip()
 
 
 class _Progress:
     """A bar for the epoch on a terminal, and one plain line per epoch everywhere."""
 
-    def __init__(self, console: Console, epochs: int, classes: int) -> None:
+    def __init__(self, console: Console, trainer: Trainer) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = console
-        self._epochs = epochs
-        self._classes = classes
+        self._trainer = trainer
+        self._epochs = trainer.config.epochs
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -256,7 +261,7 @@ class _Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("train", epoch=0, epochs=epochs, loss=float("nan"))
+        self._task = self._bar.add_task("train", epoch=0, epochs=self._epochs, loss=float("nan"))
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -273,5 +278,5 @@ class _Progress:
         """Print the epoch's line."""
         line = f"epoch {row['epoch']:.0f}/{self._epochs}  loss {row['train_loss']:.4f}  {row['seconds']:.1f} s"
         if "val_miou" in row:
-            line += f"  val mIoU {100 * row['val_miou']:.2f} %{_over(row['val_classes'], self._classes)}"
+            line += f"  {_miou(row['val_miou'], row['val_classes'], self._trainer)}"
         self._console.print(line)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +62,12 @@ class SplitTensors(TorchDataset[Pair]):
         Raises:
             DatasetError: a file cannot be used.
         """
-        _on_threads(self.__getitem__, len(self))
+        threads = ThreadPoolExecutor(min(available_cores(), len(self)))  # decoders let them run together
+        try:
+            for _ in threads.map(self.__getitem__, range(len(self))):
+                pass
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def class_pixels(self) -> NDArray[np.int64]:
         """(C,) labelled pixels of each class in the label files, which alone are read.
@@ -72,24 +75,13 @@ class SplitTensors(TorchDataset[Pair]):
         Raises:
             DatasetError: a file cannot be used, or no pixel of the split has a label.
         """
-        classes = self.dataset.num_classes
-        counts = _on_threads(lambda index: np.bincount(self.file_labels(index).ravel(), minlength=256), len(self))
-        pixels: NDArray[np.int64] = np.stack(counts).sum(axis=0)[:classes]
+        pixels = self.dataset.class_pixels(self.name)
         if not pixels.any():
             raise DatasetError(
                 f"no pixel of the {len(self)} labels in split {self.name} of {self.dataset.path} has a class",
                 "Correct the labels",
             )
         return pixels
-
-
-def _on_threads(function: Callable[[int], Any], count: int) -> list[Any]:
-    """What the function makes of 0, 1, … below ``count``; the decoders of pictures let threads run together."""
-    threads = ThreadPoolExecutor(min(available_cores(), count))
-    try:
-        return list(threads.map(function, range(count)))
-    finally:
-        threads.shutdown(cancel_futures=True)
 
 
 MOMENTS_PER_STREET = 4

@@ -89,6 +89,7 @@ class Trainer:
 
     Attributes:
         missing: names of the classes that no pixel of the validation split has.
+        confusion: what the last evaluation counted; None before the first.
 
     Raises:
         InputError: the network cannot take the size, the device is not there, or a checkpoint does not fit.
@@ -106,6 +107,7 @@ class Trainer:
         check_folder(config, self.dataset)
         self.epoch = 0
         self.best_miou = -1.0
+        self.confusion: ConfusionMatrix | None = None
         with settings_of_a_run(config.threads, self.device):
             torch.manual_seed(config.seed)
             self._float_spec: ModelSpec | None = None
@@ -285,13 +287,14 @@ class Trainer:
         for network in (self.network, self.averaged_network):
             if (name := first_not_finite(network)) is not None:
                 raise self._diverged(f"weights are no finite numbers after epoch {self.epoch + 1} ({name})")
-        self.epoch += 1
-        row: Row = {"epoch": self.epoch, "learning_rate": rate, "train_loss": loss}
-        if self.epoch == self.config.epochs or self.epoch % self.config.eval_every == 0:
+        done = self.epoch + 1
+        row: Row = {"epoch": done, "learning_rate": rate, "train_loss": loss}
+        if done == self.config.epochs or done % self.config.eval_every == 0:
             row.update(self._evaluate())
         row["seconds"] = time.monotonic() - started
         history.add(row)
-        self._save(history.rows)
+        self._save(done, history.rows)
+        self.epoch = done
         if "val_miou" in row:
             history.plot()
         return row
@@ -361,6 +364,7 @@ class Trainer:
             labels = self.val_set.file_labels(index)
             size = (labels.shape[0], labels.shape[1])
             confusion.update(labels, to_labels(logits, size, self.config.threads))
+        self.confusion = confusion
         miou = confusion.miou()
         figures = {"val_miou": miou, "val_classes": float(np.isfinite(confusion.iou()).sum())}
         # What a network says with the rounding of INT8 is no figure of the float weights in its checkpoint.
@@ -421,11 +425,11 @@ class Trainer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
-    def _save(self, rows: list[Row]) -> None:
+    def _save(self, epoch: int, rows: list[Row]) -> None:
         save_state(
             self.config.folder,
             self.config,
-            self.epoch,
+            epoch,
             {
                 "network": self.network.state_dict(),
                 "ema": self.ema.state_dict(),
