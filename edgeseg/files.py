@@ -184,7 +184,7 @@ def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> N
             if same_file(output, given):
                 what = f"{output} is read by this run as well" if str(output) == str(given) else f"{output} is {given}"
                 raise SinkError(f"{what}, which would be lost", "Write to another place")
-            if Path(output).is_dir() and same_file(output, Path(given).parent):
+            if os.path.isdir(output) and same_file(output, Path(given).parent):
                 raise SinkError(f"{given} lies in {output}, where this run would write", "Write to a folder of its own")
 
 

@@ -114,6 +114,11 @@ class SyntheticTensors(TorchDataset[Pair]):
             self._render(index // MOMENTS_PER_STREET)
         return self._cache[index]
 
+    def render_all(self) -> None:
+        """Render what has not been asked for yet."""
+        for index in range(self.count):
+            self[index]
+
     def _render(self, street: int) -> None:
         # Training streets have seeds of their own, far from those people look at and test with.
         seed = 1_000_000 * (self.seed + 1) + street

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ def held(folder: Path, *, resume: bool) -> Iterator[None]:
         raise SinkError(f"another process trains into {folder}", "Wait until it is done, or choose another output")
 
     with locked(folder / RESUME_FILE, waiting=refuse):
-        if not resume and (folder / RESUME_FILE).exists():
-            raise InputError(f"{folder} holds a training run", "Resume it, or choose another output")
+        there = [name for name in (RESUME_FILE, MODEL_FILE, BEST_FILE) if os.path.lexists(folder / name)]
+        if there and not resume:
+            raise InputError(f"{folder} holds a training run ({there[0]})", "Resume it, or choose another output")
         yield

@@ -188,6 +188,8 @@ class Trainer:
             batch_bytes=4 * height * width * self._batch_size,
             shared_bytes=shared_memory_bytes(),
         )
+        if workers:
+            self._scenes.render_all()  # once, not in each process
         augmented = Augmented(samples, len(samples), config)
         return Batches(augmented, self._batch_size, workers=workers, pinned=self.device.type == "cuda")
 
@@ -275,7 +277,8 @@ class Trainer:
                 history.close()
         last = history.rows[-1]
         classes = int(last.get("val_classes", self.dataset.num_classes))  # older runs have not counted them
-        return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, last["val_miou"], self.best_miou, classes)
+        miou = last.get("val_miou", float("nan"))
+        return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, miou, self.best_miou, classes)
 
     def _train_and_keep(self, batches: Batches, history: History, on_step: OnStep | None) -> Row:
         """One epoch, and all that is written after it."""
@@ -366,15 +369,17 @@ class Trainer:
             confusion.update(labels, to_labels(logits, size, self.config.threads))
         self.confusion = confusion
         miou = confusion.miou()
-        figures = {"val_miou": miou, "val_classes": float(np.isfinite(confusion.iou()).sum())}
+        classes = int(np.isfinite(confusion.iou()).sum())
         # What a network says with the rounding of INT8 is no figure of the float weights in its checkpoint.
-        spec = self.spec.with_metrics(**(figures if self.rounding is None else {ROUNDED_MIOU: miou}))
+        spec = self.spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
+        if classes < self.dataset.num_classes:
+            spec = spec.with_metrics(val_classes=classes)
         self._keep(MODEL_FILE, network, spec)
         plot_confusion(confusion.matrix, spec.class_names, self.config.folder / CONFUSION_FILE)
         if miou > self.best_miou:
             self.best_miou = miou
             self._keep(BEST_FILE, network, spec)
-        return {**figures, "val_pixel_accuracy": confusion.pixel_accuracy()}
+        return {"val_miou": miou, "val_classes": float(classes), "val_pixel_accuracy": confusion.pixel_accuracy()}
 
     def _keep(self, name: str, network: Network, spec: ModelSpec) -> None:
         if self.rounding is None:

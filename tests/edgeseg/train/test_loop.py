@@ -106,9 +106,16 @@ def test_the_models_it_leaves_reach_the_figure_they_carry(finished, name):
 def test_a_folder_that_holds_a_run_is_not_overwritten(finished):
     config = finished[0]
     before = (config.output / "model.pt").read_bytes()
-    with pytest.raises(InputError, match=r"holds a training run\. Resume it, or choose another output"):
+    with pytest.raises(InputError, match=r"holds a training run \(last\.pt\)\. Resume it, or choose another output"):
         Trainer(config).run()
     assert (config.output / "model.pt").read_bytes() == before
+
+
+def test_a_model_without_its_run_is_not_overwritten(finished, tmp_path):
+    shutil.copy(finished[1].model, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"holds a training run \(model\.pt\)"):
+        Trainer(replace(finished[0], output=tmp_path)).run()
+    assert (tmp_path / "model.pt").read_bytes() == finished[1].model.read_bytes()
 
 
 def test_a_finished_run_resumes_to_what_it_was(finished):
