@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickletools
 import re
 import warnings
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from edgeseg.documents import is_printable
 from edgeseg.errors import ModelError
 from edgeseg.files import write_whole
 from edgeseg.models.network import Network, first_not_finite
@@ -55,7 +57,9 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
     try:
         network.load_state_dict(raw["model"])
     except Exception as error:  # of what a stranger's file holds instead of weights
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "")
+        if not is_printable(reason):
+            reason = type(error).__name__
         raise ModelError(f"the weights in {path} do not fit {spec.network} ({reason})", _REMEDY) from None
     if (name := first_not_finite(network)) is not None:
         raise ModelError(
@@ -83,6 +87,8 @@ def load_trusted(path: Path) -> dict[str, Any]:
         ModelError: no such file, or damaged, or not a checkpoint.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+            raise ModelError(f"{path} is not a file", _REMEDY)
         with path.open("rb") as file:
             _check_modest(file, path)
             file.seek(0)
@@ -117,7 +123,7 @@ def _check_modest(file: io.BufferedReader, path: Path) -> None:
             raise ModelError(f"{path} is not a checkpoint: it is compressed", _REMEDY)
         (plan,) = (member for member in members if member.filename.rpartition("/")[2] == "data.pkl")
         if plan.file_size > _MAX_PLAN_BYTES:
-            raise ModelError(f"{path} is not a checkpoint: {plan.filename} is too large", _REMEDY)
+            raise ModelError(f"{path} is not a checkpoint: its list of tensors is too large", _REMEDY)
         for operation, argument, _ in pickletools.genops(archive.read(plan)):
             if "GLOBAL" in operation.name and not _KNOWN.fullmatch(str(argument)):
                 raise ModelError(f"{path} is not a checkpoint: it holds more than tensors and plain values", _REMEDY)

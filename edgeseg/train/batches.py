@@ -74,7 +74,7 @@ class Batches:
         except OSError as error:
             raise DeviceError(
                 f"processes that prepare pictures cannot be started ({error.strerror})",
-                "Free memory, or allow more processes, or set threads to 1",
+                "Free memory, or allow this user more processes (ulimit -u)",
             ) from None
         for batch in batches:
             if isinstance(batch, EdgesegError):

@@ -64,7 +64,7 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any]:
             recorded = OLD_NAMES.get(key, {}).get(recorded, recorded)
         if recorded != value:
             raise ModelError(
-                f"{path} was trained with {key}={recorded}, not {value}",
+                f"{path} was trained with {key}={recorded!r}, not {value!r}",
                 f"Resume with the settings of the run ({CONFIG_FILE} beside it), or start anew in another output",
             )
     return state

@@ -229,3 +229,39 @@ def test_members_that_share_their_bytes_are_refused(saved, tmp_path):
         archive._didModify = True
     with pytest.raises(ModelError, match="is not a checkpoint"):
         load_network(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    for path in (tmp_path / "pipe.pt", tmp_path):
+        with pytest.raises(ModelError, match="is not a file"):
+            load_network(path)
+
+
+def test_a_name_in_a_file_does_not_steer_the_terminal(saved, tmp_path):
+    _, network = saved
+    for weights in ({"\x1b[2J": torch.zeros(1)}, {"\x1b[2J": 3, **network.state_dict()}, "\x1b[2J"):
+        torch.save({"spec": SPEC.to_json(), "model": weights}, tmp_path / "hostile.pt")
+        with pytest.raises(ModelError) as caught:
+            load_network(tmp_path / "hostile.pt")
+        assert str(caught.value).isprintable()
+
+
+def test_single_bytes_changed_are_one_line_or_harmless(saved):
+    """Not in the numbers, which take most of the file and are only numbers: in what says where they lie."""
+    path, _ = saved
+    whole, rng = path.read_bytes(), random.Random(1)
+    with zipfile.ZipFile(path) as archive:
+        plan = next(member for member in archive.infolist() if member.filename.endswith("data.pkl"))
+    places = [*range(plan.header_offset, plan.header_offset + plan.file_size), *range(archive.start_dir, len(whole))]
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.sample(places, rng.randrange(1, 4)):
+            damaged[place] = rng.randrange(256)
+        path.write_bytes(damaged)
+        told = ""
+        try:
+            load_network(path)
+        except EdgesegError as error:
+            told = str(error)
+        assert "\n" not in told
