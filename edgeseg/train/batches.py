@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -65,8 +66,8 @@ class Batches:
 
         Raises:
             DatasetError: a file cannot be used.
-            DeviceError: the processes cannot be started.
-            RuntimeError: one was ended; see :func:`ended_process`.
+            DeviceError: the processes cannot be started, or one was ended.
+            RuntimeError: likewise, heard of elsewhere; see :func:`ended_process`.
         """
         self._order.seed = seed
         try:
@@ -76,7 +77,15 @@ class Batches:
                 f"processes that prepare pictures cannot be started ({error.strerror})",
                 "Free memory, or allow this user more processes (ulimit -u)",
             ) from None
-        for batch in batches:
+        while True:
+            try:
+                batch = next(batches, None)
+            except (OSError, EOFError, UnpicklingError) as error:  # one was ended while it handed a batch over
+                if not self._loader.num_workers:
+                    raise
+                raise _ended(str(error) or type(error).__name__) from None
+            if batch is None:
+                return
             if isinstance(batch, EdgesegError):
                 raise batch
             yield batch[0], batch[1]
@@ -90,8 +99,12 @@ def ended_process(error: RuntimeError) -> DeviceError | None:
     reason = str(error).splitlines()[0] if str(error) else ""
     if not reason.startswith("DataLoader worker"):
         return None
+    return _ended(reason.rstrip(". "))
+
+
+def _ended(reason: str) -> DeviceError:
     return DeviceError(
-        f"a process that prepares pictures ended ({reason.rstrip('. ')})",
+        f"a process that prepares pictures ended ({reason})",
         "Free memory, or in a container allow more shared memory (docker run --shm-size=1g), and resume",
     )
 

@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_is_one_line(shapes, tmp_path, run_python):
     done = run_python(beginning(shapes, tmp_path / "run", 10_000) + KILLED)
     assert done.rc == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("edgeseg.errors.DeviceError: a process that prepares pictures ended (DataLoader worker (pid")
+    assert last.startswith("edgeseg.errors.DeviceError: a process that prepares pictures ended (")
     assert "Free memory, or in a container allow more shared memory" in last
 
 
