@@ -74,8 +74,33 @@ def open_bytes(file: Any, *, options: dict[str, str] | None = None, layout: str 
     limits = {"protocol_whitelist": _NO_PROTOCOL, "max_pixels": str(LARGEST_PIXELS)}
     if layout is None:
         limits["format_whitelist"] = STREAM_FORMATS
-    opened = av.open(file, "r", format=layout, options={**limits, **(options or {})}, metadata_errors="replace")
-    return cast("InputContainer", opened)
+    return av.open(file, "r", format=layout, options={**limits, **(options or {})}, metadata_errors="replace")
+
+
+def open_rtsp(address: str, transport: str, timeout_s: float) -> InputContainer:
+    """An RTSP stream, over ``tcp``, ``udp`` or ``udp_multicast``.
+
+    Args:
+        address: of our own relay.
+        transport: of the pictures.
+        timeout_s: seconds without an answer or without data.
+
+    Raises:
+        Exception: PyAV's; :func:`reason` puts it into words.
+    """
+    options = {
+        # What a stream is made of is mostly told at once; FFmpeg else counts frames for a second to tell their rate.
+        "analyzeduration": "1000000",
+        "fpsprobesize": "0",
+        "rtsp_transport": transport,
+        "allowed_media_types": "video",
+        "format_whitelist": "rtsp",
+        "protocol_whitelist": "tcp" if transport == "tcp" else "tcp,udp,rtp",
+        "max_pixels": str(LARGEST_PIXELS),
+    }
+    if transport.startswith("udp"):
+        options["max_delay"] = "200000"  # µs to wait for a packet that was overtaken
+    return av.open(address, options=options, timeout=(timeout_s, timeout_s), metadata_errors="replace")
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

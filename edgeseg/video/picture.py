@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -86,7 +86,7 @@ def _matrix(picture: av.VideoFrame) -> Colorspace:
 def orientation_of(picture: av.VideoFrame) -> Orientation:
     """What the display matrix says; angles between the right ones are rounded to the nearest of these."""
     try:
-        matrix = next((data for data in picture.side_data if data.type.name == "DISPLAYMATRIX"), None)
+        matrix = next((data for data in cast("Any", picture.side_data) if data.type.name == "DISPLAYMATRIX"), None)
     except ValueError:  # PyAV meets a kind of side data that it does not know, as EXIF in Motion JPEG: no mirrors there
         return _BY_QUARTERS[round(picture.rotation / 90) % 4]
     if matrix is None:

@@ -38,7 +38,9 @@ UNDERSTOOD = (
 """What ``open_source`` opens, for messages and help."""
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .flv .3gp .wmv .asf .ogv .mjpeg .mjpg .h264 .hevc".split()
+    f".{name}"
+    for names in ("mp4 m4v mov 3gp", "mkv webm avi wmv asf flv ogv", "ts m2ts mts mpg mpeg", "mjpeg mjpg h264 hevc")
+    for name in names.split()
 )
 """What video files are called, to tell a name from an address; a file that is there may be called anything."""
 
