@@ -60,21 +60,29 @@ def open_file(path: Path) -> InputContainer:
         raise SourceError(f"{shown} is not a video, or is damaged ({reason(error)})", CONVERT) from None
 
 
-def open_bytes(file: Any, *, options: dict[str, str] | None = None, layout: str | None = None) -> InputContainer:
+def open_bytes(
+    file: Any, *, options: dict[str, str] | None = None, layout: str | None = None, limited: bool = True
+) -> InputContainer:
     """What an object with ``read`` gives (and ``seek`` and ``tell``, where it can), opened by FFmpeg.
 
     Args:
         file: the object.
         options: of FFmpeg's.
         layout: the format's name where it is known.
+        limited: whether pictures are to be kept to the limit of pixels while FFmpeg looks what there is.
 
     Raises:
         Exception: what the object raised, or PyAV; :func:`reason` puts it into words.
     """
-    limits = {"protocol_whitelist": _NO_PROTOCOL, "max_pixels": str(LARGEST_PIXELS)}
+    limits = {"protocol_whitelist": _NO_PROTOCOL}
+    if limited:
+        limits["max_pixels"] = str(LARGEST_PIXELS)
     if layout is None:
         limits["format_whitelist"] = STREAM_FORMATS
-    return av.open(file, "r", format=layout, options={**limits, **(options or {})}, metadata_errors="replace")
+    opened: InputContainer = av.open(
+        file, "r", format=layout, options={**limits, **(options or {})}, metadata_errors="replace"
+    )
+    return opened
 
 
 def open_rtsp(address: str, transport: str, timeout_s: float) -> InputContainer:

@@ -162,12 +162,25 @@ class RtspRelay:
                     said += more
                     self._take_up(said)
                 if self._down in ready:
-                    more = self._down.recv(_BLOCK_BYTES)
-                    while isinstance(self._down, ssl.SSLSocket) and (pending := self._down.pending()):
-                        more += self._down.recv(pending)
-                    if not more:
+                    came = self._receive()
+                    if came is None:
+                        continue
+                    if not came:
                         return
-                    self._bring_down(client, more)
+                    self._bring_down(client, came)
+
+    def _receive(self) -> bytes | None:
+        """What the camera has said; None where it was a matter of TLS alone, such as new keys; nothing at the end."""
+        self._down.settimeout(0)
+        try:
+            came = self._down.recv(_BLOCK_BYTES)
+            while isinstance(self._down, ssl.SSLSocket) and (pending := self._down.pending()):
+                came += self._down.recv(pending)
+            return came
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return None
+        finally:
+            self._down.settimeout(None)
 
     def _take_up(self, said: bytearray) -> None:
         """What FFmpeg says goes to the camera, with the password where it was asked for."""

@@ -126,7 +126,10 @@ def test_what_waiting_can_mend(uri: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("rtsp://camera/x#transprot=udp", "unknown parameter 'transprot'. It takes timeout, live, tls_verify, ca_file, transport"),
+        (
+            "rtsp://camera/x#transprot=udp",
+            "unknown parameter 'transprot'. It takes timeout, live, tls_verify, ca_file, transport",
+        ),
         ("rtsp://camera/x#transport=pigeon", "transport is 'pigeon'. Write it as transport=udp"),
         ("rtsp://camera/x#timeout=0", "timeout is '0'"),
         ("http://camera/x#transport=udp", "unknown parameter 'transport'. It takes timeout, live"),

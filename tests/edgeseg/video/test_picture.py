@@ -20,8 +20,10 @@ from edgeseg.video.source import open_source
 from edgeseg.video.stdin_source import StdinSource
 
 BARS = np.array(
-    [[255, 255, 255], [255, 255, 0], [0, 255, 255], [0, 255, 0], [255, 0, 255], [255, 0, 0], [0, 0, 255], [0, 0, 0]]
-    + [[120, 60, 200], [200, 150, 90]]
+    [
+        *([255, 255, 255], [255, 255, 0], [0, 255, 255], [0, 255, 0], [255, 0, 255], [255, 0, 0], [0, 0, 255]),
+        *([0, 0, 0], [120, 60, 200], [200, 150, 90]),
+    ]
 )
 """RGB of the bars, from left to right."""
 
@@ -203,7 +205,7 @@ ONE = 1 << 16
         ((0, ONE, ONE, 0), lambda upright: upright.transpose(1, 0, 2)),
         ((0, -ONE, -ONE, 0), lambda upright: upright[::-1, ::-1].transpose(1, 0, 2)),
         ((0, ONE, -ONE, 0), lambda upright: np.rot90(upright, -1)),
-        ((0, -ONE, ONE, 0), lambda upright: np.rot90(upright)),
+        ((0, -ONE, ONE, 0), np.rot90),
         # Angles between: 20 degrees clockwise is nearest to none, 70 to a quarter.
         ((61584, 22415, -22415, 61584), lambda upright: upright),
         ((22415, 61584, -61584, 22415), lambda upright: np.rot90(upright, -1)),
