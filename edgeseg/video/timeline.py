@@ -5,7 +5,7 @@ from __future__ import annotations
 _LEAP_S = 5.0  # ahead of our own clock; a stream's first packets come faster than it plays
 _TICK_S = 0.001
 _RECORDED_LEAP_S = 10.0
-_JITTER_STEPS = 3
+_JITTER_STEPS = 1.5
 
 
 class Timeline:
