@@ -35,6 +35,7 @@ _PICTURES = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,j
 FILE_FORMATS = ",".join((_CONTAINERS, _STREAMS, _OTHERS, _SOUND))
 STREAM_FORMATS = ",".join((_CONTAINERS, _STREAMS, _SOUND, _PICTURES))
 
+_LONGEST_REASON = 200  # letters: a camera may answer anything
 _NO_PROTOCOL = "none"  # is none of FFmpeg's: what a container names beside itself is not opened
 
 
@@ -143,4 +144,4 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "too large for the memory"
     told = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return redacted(str(told))
+    return redacted(str(told)[:_LONGEST_REASON])

@@ -48,6 +48,7 @@ _TIMEOUT_S = 5.0
 _BLIND_S = 20.0  # some cameras send a key picture only every ten seconds
 _REMEDY = "See whether the camera is on and the address is right"
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EIO}
+_LONGEST_ADDRESS = 200  # letters shown of what a server sends
 _NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID: a clock that was not set after the start
 
 _HTTP_FORMS = {
@@ -195,12 +196,12 @@ class NetworkSource(OnePassSource):
     def _failure(self, error: Exception) -> SourceError:
         """What the user is told of an error of ours, of FFmpeg's or of the system's."""
         number = getattr(error, "errno", None)
-        why = reason(error)
+        why = (self._relay.refusal if self._relay is not None else "") or reason(error)
         status = error.status if isinstance(error, HttpError) else 0
         if isinstance(error, RedirectError) or self._was_redirected():
             where = str(error) if self._relay is None else self._relay.redirect
             return SourceError(
-                f"{self._shown} redirects to {redacted(where) or 'nowhere'}, which is not followed",
+                f"{self._shown} redirects to {redacted(where[:_LONGEST_ADDRESS]) or 'nowhere'}, which is not followed",
                 "Pass that address itself where you trust it",
             )
         if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError) or status in (401, 403):

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgeseg.video.byte_stream import MOST_BYTES
 from edgeseg.video.login import Login
+from edgeseg.video.media import reason
 
 _BLOCK_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 16
@@ -139,10 +140,10 @@ class RtspRelay:
             client.settimeout(None)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._carry(client)
-        except ValueError as error:
-            self.refusal = "" if self._is_closed else str(error)
         except OSError:
             pass  # either side has hung up, and the other is told by that
+        except Exception as error:  # whatever a camera may say
+            self.refusal = "" if self._is_closed else reason(error)
         finally:
             self._hang_up()
 
@@ -243,7 +244,10 @@ class RtspRelay:
         first, *lines = head.split(b"\r\n")
         if not first.startswith(b"RTSP/"):
             return message  # a request of the camera's; FFmpeg knows what to do
-        status, number = int(first.split(b" ")[1]), _field(lines, b"cseq")
+        words, number = first.split(b" "), _field(lines, b"cseq")
+        if len(words) < 2 or not words[1].isdigit():
+            raise ValueError("what it says is no RTSP")
+        status = int(words[1])
         request = self._requests.get(int(number) if number.isdigit() else 0)
         if 300 <= status < 400:
             self.redirect = _field(lines, b"location").decode("utf-8", "replace") or "nowhere"
@@ -277,7 +281,8 @@ class RtspRelay:
                 )
             )
             head = self._http_head()
-            status = int(head[0].split(b" ")[1])
+            words = head[0].split(b" ")
+            status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
             if status == 200:
                 break
             asked = [line.partition(b":")[2].decode("latin-1") for line in head if _is(line, b"www-authenticate")]

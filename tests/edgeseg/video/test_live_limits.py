@@ -20,6 +20,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from strangers import Listener, rtsp_answer
 
 from edgeseg.errors import SourceError
 from edgeseg.video.camera_source import CameraSource
@@ -78,6 +79,25 @@ def camera() -> Iterator[Callable[..., str]]:
 def _part(jpeg: bytes, length: bool = True, boundary: str = "frame") -> bytes:
     told = f"Content-Length: {len(jpeg)}\r\n" if length else ""
     return f"--{boundary}\r\nContent-Type: image/jpeg\r\n{told}\r\n".encode() + jpeg + b"\r\n"
+
+
+def _read_elsewhere(uri: str) -> tuple[str, int]:
+    """What is told when a process of its own reads an address to its end, and by how many KiB that process grew."""
+    code = """
+import resource, sys
+from edgeseg.errors import SourceError
+from edgeseg.video.network_source import NetworkSource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    for frame in NetworkSource(sys.argv[1]):
+        pass
+except SourceError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, timeout=120, check=True)
+    *_, told, grown_kib = done.stdout.splitlines()
+    return told, int(grown_kib)
 
 
 GOOD = _jpeg(48, 64)
@@ -157,22 +177,59 @@ def test_endless_parts_are_given_up_within_bounded_memory(
 ) -> None:
     start = {"video/mp2t": b"G" + bytes(187), "video/x-motion-jpeg": GOOD}.get(content_type, b"")
     uri = camera([start * 3 + flood, bytes(1 << 20)], content_type)
-    code = """
-import resource, sys
-from edgeseg.errors import SourceError
-from edgeseg.video.network_source import NetworkSource
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    for frame in NetworkSource(sys.argv[1]):
-        pass
-except SourceError as error:
-    print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-    done = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, timeout=120, check=True)
-    *_, told, grown_kib = done.stdout.splitlines()
+    told, grown_kib = _read_elsewhere(uri)
     assert "127.0.0.1" in told
-    assert int(grown_kib) < 400 << 10, told
+    assert grown_kib < 400 << 10, told
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"RTSP/1.0\r\n\r\n",
+        b"RTSP/1.0 abc\r\nCSeq: x\r\n\r\n",
+        b"\0" * 100_000,
+        b"A" * 100_000,
+        b"RTSP/1.0 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+    ],
+)
+def test_a_camera_that_answers_nonsense_is_one_line(answer: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    camera = Listener(lambda head: answer)
+    for uri in (
+        f"rtsp://127.0.0.1:{camera.port}/x#timeout=1",
+        f"rtsp://127.0.0.1:{camera.port}/x#timeout=1&transport=http",
+    ):
+        with pytest.raises(SourceError) as caught:
+            open_source(uri)
+        assert str(caught.value).isprintable()
+    with pytest.raises(SourceError):
+        open_source(f"http://127.0.0.1:{camera.port}/x#timeout=1")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_flood_over_rtsp_is_given_up_within_bounded_memory() -> None:
+    description = (
+        b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n"
+        b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:t\r\n"
+    )
+    # The same picture for ever: pieces of one unit of H.264, of one time and without a last.
+    piece = bytes([0x80, 96, 0, 0]) + bytes(8) + bytes([0x7C, 0x01]) + b"x" * 60_000
+    flood = b"".join(
+        b"$\0" + len(piece).to_bytes(2, "big") + piece[:2] + (number % 65536).to_bytes(2, "big") + piece[4:]
+        for number in range(2000)
+    )
+
+    def answer(head: bytes) -> bytes:
+        if head.startswith(b"OPTIONS"):
+            return rtsp_answer(head, "200 OK", "Public: OPTIONS, DESCRIBE, SETUP, PLAY")
+        if head.startswith(b"DESCRIBE"):
+            return rtsp_answer(head, "200 OK", "Content-Type: application/sdp", body=description)
+        if head.startswith(b"SETUP"):
+            return rtsp_answer(head, "200 OK", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1", "Session: 1")
+        return rtsp_answer(head, "200 OK", "Session: 1") + flood
+
+    told, grown_kib = _read_elsewhere(f"rtsp://127.0.0.1:{Listener(answer).port}/x")
+    assert "127.0.0.1" in told
+    assert grown_kib < 400 << 10, told
 
 
 def test_a_damaged_or_too_large_picture_on_standard_input_is_lost_alone_where_it_is_live(tmp_path: Path) -> None:
@@ -295,8 +352,6 @@ def test_an_mp4_over_http_from_a_server_that_knows_no_places(write_video: Callab
 
 
 def test_an_mp4_over_http_from_a_server_that_does(write_video: Callable[..., Path]) -> None:
-    from strangers import Listener
-
     content = write_video("a.mp4", faststart=False).read_bytes()
 
     def answer(head: bytes) -> bytes:
