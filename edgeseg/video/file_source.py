@@ -112,7 +112,7 @@ class FileSource(OnePassSource):
                 picture = next(self._pictures, None)
                 if picture is None:
                     break
-                if picture.time is not None and picture.time_base is not None:
+                if picture.time is not None and picture.duration and picture.time_base is not None:
                     end_s = picture.time + float(picture.duration * picture.time_base)
                 rgb_u8 = to_rgb(picture)
                 pixel_aspect = upright_aspect(self._pixel_aspect, picture)

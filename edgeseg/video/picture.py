@@ -7,21 +7,19 @@ from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 
 from edgeseg.errors import SourceError
 from edgeseg.types import ImageU8
 
-_RGB, _UNTAGGED, _RESERVED, _YCGCO, _BT2020_CL = 0, 2, 3, 8, 10  # as FFmpeg counts matrices: AVCOL_SPC_*
+_RGB, _BT709, _UNTAGGED, _RESERVED, _FCC, _BT470BG = 0, 1, 2, 3, 4, 5  # as FFmpeg counts matrices: AVCOL_SPC_*
+_SMPTE170M, _SMPTE240M, _YCGCO, _BT2020, _BT2020_CL = 6, 7, 8, 9, 10
 _MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,  # BT.470BG
-    6: Colorspace.ITU601,  # SMPTE 170M
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    _BT2020_CL: Colorspace.BT2020,  # nearly the same, and not found in files
+    **{tag: tag for tag in (_BT709, _FCC, _SMPTE240M, _BT2020)},
+    **dict.fromkeys((_BT470BG, _SMPTE170M), _BT470BG),  # of these two the matrix is the same
+    _BT2020_CL: _BT2020,  # nearly the same, and not found in files
 }
+"""Which of those that the converter knows each tag stands for."""
 _BT2020_PRIMARIES = 9
 _HD_WIDTH, _HD_HEIGHT = 1280, 720
 _EXPANDED = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
@@ -61,8 +59,8 @@ def to_rgb(picture: av.VideoFrame) -> ImageU8:
         rgb_u8 = _converted(picture)
     else:
         is_full = name.startswith("yuvj") or picture.color_range == ColorRange.JPEG
-        colour_range = ColorRange.JPEG if is_full else ColorRange.MPEG
-        rgb_u8 = _converted(picture, src_colorspace=_matrix(picture), src_color_range=colour_range)
+        picture.colorspace = _matrix(picture)
+        rgb_u8 = _converted(picture, src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG)
     return np.ascontiguousarray(_upright(rgb_u8, orientation_of(picture)))
 
 
@@ -70,7 +68,7 @@ def _converted(picture: av.VideoFrame, **colours: int) -> ImageU8:
     return np.asarray(picture.reformat(format="rgb24", **colours).to_ndarray(), dtype=np.uint8)
 
 
-def _matrix(picture: av.VideoFrame) -> Colorspace:
+def _matrix(picture: av.VideoFrame) -> int:
     tag = int(picture.colorspace)
     if tag in _MATRICES:
         return _MATRICES[tag]
@@ -78,9 +76,9 @@ def _matrix(picture: av.VideoFrame) -> Colorspace:
         kind = "YCgCo" if tag == _YCGCO else f"the colour matrix {tag} of FFmpeg's"
         raise SourceError(f"the pictures are coded in {kind}", "Convert the video: ffmpeg -i VIDEO -pix_fmt yuv420p …")
     if getattr(picture, "color_primaries", None) == _BT2020_PRIMARIES:
-        return Colorspace.BT2020
+        return _BT2020
     is_hd = picture.width >= _HD_WIDTH or picture.height >= _HD_HEIGHT
-    return Colorspace.ITU709 if is_hd else Colorspace.ITU601
+    return _BT709 if is_hd else _BT470BG
 
 
 def orientation_of(picture: av.VideoFrame) -> Orientation:

@@ -120,6 +120,7 @@ def test_tags_are_kept_to(tmp_path: Path, matrix: int, full: bool, pixel_format:
 
 def test_bt2020_primaries_tell_the_matrix_where_it_is_not_told(tmp_path: Path) -> None:
     picture = _picture("yuv420p", (480, 640), BT2020, False)
+    picture.color_primaries = 9
     path = _encode(tmp_path / "bars.mp4", [picture], "libx264", LOSSLESS, color_primaries=9)
     assert _error(next(iter(open_source(path))).rgb_u8) <= 3
 
