@@ -35,6 +35,14 @@ _PICTURES = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,j
 FILE_FORMATS = ",".join((_CONTAINERS, _STREAMS, _OTHERS, _SOUND))
 STREAM_FORMATS = ",".join((_CONTAINERS, _STREAMS, _SOUND, _PICTURES))
 
+STREAM_CODECS = (
+    "h264,hevc,vvc,libdav1d,av1,vp8,vp9,libvpx,libvpx-vp9,mpeg4,mpeg2video,mpegvideo,mpeg1video,mjpeg,h263,h263p,h261,"
+    "flv,vc1,wmv1,wmv2,wmv3,msmpeg4v2,msmpeg4,theora,dirac,dvvideo,prores,dnxhd,ffv1,huffyuv,ffvhuff,utvideo,rawvideo,"
+    "v210,png,gif,webp,jpeg2000,bmp,tiff,ppm,pgm,aac,mp3,mp3float,mp2,mp2float,ac3,eac3,opus,vorbis,flac,pcm_s16le,"
+    "pcm_s16be,pcm_alaw,pcm_mulaw"
+)
+"""The decoders for what comes from the network or through a pipe; of sound too, as FFmpeg looks at it."""
+
 _LONGEST_REASON = 200  # letters: a camera may answer anything
 _NO_PROTOCOL = "none"  # is none of FFmpeg's: what a container names beside itself is not opened
 
@@ -75,7 +83,7 @@ def open_bytes(
     Raises:
         Exception: what the object raised, or PyAV; :func:`reason` puts it into words.
     """
-    limits = {"protocol_whitelist": _NO_PROTOCOL}
+    limits = {"protocol_whitelist": _NO_PROTOCOL, "codec_whitelist": STREAM_CODECS}
     if limited:
         limits["max_pixels"] = str(LARGEST_PIXELS)
     if layout is None:
@@ -105,18 +113,27 @@ def open_rtsp(address: str, transport: str, timeout_s: float) -> InputContainer:
         "allowed_media_types": "video",
         "format_whitelist": "rtsp",
         "protocol_whitelist": "tcp" if transport == "tcp" else "tcp,udp,rtp",
+        "codec_whitelist": STREAM_CODECS,
         "max_pixels": str(LARGEST_PIXELS),
     }
     if transport.startswith("udp"):
         options["max_delay"] = "200000"  # µs to wait for a packet that was overtaken
+    if transport == "udp":
+        options["rtsp_flags"] = "filter_src"  # packets of others are not taken
     return av.open(address, options=options, timeout=(timeout_s, timeout_s), metadata_errors="replace")
 
 
-def video_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream of moving pictures that can be decoded; None where there is none. Covers of sound are none."""
+def video_stream(container: InputContainer, codecs: str | None = None) -> VideoStream | None:
+    """The first stream of moving pictures that can be decoded; None where there is none. Covers of sound are none.
+
+    Args:
+        container: opened.
+        codecs: the decoders that may be used, such as :data:`STREAM_CODECS`; None for any.
+    """
     for stream in container.streams.video:
         is_cover = "attached_pic" in str(getattr(stream, "disposition", ""))
-        if not is_cover and cast("VideoCodecContext | None", stream.codec_context) is not None:
+        codec = cast("VideoCodecContext | None", stream.codec_context)
+        if not is_cover and codec is not None and (codecs is None or codec.codec.name in codecs.split(",")):
             return stream
     return None
 

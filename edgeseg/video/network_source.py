@@ -33,7 +33,16 @@ from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.byte_stream import has_its_index_last
 from edgeseg.video.http_stream import HttpError, HttpStream, RedirectError
-from edgeseg.video.media import limit_pixels, open_bytes, open_rtsp, pixel_aspect_of, reason, too_large, video_stream
+from edgeseg.video.media import (
+    STREAM_CODECS,
+    limit_pixels,
+    open_bytes,
+    open_rtsp,
+    pixel_aspect_of,
+    reason,
+    too_large,
+    video_stream,
+)
 from edgeseg.video.multipart import parts
 from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.packet_reader import Arrived, PacketReader
@@ -159,7 +168,7 @@ class NetworkSource(OnePassSource):
 
     def _take(self, container: InputContainer) -> None:
         self._container = container
-        stream = video_stream(container)
+        stream = video_stream(container, STREAM_CODECS)
         if stream is None:
             coded = " that PyAV knows" if container.streams.video else ""
             raise SourceError(f"{self._shown} holds no video stream{coded}", "Pass the address of a video stream")

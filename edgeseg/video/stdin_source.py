@@ -24,7 +24,15 @@ from av.video.stream import VideoStream
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.byte_stream import MOST_BYTES, ByteStream, has_its_index_last
-from edgeseg.video.media import limit_pixels, open_bytes, pixel_aspect_of, reason, too_large, video_stream
+from edgeseg.video.media import (
+    STREAM_CODECS,
+    limit_pixels,
+    open_bytes,
+    pixel_aspect_of,
+    reason,
+    too_large,
+    video_stream,
+)
 from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.picture import frame_s, to_rgb, upright_aspect
 from edgeseg.video.source import StreamInfo
@@ -102,7 +110,7 @@ class StdinSource(OnePassSource):
             ) from None
 
     def _look(self, live: bool) -> StreamInfo:
-        stream = video_stream(self._container)
+        stream = video_stream(self._container, STREAM_CODECS)
         if stream is None:
             raise SourceError("what comes on standard input holds no video stream", "Write video into the pipe")
         self._stream = stream
