@@ -32,7 +32,7 @@ from edgeseg.video.source import Source
 from edgeseg.video.sources_file import named
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.status import StreamStatus
-from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report
+from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report, SinkReport
 
 DropPolicy = Literal["latest", "none"]
 """What happens to frames that come faster than they are processed: the latest wins, or the source waits."""
@@ -99,7 +99,7 @@ class Pipeline:
         ]
         for sink in sinks:
             if isinstance(sink, Follower):
-                sink.follow(self.status)
+                sink.follow(self.status, self.sink_reports)
         self._max_latency_ms = max_latency_ms
         self._watch = watch
         self._watched_s = 0.0
@@ -162,6 +162,10 @@ class Pipeline:
         """How each stream stands; asked from any thread."""
         return [capture.status() for capture in self._captures]
 
+    def sink_reports(self) -> list[SinkReport]:
+        """What became of the results at each sink so far; asked from any thread."""
+        return [outlet.report() for outlet in self._outlets]
+
     def report(self) -> Report:
         """The figures so far."""
         elapsed_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s) - self._start_s
@@ -187,7 +191,7 @@ class Pipeline:
             scored=score.frames if score else 0,
             stream="",
             streams=streams if len(streams) > 1 else (),
-            sinks=tuple(outlet.report() for outlet in self._outlets),
+            sinks=tuple(self.sink_reports()),
         )
 
     def _infer(self) -> None:

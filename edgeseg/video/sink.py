@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from edgeseg.types import Result
-from edgeseg.video.status import StreamStatus
+from edgeseg.video.status import SinkReports, Status, StreamStatus
 
 
 class SinkClosed(Exception):  # noqa: N818 - not an error: the person has seen enough
@@ -49,10 +49,10 @@ class Window(Sink, Protocol):
 
 @runtime_checkable
 class Follower(Sink, Protocol):
-    """A sink that shows how the streams stand, whether or not frames come."""
+    """A sink that shows how the run stands, whether or not frames come."""
 
-    def follow(self, status: Callable[[], Sequence[StreamStatus]]) -> None:
-        """Ask this, from any thread, from now on."""
+    def follow(self, status: Status, sinks: SinkReports) -> None:
+        """Ask these, from any thread, from now on: how the streams stand, and how the sinks do."""
         ...
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from edgeseg.errors import InputError, SinkError
 from edgeseg.types import Result
+from edgeseg.video.status import SinkReports, Status
 from edgeseg.video.web.address import LOCAL, check_bind, open_socket, url_of
 from edgeseg.video.web.app import App
 from edgeseg.video.web.hub import Hub
-from edgeseg.video.web.monitor import Monitor, Status
+from edgeseg.video.web.monitor import Monitor
 from edgeseg.video.web.picture import Encoding
 from edgeseg.video.web.server import Server
 
@@ -62,9 +63,10 @@ class WebSink:
         self._address = f"{host}:{port}"
         self._closed = False
 
-    def follow(self, status: Status) -> None:
-        """Ask this how the streams stand, from now on; ``Pipeline.status`` does."""
+    def follow(self, status: Status, sinks: SinkReports = tuple) -> None:
+        """Ask these how the run stands, from now on: ``Pipeline.status`` and ``Pipeline.sink_reports``."""
         self._monitor.status = status
+        self._monitor.sinks = sinks
 
     def write(self, result: Result) -> None:
         """Take the newest result of a stream; one that nobody has looked at yet is forgotten.

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from edgeseg.video.report import to_table, to_text
-from edgeseg.video.telemetry import Latency, LatencyHistogram, Report
+from edgeseg.video.telemetry import BOUNDS_MS, Latency, LatencyHistogram, Report
 
 REPORT = Report(
     uri="street.mp4",
@@ -50,6 +50,29 @@ def test_what_is_off_the_scale_is_counted_at_its_end() -> None:
     assert histogram.summary().count == 2
     assert histogram.percentile(50) < 0.0011
     assert histogram.percentile(100) > 9e5
+
+
+def test_buckets_are_exact_and_only_grow() -> None:
+    samples_ms = np.random.default_rng(1).lognormal(2, 2, 5_000)
+    histogram, other = LatencyHistogram(), LatencyHistogram()
+    for sample_ms in samples_ms[:4_000]:
+        histogram.add(sample_ms)
+    before = histogram.summary().buckets
+    for sample_ms in samples_ms[4_000:]:
+        other.add(sample_ms)
+    histogram.merge(other)
+    summary = histogram.summary()
+    assert summary.buckets == tuple((bound, int((samples_ms <= bound).sum())) for bound in (*BOUNDS_MS, math.inf))
+    assert summary.buckets[-1] == (math.inf, summary.count)
+    assert summary.sum_ms == pytest.approx(samples_ms.sum())
+    assert all(later >= earlier for (_, later), (_, earlier) in zip(summary.buckets, before, strict=True))
+
+
+def test_a_bound_belongs_to_its_bucket() -> None:
+    histogram = LatencyHistogram()
+    for bound in BOUNDS_MS:
+        histogram.add(bound)
+    assert [count for _, count in histogram.summary().buckets] == [*range(1, len(BOUNDS_MS) + 1), len(BOUNDS_MS)]
 
 
 def test_fps() -> None:
