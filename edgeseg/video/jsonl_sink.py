@@ -41,6 +41,7 @@ class JsonLinesSink:
 
     def __init__(self, path: str | Path, *, masks: Masks = "none") -> None:
         self._path = Path(path)
+        self.outputs = (Path("/dev/stdout") if str(path) == "-" else self._path,)
         self._name = "standard output" if str(path) == "-" else str(path)
         self._masks: Masks = masks
         self._file: int | None = None

@@ -23,6 +23,7 @@ class MaskSink:
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         self._stems: set[str] = set()
+        self.outputs = (self._folder,)
         probe = self._folder / ".edgeseg-probe"
         try:
             self._folder.mkdir(exist_ok=True)

@@ -45,6 +45,7 @@ class Mp4Sink:
     def __init__(self, path: str | Path, fps: float = 10.0) -> None:
         self._path = Path(path)
         self._fps = fps
+        self.outputs = (self._path,)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._reformatter = VideoReformatter()  # one for all: each prepares its tables anew
