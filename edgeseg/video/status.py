@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edgeseg.video.telemetry import Latency, SinkReport
@@ -22,12 +22,21 @@ class SourceState:
         reason: why it is lost, in one line without credentials; else empty.
         since_s: ``time.monotonic()`` when it became so, in seconds.
         reconnects: how often it came back.
+        left_out: frames of a live source that could not be used, and were left out: damaged, or too large.
+        left_out_for: why the last of them was.
     """
 
     condition: Condition
     reason: str = ""
     since_s: float = field(default_factory=time.monotonic)
     reconnects: int = 0
+    left_out: int = 0
+    left_out_for: str = ""
+
+    def now(self, condition: Condition, reason: str = "") -> SourceState:
+        """The state from now on: what was counted goes on, also when it ends."""
+        since_s = self.since_s if condition == self.condition else time.monotonic()
+        return replace(self, condition=condition, reason=reason, since_s=since_s)
 
 
 @dataclass(frozen=True)

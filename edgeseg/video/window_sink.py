@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ class WindowSink:
         title: the window's.
 
     Raises:
-        SinkError: there is no display.
+        SinkError: there is no display, or PyAV was imported before OpenCV.
     """
 
     def __init__(self, *, paced: bool, title: str = "edgeseg") -> None:
@@ -43,6 +44,11 @@ class WindowSink:
             raise SinkError(
                 "no window can be opened: there is no display here",
                 "Leave out --show, and look at the result with --save out.mp4",
+            )
+        if _has_libraries_of_av():
+            raise SinkError(
+                "no window can be opened: PyAV was imported before OpenCV, whose windows hang with its libraries",
+                "Import edgeseg.video, or cv2, before av",
             )
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # OpenCV's Qt misses its fonts, and says so
         self._paced = paced
@@ -124,6 +130,21 @@ def _as_lost(picture: ImageU8) -> ImageU8:
     grey = np.repeat(picture.mean(axis=2, keepdims=True) / 2, 3, axis=2).astype(np.uint8)
     draw_status(grey, "LOST: waiting for the source")
     return grey
+
+
+def _has_libraries_of_av() -> bool:
+    """Whether the parts of libxcb in this process are PyAV's.
+
+    The wheels of OpenCV and PyAV bring them under the same names, so that those of whichever is imported first are
+    used by both. PyAV's are bound to a libxcb of their own: with them a window waits for ever for answers that come to
+    the other one.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux: no libxcb
+        return False
+    folders = {Path(line).parent.name for line in maps.splitlines() if "/libxcb-" in line}
+    return "av.libs" in folders and not any(folder.startswith("opencv") for folder in folders)
 
 
 @cache
