@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from edgeseg.video.web.hub import Hub, Viewer, stalled_after
 
 _AHEAD = 2
+_NEWS_S = 1.0
 
 
 class _Gone(Exception):  # noqa: N818 - not an error: viewers come and go
@@ -98,4 +99,4 @@ async def _send_news(socket: WebSocket, news: Callable[[], str], stall_s: float)
     while True:
         with stalled_after(stall_s):
             await _said(socket.send_text(news()))
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(_NEWS_S)

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import logging
 import math
 import re
 import socket
@@ -171,6 +172,31 @@ def open_page() -> Iterator[OpenPage]:
     yield open_
     for page in pages:
         page.sink.close()
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What the process writes to its log meanwhile, warnings and worse; without a handler it would be on stderr."""
+    kept = _Kept()
+    logging.getLogger().addHandler(kept)
+    yield kept.lines
+    logging.getLogger().removeHandler(kept)
+
+
+@pytest.fixture(autouse=True)
+def _no_tracebacks(log: list[str]) -> Iterator[None]:
+    """Whatever a test does to the page, no line of the log is a bug's."""
+    yield
+    assert not [line for line in log if "Traceback" in line or "Exception" in line]
 
 
 @pytest.fixture
