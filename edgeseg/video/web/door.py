@@ -175,8 +175,11 @@ class Door:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
+                can_turn_away = error.errno in _EXHAUSTED and self._reserve is not None
+                if can_turn_away and not self._turn_one_away():
+                    return  # nobody waits: a system without descriptors says so before it looks
                 self._notices.tell("no connection to the page can be accepted: %s", os.strerror(error.errno or 0))
-                if error.errno in _EXHAUSTED and self._turn_one_away():
+                if can_turn_away:
                     continue
                 self._pause()
                 return
@@ -217,6 +220,7 @@ class Door:
         self._notices.tell("connections to the page are turned away: %s", why)
         with contextlib.suppress(OSError):
             arrived.send(_TOO_MANY)
+            arrived.recv(65536)  # what is not read when it is closed would take the answer with it
         arrived.close()
 
     def _make_room(self, standing: list[Connection]) -> bool:
@@ -229,10 +233,8 @@ class Door:
         return True
 
     def _turn_one_away(self) -> bool:
-        """Close one connection without a descriptor to spare, by that kept for it; whether it worked."""
-        if self._reserve is None:
-            self._refill()
-            return False
+        """Close a connection without a descriptor to spare, by that kept for it; whether one was waiting."""
+        assert self._reserve is not None
         os.close(self._reserve)
         self._reserve = None
         try:

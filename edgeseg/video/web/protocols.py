@@ -58,6 +58,8 @@ class Live(WebSocketsSansIOProtocol):
             super().data_received(data)
         except Exception:
             _cut(self.transport)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would wait for more
+            self.transport.abort()
         if self.transport.get_write_buffer_size() > _MOST_KEPT:  # pings are answered, whether or not it reads
             self.transport.abort()
 
