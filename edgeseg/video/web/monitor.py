@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgeseg.spec import ModelSpec
@@ -25,6 +25,7 @@ class Monitor:
     Attributes:
         status: asked for the streams.
         sinks: asked for the sinks.
+        refused: asked how many connections were turned away.
         hub: as given.
     """
 
@@ -32,6 +33,7 @@ class Monitor:
         self.hub = hub
         self.status: Status = tuple
         self.sinks: SinkReports = tuple
+        self.refused: Callable[[], int] = int
         self._silent_s = silent_s
         self._start_s = time.monotonic()
         self._spec: ModelSpec | None = None
@@ -91,6 +93,10 @@ class Monitor:
             "opacity": self.hub.encoding.opacity,
             "history_s": SPAN_S,
             "streams": [self._stream(stream, now_s) for stream in streams],
+            "sinks": [
+                {"name": sink.name, "written": sink.written, "dropped": sink.dropped, "failed": sink.failed}
+                for sink in self.sinks()
+            ],
         }
 
     def _stream(self, stream: StreamStatus, now_s: float) -> dict[str, Any]:
@@ -101,6 +107,8 @@ class Monitor:
             "uri": stream.uri,
             "condition": stream.state.condition,
             "reason": stream.state.reason,
+            "failed": stream.failed,
+            "faults": dict(stream.faults),
             "for_s": round(max(0.0, now_s - stream.state.since_s), 1),
             "reconnects": stream.state.reconnects,
             "frames_in": stream.frames_in,

@@ -7,6 +7,7 @@ from edgeseg.types import Result
 from edgeseg.video.status import SinkReports, Status
 from edgeseg.video.web.address import LOCAL, check_bind, open_socket, url_of
 from edgeseg.video.web.app import App
+from edgeseg.video.web.door import Limits
 from edgeseg.video.web.hub import Hub
 from edgeseg.video.web.monitor import Monitor
 from edgeseg.video.web.picture import Encoding
@@ -21,11 +22,12 @@ class WebSink:
     Args:
         host: an address of this machine.
         port: 0 takes a free one.
-        token: what viewers must know; must be given where other machines can reach ``host``.
+        token: what viewers must know, 16 characters or more; must be given where other machines can reach ``host``.
         encoding: how pictures are encoded.
         max_fps: no stream is encoded more often than this.
         stall_s: a viewer that takes nothing for so many seconds is dropped.
         silent_s: ``/healthz`` calls a stream ill that has had no frame for so many seconds.
+        limits: of connections and of the time that a request may take.
 
     Attributes:
         url: where the page is; the token is not in it.
@@ -45,6 +47,7 @@ class WebSink:
         max_fps: float = 30.0,
         stall_s: float = 10.0,
         silent_s: float = 10.0,
+        limits: Limits | None = None,
     ) -> None:
         check_bind(host, token)
         if min(max_fps, stall_s, silent_s) <= 0:
@@ -55,7 +58,8 @@ class WebSink:
         self._monitor = Monitor(self._hub, silent_s)
         try:
             app = App(self._monitor, stall_s).guarded(host, listening.getsockname()[1], token)
-            self._server = Server(app, listening)
+            self._server = server = Server(app, listening, limits or Limits())
+            self._monitor.refused = lambda: server.refused
         except BaseException:
             self._hub.close()
             listening.close()

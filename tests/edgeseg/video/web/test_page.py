@@ -345,12 +345,13 @@ def test_a_phone_needs_no_sideways_scrolling(fed, look, scheme):
 
 
 def test_the_token_is_typed_once(open_page, look):
-    page = open_page(token="open sesame")
+    page = open_page(token="open sesame, please")
     page.sink.write(page.result())
     tab = look(page)
     tab.get_by_label("Token").fill("wrong")
     tab.keyboard.press("Enter")
-    tab.get_by_label("Token").fill("open sesame")
+    tab.get_by_text("That is not the token.").wait_for()
+    tab.get_by_label("Token").fill("open sesame, please")
     tab.keyboard.press("Enter")
     _wait_for_color(tab, *FLOOR, HALF_BLUE)
     assert tab.url == page.sink.url
