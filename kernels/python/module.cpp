@@ -8,6 +8,7 @@ namespace edgeseg::python {
 void bind_upsample_argmax(nb::module_& module);
 void bind_overlay(nb::module_& module);
 void bind_dense_crf(nb::module_& module);
+void bind_jpeg_scan(nb::module_& module);
 
 namespace {
 
@@ -42,6 +43,7 @@ NB_MODULE(_native, module) {
     bind_upsample_argmax(module);
     bind_overlay(module);
     bind_dense_crf(module);
+    bind_jpeg_scan(module);
     module.def("has_int8_dot_product", &parallel::has_int8_dot_product,
                "Whether this CPU multiplies and sums bytes in one instruction: VNNI on x86, the dot product on Arm.");
     module.def(
