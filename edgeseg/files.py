@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -138,11 +138,15 @@ def remove_abandoned(folder: str | Path, name_form: str) -> None:
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep other processes that lock this path waiting until the block ends; a killed process holds nothing.
 
     For work whose result the second process can use: it looks again for the result once it has the lock. The lock is a
     hidden file beside ``path``, which stays. Where the file system knows no locks nobody waits.
+
+    Args:
+        path: what is locked.
+        waiting: called before this waits for another process; not where it need not.
 
     Raises:
         SinkError: the hidden file cannot be made.
@@ -158,8 +162,14 @@ def locked(path: str | Path) -> Iterator[None]:
         raise cannot_write(target, error) from None
     try:
         if fcntl is not None:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:  # of a file system that knows none
+                pass
         yield
     finally:
         os.close(file)

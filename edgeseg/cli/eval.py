@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, open_model
+from edgeseg.cli.open_model import ChosenBackend, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def eval(
         bool, typer.Option("--partial", help="With --predictions: measure those labels that have a prediction.")
     ] = False,
     backend: ChosenBackend = "auto",
+    trust_engine: TrustEngine = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
 ) -> None:
@@ -87,7 +88,7 @@ def eval(
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built
-        with open_model(model, backend, threads, refine) as segmenter:
+        with open_model(model, backend, threads, refine, trust_engine) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeseg.cli.allocator import share_arenas
-from edgeseg.cli.open_model import ChosenBackend, note, open_model
+from edgeseg.cli.open_model import ChosenBackend, TrustEngine, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs
 from edgeseg.cli.signals import ended_by_signals
 from edgeseg.errors import InputError, SinkError
@@ -133,6 +133,7 @@ def run(
     ] = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the class colours over the picture.")] = 0.5,
     backend: ChosenBackend = "auto",
+    trust_engine: TrustEngine = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames of each source.")] = None,
     on_lost: Annotated[
@@ -174,7 +175,7 @@ def run(
     from edgeseg.video.source import open_source
     from edgeseg.video.stage import Overlay, Score, Segment, smoother_for
 
-    with open_model(model, backend, threads, refine) as segmenter, ExitStack() as opened:
+    with open_model(model, backend, threads, refine, trust_engine) as segmenter, ExitStack() as opened:
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
         streams: list[Source] = []
         for uri in uris.values():

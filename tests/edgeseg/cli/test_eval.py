@@ -115,7 +115,7 @@ def test_bad_input_is_one_line(run_cli, tiny_onnx, tiny_labels_onnx, dataset, tm
     for arguments, message in (
         ([tiny_onnx, "--data", dataset], "has no split 'val'"),
         (["nothing", "--data", dataset, "--split", "test"], "there is no model 'nothing'"),
-        ([tmp_path / "bad.onnx", "--data", dataset, "--split", "test"], "bad.onnx cannot be loaded"),
+        ([tmp_path / "bad.onnx", "--data", dataset, "--split", "test"], "bad.onnx is no ONNX file"),
         ([tiny_onnx, "--data", dataset, "--split", "test", "--backend", "tvm"], "no backend 'tvm'"),
         ([tiny_onnx], "Add --data"),
         ([tiny_onnx, "--data", dataset, "--predictions", "x"], "Pass MODEL and --data, or --predictions and --labels"),
