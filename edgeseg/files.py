@@ -240,13 +240,14 @@ def keep_distinct(outputs: Iterable[str | Path]) -> None:
         known.append(output)
 
 
-def check_writable(path: str | Path) -> None:
-    """See whether a file can be written there, or that folder filled; leaves nothing, and changes nothing there.
+def check_writable(path: str | Path, *, folder: bool = False) -> None:
+    """See whether a file can be written there, or a folder filled; leaves nothing, and changes nothing there.
 
     Pipes and devices are taken as they are: to open a pipe and close it again would tell its reader that this was all.
 
     Args:
-        path: the file to be, or a folder, there or not; the folder above it exists.
+        path: there or not; the folder above it exists.
+        folder: whether it is one, or is to be one.
 
     Raises:
         SinkError: it cannot be written, with the reason.
@@ -255,10 +256,12 @@ def check_writable(path: str | Path) -> None:
     try:
         if not target.parent.exists():
             raise SinkError(f"there is no folder {target.parent} for {target.name}", "Make it first")
-        if target.is_dir():
+        if target.is_dir() and folder:
             target = target / _part_name("")
+        elif folder and target.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         is_new = not target.exists()
-        if is_new or target.is_file():
+        if is_new or target.is_file() or target.is_dir():
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
         if is_new:
             Path(os.path.realpath(target)).unlink()

@@ -7,6 +7,26 @@ import struct
 from pathlib import Path
 
 
+def end_of_header(path: Path, size: int = 4096) -> bytes:
+    """The last bytes of the box ``moov``, where what is noted about the file stands; empty where there is none."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        position = 0
+        while position + 8 <= end:
+            file.seek(position)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if length == 1:
+                extended = file.read(8)
+                length = struct.unpack(">Q", extended)[0] if len(extended) == 8 else 0
+            if length < 8:
+                break
+            if kind == b"moov":
+                file.seek(max(position, position + length - size))
+                return file.read(min(length, size))
+            position += length
+    return b""
+
+
 def cut_torn_fragment(path: Path) -> None:
     """Cut off what follows the last whole fragment of a fragmented MP4: a full disk takes half of what is written.
 
