@@ -82,12 +82,16 @@ def open_socket(host: str, port: int) -> socket.socket:
     """A bound TCP socket; port 0 takes a free one.
 
     Raises:
+        InputError: the port is none.
         SinkError: no such host here, the port is taken, or not allowed.
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"the port of the page is {port}", "Use 1 to 65535, or 0 for a free one")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:  # gaierror is one
-        raise SinkError(f"no page at {host}: {error.strerror}", f"Use an address of this machine, or {LOCAL}") from None
+    except (OSError, ValueError) as error:  # a name that cannot be one is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
+        raise SinkError(f"no page at {host!a}: {reason}", f"Use an address of this machine, or {LOCAL}") from None
     family, kind, protocol, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
     listening = socket.socket(family, kind, protocol)
     try:

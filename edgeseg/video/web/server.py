@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import Any
 
+import h11
 import uvicorn
 
 from edgeseg.video.web.app import CONNECTION
@@ -78,6 +79,9 @@ class Server:
         connection.begin()
         try:
             await self._app(scope, receive, send)
+        except h11.LocalProtocolError:  # the rest of its request was none, and uvicorn has said so already
+            connection.cut()
+            await asyncio.sleep(0)  # in which the protocol learns of it
         finally:
             connection.end()
 

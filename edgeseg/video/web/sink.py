@@ -50,8 +50,9 @@ class WebSink:
         limits: Limits | None = None,
     ) -> None:
         check_bind(host, token)
-        if min(max_fps, stall_s, silent_s) <= 0:
-            raise InputError("a rate or a time of the web page is not positive", "Use values above 0")
+        for name, value in (("max_fps", max_fps), ("stall_s", stall_s), ("silent_s", silent_s)):
+            if not value > 0:
+                raise InputError(f"{name} of the page is {value}", "Use a value above 0")
         listening = open_socket(host, port)
         self.url = url_of(listening)
         self._hub = Hub(encoding or Encoding(), max_fps)

@@ -92,10 +92,16 @@ def test_a_port_in_use_names_the_remedy():
         WebSink(port=taken.getsockname()[1])
 
 
-@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
+@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid", "x" * 64 + ".example", "a..b", "ä" * 80])
 def test_an_address_of_another_machine_names_the_remedy(host):
-    with pytest.raises(SinkError, match=rf"no page at {host}.*(Choose|Use)"):
+    with pytest.raises(SinkError, match=r"no page at .*(Choose|Use)"):
         WebSink(host, 0, token="a secret of some length")
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 10**9])
+def test_a_port_that_is_none_names_the_remedy(port):
+    with pytest.raises(InputError, match="Use 1 to 65535"):
+        WebSink(port=port)
 
 
 def test_a_page_for_all_tells_an_address_that_others_can_type(open_page):

@@ -280,8 +280,9 @@ def test_options_out_of_range_are_refused():
 
 
 def test_rates_out_of_range_are_refused(open_page):
-    with pytest.raises(InputError):
-        open_page(max_fps=0)
+    for options in ({"max_fps": 0}, {"stall_s": -1.0}, {"silent_s": float("nan")}):
+        with pytest.raises(InputError, match=f"{next(iter(options))} of the page is"):
+            open_page(**options)
 
 
 def test_a_result_without_labels_is_refused(page):
@@ -295,15 +296,41 @@ def test_writing_after_close_is_refused(page):
         page.sink.write(page.result())
 
 
-def test_a_picture_that_cannot_be_encoded_is_told_to_the_pipeline(page):
+def test_a_picture_that_cannot_be_encoded_costs_itself_alone(page, log):
+    """Those after it, and those of other streams, are shown."""
     spec = page.result().segmentation.spec
-    broken = Result(
-        Frame(np.zeros((0, 0, 3), np.uint8), 0, 0.0), segmentation=Segmentation(np.zeros((0, 0), np.uint8), spec)
-    )
-    with page.live():
-        page.wait_until(lambda: page.figure("edgeseg_web_viewers") == 1)
-        with pytest.raises(SinkError, match="could not be encoded"):
-            page.wait_until(lambda: False, lambda _index: broken)
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    page.sink.write(page.result(0, "other"))
+    with page.live() as viewer:
+        _next(viewer)
+        page.sink.write(Result(Frame(nothing, 1, 0.0), segmentation=Segmentation(nothing[..., 0], spec)))
+        page.wait_until(lambda: bool(log))
+        for index, stream in ((5000, ""), (6000, "other")):
+            page.sink.write(page.result(index, stream))
+            while f'"index": {index}'.encode() not in _next(viewer):
+                pass
+    [line] = log
+    assert line.startswith("edgeseg: a picture for the page could not be encoded: ")
+
+
+def _next(viewer):
+    while not isinstance(message := viewer.recv(timeout=60), bytes):
+        pass
+    viewer.send("next")
+    return message
+
+
+@pytest.mark.parametrize("size", [(70_000, 16), (16, 70_000), (1, 1)])
+def test_pictures_of_any_shape_are_shown(page, size):
+    spec = page.result().segmentation.spec
+    labels = np.zeros(size, np.uint8)
+    page.sink.write(Result(Frame(np.zeros((*size, 3), np.uint8), 3, 0.0), segmentation=Segmentation(labels, spec)))
+    height, width = _picture(page).shape[:2]
+    assert height <= 8192
+    assert width <= 1280
+    with page.live() as viewer:
+        header, _, received = _unpack(_next(viewer))
+    assert received.shape == (header["height"], header["width"]) == (height, width)
 
 
 class _Camera(OnePassSource):

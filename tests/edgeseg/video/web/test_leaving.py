@@ -21,9 +21,10 @@ MASKED_CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 REQUESTS = {
     "live": UPGRADE,
     "mjpeg": b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "mjpeg by HTTP/1.0": b"GET /stream.mjpg HTTP/1.0\r\n\r\nHost: localhost\r\n\r\n",
+    "mjpeg by HTTP/1.0": b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n",
     "snapshot": b"GET /snapshot.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "many at once": b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50,
+    "a bad chunk": b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "half a form": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\ntoken=",
 }
 
