@@ -23,7 +23,7 @@ class MaskSink:
     ends the output: a mask says in its file that it is one of ours.
 
     Args:
-        folder: made where it is missing; its parent exists.
+        folder: made with the first mask where it is missing; its parent exists.
 
     Attributes:
         outputs: the folder.
@@ -37,10 +37,6 @@ class MaskSink:
         self.outputs = (self._folder,)
         self._stems: set[str] = set()
         check_writable(self._folder, folder=True)
-        try:
-            self._folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self._folder, error) from None
         remove_abandoned(self._folder, r".*\.png")
 
     def write(self, result: Result) -> None:
@@ -60,6 +56,10 @@ class MaskSink:
             )
         if frame.name:
             self._stems.add(frame.name)
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
         file = self._folder / f"{frame.name or f'{frame.index:06d}'}.png"
         if not _may_be_replaced(file):
             raise SinkError(

@@ -17,7 +17,8 @@ from edgeseg.cores import available_cores
 from edgeseg.errors import SinkError
 from edgeseg.files import REMEDIES, check_writable, written_whole
 from edgeseg.types import ImageU8, Result
-from edgeseg.video.mp4_boxes import cut_torn_fragment
+from edgeseg.video.mp4_boxes import cut_torn_fragment, ends_whole
+from edgeseg.video.output_file import OutputFile
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
@@ -53,6 +54,7 @@ class Mp4Sink:
         self._fps = fps
         self._note = note
         self.outputs = (self._path,)
+        self._file: OutputFile | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._reformatter = VideoReformatter()  # one for all: each prepares its tables anew
@@ -91,6 +93,7 @@ class Mp4Sink:
             picture.pts = self._next_pts(result.frame.pts_s)
             picture.time_base = _TIME_BASE
             self._container.mux(self._stream.encode(picture))
+            self._check()
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise self._refused(error) from None
@@ -105,23 +108,36 @@ class Mp4Sink:
         self._closed = True
         container, stream = self._container, self._stream
         self._container = self._stream = None
-        if container is None or stream is None:
-            return
         try:
-            try:
-                if not self._failed:  # FFmpeg may crash when more is muxed after a failure
-                    container.mux(stream.encode(None))
-            finally:
-                container.close()
-        except (av.FFmpegError, OSError) as error:
-            self._failed = True
-            raise self._refused(error) from None
+            if container is not None and stream is not None:
+                self._finish(container, stream)
         finally:
+            if self._file is not None:
+                self._file.close()
             if self._failed:
                 with suppress(OSError):
                     cut_torn_fragment(self._path)
-        if not self._failed:
+        if container is not None and not self._failed:
             self._put_index_in_front()
+
+    def _finish(self, container: OutputContainer, stream: VideoStream) -> None:
+        try:
+            try:
+                if not self._failed:
+                    container.mux(stream.encode(None))
+            finally:
+                container.close()
+            assert self._file is not None
+            self._file.close()
+            if not self._failed:
+                self._check()
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise self._refused(error) from None
+
+    def _check(self) -> None:
+        if self._file is not None and self._file.error is not None:
+            raise self._file.error
 
     def _put_index_in_front(self) -> None:
         if not self._path.is_file():
@@ -140,6 +156,9 @@ class Mp4Sink:
                 if packet.dts is not None:
                     packet.stream = stream
                     plain.mux(packet)
+            plain.close()
+            if not ends_whole(part):
+                raise OSError("the disk is full")  # FFmpeg does not say so
 
     def _begin(self, size: tuple[int, int], pixel_aspect: Fraction) -> tuple[OutputContainer, VideoStream]:
         options = {
@@ -147,7 +166,8 @@ class Mp4Sink:
             "frag_duration": str(_FRAGMENT_US),
             "flush_packets": "1",
         }
-        container = av.open(_as_file(self._path), "w", format="mp4", options=options)
+        self._file = OutputFile(self._path)
+        container = av.open(self._file, "w", format="mp4", options=options)
         if self._note is not None:
             container.metadata["comment"] = self._note
         stream = container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
