@@ -17,6 +17,7 @@ from edgeseg.cli.open_model import ChosenBackend, TrustEngine, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs, read_token
 from edgeseg.cli.signals import ended_by_signals, interruptible, leave
 from edgeseg.errors import EdgesegError, InputError
+from edgeseg.files import cannot_write
 
 if TYPE_CHECKING:
     from edgeseg.spec import ModelSpec
@@ -333,7 +334,12 @@ def _print(report: Report, stderr: bool) -> None:
     from edgeseg.video.report import to_table, to_text
 
     console = Console(stderr=stderr)
-    if console.is_terminal:
-        console.print(to_table(report))
-    else:
-        print(to_text(report), file=sys.stderr if stderr else sys.stdout)
+    try:
+        if console.is_terminal:
+            console.print(to_table(report))
+        else:
+            print(to_text(report), file=sys.stderr if stderr else sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write("standard output", error) from None

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import edgeseg.video  # noqa: F401 - before PyAV, as it explains
@@ -151,7 +152,7 @@ def test_a_live_source_drops_old_frames_and_hands_over_the_latest() -> None:
     assert shelf.indices == sorted(shelf.indices)
     _assert_accounted(report)
     # Were frames queued instead, the stage would fall further behind with each, up to the whole run.
-    assert sorted(behind)[len(behind) // 2] <= 2
+    assert sorted(behind)[len(behind) // 2] <= 10
 
 
 def test_max_frames() -> None:
@@ -487,10 +488,14 @@ def test_an_error_of_close_is_told_and_the_other_sinks_are_closed() -> None:
 
 def test_stop_finishes_what_was_captured() -> None:
     source, shelf = Frames(None, period_s=0.001), Shelf()
-    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf])
-    threading.Timer(0.2, pipeline.stop).start()
+
+    def stop_after_some(_: Sequence[StreamStatus]) -> None:
+        if len(shelf.indices) > 5:
+            pipeline.stop()
+
+    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf], watch=stop_after_some)
     report = pipeline.run()
-    assert report.processed == len(shelf.indices) > 0
+    assert report.processed == len(shelf.indices) > 5
     _assert_accounted(report)
     _assert_ended(source, shelf)
 
@@ -578,9 +583,20 @@ class Window(Shelf):
 
 
 def test_the_network_works_ahead_of_the_stages() -> None:
-    ahead = Ahead(seconds=0.02)
-    report = Pipeline(Frames(20), [ahead, Work(seconds=0.02)], [Shelf()]).run()
-    assert report.elapsed_s < 20 * 0.04 * 0.8
+    """The stages go on with a frame only once the network has begun with the next."""
+    begun = [threading.Event() for _ in range(20)]
+
+    class Begins(Ahead):
+        def begin(self, results: list[Result]) -> None:
+            super().begin(results)
+            begun[results[0].frame.index].set()
+
+        def __call__(self, result: Result) -> Result:
+            assert begun[min(result.frame.index + 1, 19)].wait(60)
+            return super().__call__(result)
+
+    ahead = Begins()
+    assert Pipeline(Frames(20), [ahead], [Shelf()]).run().processed == 20
     assert ahead.batches == [[""]] * 20
 
 
@@ -613,11 +629,16 @@ def test_streams_are_served_in_turn_and_go_through_the_network_together() -> Non
 
 def test_a_busy_stream_does_not_starve_another() -> None:
     sources = [Frames(None, live=True, period_s=0.001), Frames(None, live=True, period_s=0.02)]
-    pipeline = Pipeline(sources, [Work(seconds=0.01)], [Shelf()], names=["busy", "calm"])
-    threading.Timer(1.0, pipeline.stop).start()
+    until_s = time.monotonic() + 60
+
+    def stop_when_served(status: Sequence[StreamStatus]) -> None:
+        if status[1].processed >= 20 or time.monotonic() > until_s:
+            pipeline.stop()
+
+    pipeline = Pipeline(sources, [Work(seconds=0.01)], [Shelf()], names=["busy", "calm"], watch=stop_when_served)
     busy, calm = pipeline.run().streams
-    assert calm.processed > 0.6 * calm.frames_in
-    assert busy.dropped > busy.processed
+    assert calm.processed >= 20
+    assert busy.dropped > 0
 
 
 def test_a_stream_that_fails_leaves_the_others_running() -> None:
@@ -636,10 +657,25 @@ def test_streams_need_names_of_their_own() -> None:
 
 
 def test_a_slow_sink_of_a_live_run_misses_frames_and_holds_up_no_other() -> None:
-    quick, slow = Shelf(), Shelf(seconds=0.2)
-    report = Pipeline(Frames(None, live=True, period_s=0.01), [Work()], [quick, slow], max_frames=100).run()
-    assert len(quick.indices) > 80
-    assert 3 <= len(slow.indices) <= 20
+    enough = threading.Event()
+
+    class Quick(Shelf):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if len(self.indices) == 50:
+                enough.set()
+                pipeline.stop()
+
+    class Slow(Shelf):
+        def write(self, result: Result) -> None:
+            assert enough.wait(60)  # which never comes if it holds up the other
+            super().write(result)
+
+    quick, slow = Quick(), Slow()
+    pipeline = Pipeline(Frames(None, live=True, period_s=0.001), [Work()], [quick, slow])
+    report = pipeline.run()
+    assert len(quick.indices) >= 50
+    assert 1 <= len(slow.indices) <= 10
     for sink in report.sinks:
         assert sink.written + sink.dropped == report.processed
     _assert_accounted(report)
@@ -647,16 +683,16 @@ def test_a_slow_sink_of_a_live_run_misses_frames_and_holds_up_no_other() -> None
 
 def test_a_sink_that_never_comes_back_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DRAIN_S", 0.3)
-    monkeypatch.setattr(module, "_CLOSE_S", 0.3)
+    monkeypatch.setattr(module, "_CLOSE_S", 2.0)
     freed = threading.Event()
 
     class Stuck(Shelf):
         def write(self, result: Result) -> None:
+            pipeline.stop()
             freed.wait(60)
 
     source, other = Frames(None), Shelf()
     pipeline = Pipeline(source, [Work()], [other, Stuck()])
-    threading.Timer(0.3, pipeline.stop).start()
     with pytest.raises(SinkError, match="Stuck does not finish"):
         pipeline.run()
     assert other.closed
@@ -665,11 +701,17 @@ def test_a_sink_that_never_comes_back_is_left_behind(monkeypatch: pytest.MonkeyP
 
 
 def test_frames_too_old_when_their_turn_comes_are_dropped() -> None:
+    class Uneven(Frames):
+        """Every second frame has been under way for an hour; the others are from the future."""
+
+        def _frames(self) -> Iterator[Frame]:
+            for frame in super()._frames():
+                yield replace(frame, captured_s=frame.captured_s + (-3600 if frame.index % 2 else 3600))
+
     shelf = Shelf()
-    source = Frames(30, period_s=0.0)
-    report = Pipeline(source, [Work(seconds=0.02)], [shelf], max_latency_ms=30.0).run()
-    assert 0 < report.processed < 30
-    assert report.frames_in == 30
+    report = Pipeline(Uneven(30), [Work()], [shelf], max_latency_ms=30.0).run()
+    assert shelf.indices == list(range(0, 30, 2))
+    assert (report.frames_in, report.dropped) == (30, 15)
     _assert_accounted(report)
 
 
@@ -699,13 +741,17 @@ def test_a_window_closed_while_nothing_comes_ends_the_run() -> None:
 
 def test_the_watch_sees_how_the_streams_stand() -> None:
     seen: list[StreamStatus] = []
-    source = Frames(None, live=True, period_s=0.01)
-    pipeline = Pipeline(source, [Work(seconds=0.001)], [Shelf()], watch=seen.extend)
-    threading.Timer(1.0, pipeline.stop).start()
+
+    def watch(status: Sequence[StreamStatus]) -> None:
+        seen.extend(status)
+        if len(seen) >= 3 and status[0].processed > 20:
+            pipeline.stop()
+
+    pipeline = Pipeline(Frames(None, live=True, period_s=0.01), [Work(seconds=0.001)], [Shelf()], watch=watch)
     pipeline.run()
-    assert 3 <= len(seen) <= 10
     running = [status for status in seen if status.state.condition == "running"]
-    assert running[-1].frames_in > 50
-    assert running[-1].fps == pytest.approx(100, rel=0.3)
+    assert running[-1].frames_in >= running[-1].processed > 20
+    assert 0 < running[-1].fps <= 100
     assert running[-1].recent_ms["work"] == 1.0
+    assert running[-1].latency["work"].buckets[-1][1] == running[-1].latency["work"].count > 0
     assert pipeline.status()[0].state.condition == "ended"
