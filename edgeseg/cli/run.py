@@ -260,7 +260,8 @@ def _inputs(model: str | None, labels: Path | None) -> Iterator[Path]:
         yield from (path, path.with_name(f"{path.name}.json"), path.with_name(f"{path.name}.data"))
     if labels is not None:
         yield labels
-        yield from (folder / "dataset.yaml" for folder in labels.absolute().parents)
+        described = (folder / "dataset.yaml" for folder in labels.absolute().parents)
+        yield from (path for path in described if path.is_file())
 
 
 def _files_of(uri: str | list[Path]) -> list[Path]:

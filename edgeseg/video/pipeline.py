@@ -21,12 +21,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from edgeseg.errors import InputError, ModelError, SinkError
 from edgeseg.types import Result
+from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
 from edgeseg.video.faults import Faults, Tell, in_one_line, located, log_fault
 from edgeseg.video.handover import Handover, Junction
@@ -37,7 +37,7 @@ from edgeseg.video.source import Source
 from edgeseg.video.sources_file import named
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.status import StreamStatus
-from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report, SinkReport
+from edgeseg.video.telemetry import Report, SinkReport
 
 DropPolicy = Literal["latest", "none"]
 """What happens to frames that come faster than they are processed: the latest wins, or the source waits."""
@@ -197,31 +197,8 @@ class Pipeline:
 
     def report(self) -> Report:
         """The figures so far."""
-        elapsed_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s) - self._start_s
-        streams = tuple(replace(capture.report(), elapsed_s=elapsed_s) for capture in self._captures)
-        hops, sink_ms, age_ms = Histograms(), LatencyHistogram(), LatencyHistogram()
-        for capture in self._captures:
-            hops.merge(capture.hops)
-        for outlet in self._outlets:
-            sink_ms.merge(outlet.write_ms)
-            age_ms.merge(outlet.age_ms)
-        latency = hops.summary()
-        if self._outlets:
-            latency |= {"sink": sink_ms.summary(), "end to end": age_ms.summary()}
-        score = next((stage for stage in self._stages if isinstance(stage, Score) and stage.frames), None)
-        return replace(
-            streams[0],
-            uri=streams[0].uri if len(streams) == 1 else f"{len(streams)} streams",
-            frames_in=sum(stream.frames_in for stream in streams),
-            processed=sum(stream.processed for stream in streams),
-            dropped=sum(stream.dropped for stream in streams),
-            latency={hop: summary for hop, summary in latency.items() if summary.count},
-            miou=score.confusion.miou() if score else None,
-            scored=score.frames if score else 0,
-            stream="",
-            streams=streams if len(streams) > 1 else (),
-            sinks=tuple(self.sink_reports()),
-        )
+        last_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s)
+        return account(self._captures, self._outlets, self._stages, last_s - self._start_s)
 
     def _infer(self) -> None:
         """Give the frames that are waiting to the first stage's ``begin``, and then to the other stages one by one."""

@@ -77,4 +77,5 @@ def _sinks(report: Report) -> list[str]:
 def _score(report: Report) -> list[str]:
     if report.miou is None:
         return []
-    return [f"mIoU {report.miou * 100:.2f} % over {report.scored} labelled frames"]
+    note = f" ({report.miou_note})" if report.miou_note else ""
+    return [f"mIoU {report.miou * 100:.2f} % over {report.scored} labelled frames{note}"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeseg import _native
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.metrics import ConfusionMatrix, left_out
 from edgeseg.palette import lookup_table
 from edgeseg.refine import check_refinable
 from edgeseg.segmenter import Segmenter
@@ -161,14 +161,21 @@ class Score:
     def __init__(self, num_classes: int) -> None:
         self.confusion = ConfusionMatrix(num_classes)
         self.frames = 0
+        self._class_names: tuple[str, ...] = ()
+
+    def left_out(self) -> str:
+        """What the mean over the classes leaves out, in words; empty where nothing is."""
+        return left_out(self.confusion.iou(), self._class_names) if self._class_names else ""
 
     def __call__(self, result: Result) -> Result:
         """Count the pixels of the frame."""
         labels_u8 = result.frame.labels_u8
         if labels_u8 is not None:
             start_s = time.perf_counter()
-            self.confusion.update(labels_u8, _segmentation_of(result).labels)
+            segmentation = _segmentation_of(result)
+            self.confusion.update(labels_u8, segmentation.labels)
             self.frames += 1
+            self._class_names = segmentation.spec.class_names
             result.latency_ms["score"] = (time.perf_counter() - start_s) * 1000
         return result
 

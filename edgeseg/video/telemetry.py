@@ -136,6 +136,7 @@ class Report:
         sinks: one for each sink.
         failed: why a stream was given up, in one line; else empty.
         faults: why frames of live streams were lost in a stage, in one line each, and how many were.
+        miou_note: what ``miou`` leaves out, in words: classes of which no pixel was seen; else empty.
     """
 
     uri: str
@@ -151,6 +152,7 @@ class Report:
     sinks: tuple[SinkReport, ...] = ()
     failed: str = ""
     faults: Mapping[str, int] = field(default_factory=dict)
+    miou_note: str = ""
 
     @property
     def fps(self) -> float:
