@@ -59,6 +59,11 @@ class ImageSource(OnePassSource):
             labels.match_stems(self._files)
         super().__init__(StreamInfo(uri=name, live=False, frame_count=_count(self._files)))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files it reads."""
+        return tuple(self._files)
+
     def _frames(self) -> Iterator[Frame]:
         index = 0
         for file in self._files:

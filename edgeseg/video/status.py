@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from edgeseg.video.telemetry import Latency
+from edgeseg.video.telemetry import Latency, SinkReport
 
 Condition = Literal["connecting", "running", "lost", "ended"]
 
@@ -51,6 +51,8 @@ class StreamStatus:
         fps: frames processed per second, over the last few seconds.
         latency: by hop since the start, as in the report.
         recent_ms: milliseconds by hop of the last frame processed.
+        failed: why the stream was given up, in one line, while the others go on; else empty.
+        faults: why frames of a live stream were lost in a stage, in one line each, and how many were.
     """
 
     stream: str
@@ -62,3 +64,12 @@ class StreamStatus:
     fps: float
     latency: Mapping[str, Latency]
     recent_ms: Mapping[str, float]
+    failed: str = ""
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+
+Status = Callable[[], Sequence[StreamStatus]]
+"""Says how the streams stand; asked from any thread."""
+
+SinkReports = Callable[[], Sequence[SinkReport]]
+"""Says how the sinks stand; asked from any thread."""

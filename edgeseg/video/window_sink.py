@@ -43,7 +43,7 @@ class WindowSink:
         if not display_works():
             raise SinkError(
                 "no window can be opened: there is no display here",
-                "Leave out --show, and look at the result with --save out.mp4",
+                "Save the result as a video, or serve the page, and look at that",
             )
         if _has_libraries_of_av():
             raise SinkError(
@@ -152,7 +152,10 @@ def display_works() -> bool:
     """Whether a window can be opened here; tried in a process of its own, since Qt aborts the one where it fails."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    attempt = [sys.executable, "-c", "import cv2; cv2.namedWindow('edgeseg'); cv2.destroyAllWindows()"]
+    # Isolated, and with the packages of this process alone: a cv2.py in the current folder is nobody's OpenCV.
+    folders = {str(Path(str(module.__file__)).parents[1]) for module in (cv2, np)}
+    script = f"import sys; sys.path[:0] = {sorted(folders)!r}; import cv2; cv2.namedWindow('edgeseg')"
+    attempt = [sys.executable, "-I", "-c", f"{script}; cv2.destroyAllWindows()"]
     try:
         return subprocess.run(attempt, capture_output=True, timeout=20, check=False).returncode == 0
     except subprocess.TimeoutExpired:
