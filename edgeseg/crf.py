@@ -90,8 +90,8 @@ class DenseCrf:
         """The most probable label of each pixel.
 
         Args:
-            probabilities: (C, H, W) floats of 0..1 that sum to one over C; C-contiguous float32 is used as it is,
-                anything else is copied. Values under 1e-5 count as 1e-5.
+            probabilities: (C, H, W) floats of 0..1 that sum to one over C; aligned, C-contiguous float32 is used as it
+                is, anything else is copied. Values under 1e-5 count as 1e-5.
             image: (H, W, 3) uint8 RGB.
 
         Returns:
@@ -172,7 +172,7 @@ def check_probabilities(probabilities: NDArray[np.floating], *, sums: bool = Tru
             f"probabilities have shape {probabilities.shape} and dtype {probabilities.dtype}",
             "Pass (C, H, W) float32 that sums to one over C, for 2 classes or more",
         )
-    values = np.ascontiguousarray(probabilities, dtype=np.float32)
+    values = np.require(probabilities, np.float32, ["C", "A"])
     if sums:
         total = values.sum(axis=0)
         # Written so that NaN fails too.

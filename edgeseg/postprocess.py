@@ -33,7 +33,7 @@ def to_labels(output: NDArray[np.float32] | NDArray[np.uint8], size: tuple[int, 
     """
     height, width = size
     if output.ndim == 4:
-        labels: LabelsU8 = upsample_argmax(np.ascontiguousarray(output), height, width, threads)[0]
+        labels: LabelsU8 = upsample_argmax(np.require(output, requirements=["C", "A"]), height, width, threads)[0]
         return labels
     # INTER_NEAREST samples from the pixel's corner and would shift the labels by up to half a pixel.
     resized = cv2.resize(output[0], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -25,13 +25,15 @@ void BilateralFilter::lay_out() {
         carver.take(rows_, tiling_.pixels() * stride_);
         return carver.bytes();
     };
-    lay_out_in(memory_.at_least(lay_out_in(nullptr)));
+    const std::size_t bytes = lay_out_in(nullptr);
+    lattices_.reset();  // where there is not so much memory, none must seem to be there
+    lay_out_in(memory_.at_least(bytes));
 }
 
 void BilateralFilter::build(const std::uint8_t* image) {
     if (!lattices_) lay_out();
     while (!lattices_->build({image, {tiling_.height, tiling_.width, 3}})) {
-        most_vertices_ *= 2;
+        most_vertices_ = more_vertices(most_vertices_);
         lay_out();
     }
 }

@@ -1,5 +1,6 @@
 #include "dense_crf/lattice_cpu.h"
 
+#include <algorithm>
 #include <cmath>
 #include <new>
 #include <utility>
@@ -77,6 +78,8 @@ bool Lattices::build(const parallel::View<const std::uint8_t, 3>& picture) {
         float* raw = raw_ + thread * kFeatures * distance;
         const int points = write_points(picture, tiling_, row, merging, runs_ + first, raw, distance);
         points_[row] = points;
+        // A register is filled past the last point: what is read there must be numbers that an int can hold.
+        for (int i = 0; i < kFeatures; ++i) std::fill_n(raw + i * distance + points, -points & (kTilePixels - 1), 0.0f);
         std::int64_t* keys = corner_keys_ + thread * kCorners * distance;
         for (int l = 0; l < count_; ++l) {
             Corners* corners = lattices_[l].corners + first;

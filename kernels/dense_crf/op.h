@@ -18,7 +18,8 @@ namespace edgeseg::dense_crf {
 
 inline constexpr int kMaxClasses = 255;
 inline constexpr int kMaxSide = 16384;
-inline constexpr int kMaxTerms = 8;  // of either kind
+inline constexpr int kMaxTerms = 8;           // of either kind
+inline constexpr int kMaxVertices = 1 << 28;  // of a lattice: six times as many are still numbered by an int
 
 /// exp(-1/2 (|dx / sigma_x|^2 + |dy / sigma_y|^2 + sum_ch |dcolor_ch / sigma_color_ch|^2)), times weight.
 struct BilateralTerm {
@@ -62,8 +63,11 @@ bool fits(const Params& params);
 /// The size of the scratch memory of a run with at most `vertices` vertices in any lattice, aligned to 64 bytes.
 std::size_t workspace_bytes(const Params& params, int vertices, int threads);
 
-/// A number of vertices that most pictures of this size stay under.
+/// A number of vertices that most pictures of this size stay under; at most kMaxVertices.
 int usual_vertices(const Params& params);
+
+/// Twice as many, where so many were too few. Throws std::bad_alloc past kMaxVertices.
+int more_vertices(int vertices);
 
 /// Returns false, with nothing written, where some lattice has more than `vertices` vertices. Each result depends on
 /// the number of threads by rounding alone, and on nothing else.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
 
 #include "dense_crf/isa.h"
 #include "dense_crf/lattice_cpu.h"
@@ -143,7 +144,12 @@ int usual_vertices(const Params& params) {
         share = std::max(share, crowded / (1 + crowded / 2));
     }
     const double pixels = static_cast<double>(params.image.size[1]) * params.image.size[2];
-    return static_cast<int>(std::clamp(share * pixels, 1024.0, 1e9));
+    return static_cast<int>(std::clamp(share * pixels, 1024.0, static_cast<double>(kMaxVertices)));
+}
+
+int more_vertices(int vertices) {
+    if (vertices >= kMaxVertices) throw std::bad_alloc();
+    return std::min(kMaxVertices, 2 * vertices);
 }
 
 bool run_cpu(const Params& params, void* workspace, int vertices, int threads) {

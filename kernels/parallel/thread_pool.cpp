@@ -6,6 +6,8 @@
 #include <system_error>
 #include <thread>
 
+#include "parallel/available_cores.h"
+
 namespace edgeseg::parallel {
 namespace {
 
@@ -96,8 +98,7 @@ void ThreadPool::work() {
 }
 
 int thread_count(int requested) {
-    static const int all = std::max(1u, std::thread::hardware_concurrency());
-    return requested > 0 ? requested : all;
+    return requested > 0 ? std::min(requested, kMostThreads) : available_cores();
 }
 
 }  // namespace edgeseg::parallel

@@ -35,7 +35,10 @@ class ThreadPool {
     std::atomic<unsigned> runs_ = 0;  // so far; changed under the mutex
 };
 
-/// The number of threads to use: `requested`, or where that is 0 as many as the process may run at a time.
+/// More than any machine has cores: a slip of the keyboard must not start a thread for each row of a picture.
+inline constexpr int kMostThreads = 1024;
+
+/// The number of threads to use: `requested`, within reason, or where that is 0 as many as there are cores for.
 int thread_count(int requested);
 
 }  // namespace edgeseg::parallel

@@ -28,6 +28,7 @@ std::string describe(const AnyArray& array) {
     }
     text += std::to_string(array.dtype().bits);
     if (!is_c_contiguous(array)) text += ", not C-contiguous";
+    if (!is_aligned(array, array.itemsize())) text += ", not aligned";
     if (array.device_type() != nb::device::cpu::value) text += ", not in host memory";
     return text;
 }
@@ -43,9 +44,13 @@ bool is_c_contiguous(const AnyArray& array) {
     return true;
 }
 
+bool is_aligned(const AnyArray& array, std::size_t bytes) {
+    return reinterpret_cast<std::uintptr_t>(array.data()) % bytes == 0;
+}
+
 void refuse(const char* name, const char* shape, const char* dtype, const AnyArray& array) {
-    const std::string message =
-        std::string(name) + " must be " + shape + " " + dtype + ", C-contiguous, no side empty; got " + describe(array);
+    const std::string message = std::string(name) + " must be " + shape + " " + dtype +
+                                ", C-contiguous, aligned, no side empty; got " + describe(array);
     throw nb::value_error(message.c_str());
 }
 

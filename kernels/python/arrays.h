@@ -20,11 +20,14 @@ using AnyArray = nb::ndarray<nb::ro>;
 
 bool is_c_contiguous(const AnyArray& array);
 
+/// Whether the first value lies at a multiple of so many bytes: NumPy's views of bytes need not.
+bool is_aligned(const AnyArray& array, std::size_t bytes);
+
 template <class T, int kRank>
 parallel::View<const T, kRank> input(const AnyArray& array, const char* name, const char* shape, const char* dtype) {
     parallel::View<const T, kRank> view;
     if (array.ndim() != kRank || array.dtype() != nb::dtype<T>() || array.device_type() != nb::device::cpu::value ||
-        !is_c_contiguous(array)) {
+        !is_c_contiguous(array) || !is_aligned(array, alignof(T))) {
         refuse(name, shape, dtype, array);
     }
     for (int axis = 0; axis < kRank; ++axis) {

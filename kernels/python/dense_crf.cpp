@@ -130,10 +130,11 @@ class DenseCrf {
 
         const nb::gil_scoped_release release;
         const std::lock_guard lock(mutex_);
-        while (
-            !run_cpu(params, workspace_.at_least(workspace_bytes(params, vertices_, threads_)), vertices_, threads_)) {
-            vertices_ *= 2;
+        int vertices = vertices_;
+        while (!run_cpu(params, workspace_.at_least(workspace_bytes(params, vertices, threads_)), vertices, threads_)) {
+            vertices = more_vertices(vertices);
         }
+        vertices_ = vertices;  // last: an image that memory was too small for must not spoil the next
     }
 
   private:
@@ -151,9 +152,8 @@ class Filter {
   public:
     Filter(int height, int width, int channels, const AnyArray& term, bool accurate, int threads)
         : size_{channels, height, width},
-          filter_((check_size(height, width), height), width, channels, one_term(term),
+          filter_((check_size(height, width), height), width, checked_channels(channels), one_term(term),
                   accurate ? Quality::kAccurate : Quality::kFast, checked_threads(threads)) {
-        if (channels < 1 || channels > kMaxClasses) throw nb::value_error("channels must be from 1 to 255");
         if (!filter_.fits()) throw nb::value_error(kTooSmall);
     }
 
@@ -164,6 +164,7 @@ class Filter {
         }
         const nb::gil_scoped_release release;
         const std::lock_guard lock(mutex_);
+        built_ = false;
         filter_.build(picture.data);
         built_ = true;
     }
@@ -183,6 +184,11 @@ class Filter {
     }
 
   private:
+    static int checked_channels(int channels) {
+        if (channels < 1 || channels > kMaxClasses) throw nb::value_error("channels must be from 1 to 255");
+        return channels;
+    }
+
     static BilateralTerm one_term(const AnyArray& term) {
         const std::vector<float> row = rows(term, "term", "(1, 6)", 6);
         if (row.size() != 6) refuse("term", "(1, 6)", "float32", term);
@@ -248,7 +254,7 @@ Raises:
         .def("build", &Filter::build, nb::arg("image"), "Prepare for an image, (height, width, 3) uint8, C-contiguous.")
         .def("apply", &Filter::apply, nb::arg("values"), nb::arg("out"), nb::arg("transposed") = false,
              "Filter (channels, height, width) float32 values into ``out``, an array alike; or by the transpose.");
-    module.def("dense_crf_isa", [] { return isa().name; }, "The instruction set that DenseCrf runs on.");
+    module.def("dense_crf_isa", [] { return isa().name; }, "The instruction set that DenseCrf runs on here.");
 }
 
 }  // namespace edgeseg::python

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "parallel/available_cores.h"
 #include "parallel/cpu_features.h"
 #include "python/arrays.h"
 
@@ -44,13 +45,18 @@ NB_MODULE(_native, module) {
     bind_overlay(module);
     bind_dense_crf(module);
     bind_jpeg_scan(module);
+    module.def("available_cores", &parallel::available_cores,
+               "The cores that this process may keep busy, at least 1: what ``threads=0`` means everywhere.\n\n"
+               "Those that it is bound to (``taskset``, cpusets), or fewer where a cgroup, such as a container's or a\n"
+               "service's, gives it a share of CPU time; a part of a core counts as one.");
     module.def("has_int8_dot_product", &parallel::has_int8_dot_product,
                "Whether this CPU multiplies and sums bytes in one instruction: VNNI on x86, the dot product on Arm.");
     module.def(
         "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
         "How this extension was built.\n\n"
         "``compiler`` str, ``cuda`` version of the CUDA toolkit or None, ``cuda_architectures`` list of str as in\n"
-        "CMake (empty without CUDA), ``simd`` the vector instructions used by the kernels.");
+        "CMake (empty without CUDA), ``simd`` the vector instructions that every kernel was\n"
+        "compiled for; what else the CPU has is chosen when the process starts, see :func:`dense_crf_isa`.");
 }
 
 }  // namespace edgeseg::python

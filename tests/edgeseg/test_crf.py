@@ -87,6 +87,14 @@ def test_results_and_inputs_are_the_callers():
     np.testing.assert_array_equal(image, copies[1])
 
 
+def misaligned(values):
+    """A copy one byte beside where floats belong, as a view of a message's bytes may be."""
+    moved = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
+    moved[:] = values
+    assert not moved.flags.aligned
+    return moved
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -96,6 +104,8 @@ def test_results_and_inputs_are_the_callers():
         pytest.param(lambda p, i: (p.astype(np.float64), i), id="float64"),
         pytest.param(lambda p, i: (p, i[..., ::-1].copy()[..., ::-1]), id="from BGR"),
         pytest.param(lambda p, i: (np.flip(np.flip(p, 1).copy(), 1), i), id="flipped"),
+        pytest.param(lambda p, i: (misaligned(p), i), id="misaligned"),
+        pytest.param(lambda p, i: (p.astype(p.dtype.newbyteorder()), i), id="foreign bytes"),
     ],
 )
 def test_layout_and_precision_in_memory_do_not_matter(change):

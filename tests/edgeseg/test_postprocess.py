@@ -16,6 +16,15 @@ def test_logits_become_the_class_of_the_largest_at_any_size():
     assert (labels[:, 6:] == 2).all()
 
 
+def test_logits_may_lie_anywhere_in_memory():
+    logits = np.random.default_rng(2).standard_normal((1, 3, 4, 5), np.float32)
+    moved = np.zeros(logits.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(logits.shape)
+    moved[:] = logits
+    assert not moved.flags.aligned
+    np.testing.assert_array_equal(to_labels(moved, (9, 11)), to_labels(logits, (9, 11)))
+    np.testing.assert_array_equal(to_labels(np.asfortranarray(logits), (9, 11)), to_labels(logits, (9, 11)))
+
+
 def test_labels_are_enlarged_without_a_shift():
     labels = np.array([[[0, 1, 2], [3, 4, 5]]], np.uint8)
     np.testing.assert_array_equal(to_labels(labels, (6, 9)), np.kron(labels[0], np.ones((3, 3), np.uint8)))
