@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.crf import CrfParams, DenseCrf, Quality
 from edgeseg.errors import InputError, ModelError
 from edgeseg.guided_filter import guided_filter

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.onnx_file import look_through, read_spec, spec_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
 from edgeseg.preprocess import to_input

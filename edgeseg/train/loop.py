@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.metrics import ConfusionMatrix

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.errors import InputError
 
 READ_AHEAD = 2

@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.errors import SinkError
 from edgeseg.files import REMEDIES, check_writable, written_whole
 from edgeseg.types import ImageU8, Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgeseg.cores import available_cores
+from edgeseg._native import available_cores
 from edgeseg.train.machine import (
     capability_of,
     precision_for,
