@@ -121,7 +121,9 @@ def _video_seeds() -> _Seeds:
             for index in range(6):
                 picture = np.full((48, 64, 3), 20 * index, np.uint8)
                 picture[10:30, 5 * index : 5 * index + 20] = 200
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels))
+                )
             container.mux(stream.encode(None))
         seeds.append((suffix, content.getvalue()))
     return seeds
@@ -207,15 +209,32 @@ def _calibrate_onnx(path: Path) -> None:
     calibrate_model(path, [picture], "cpu", "minmax").quantize()
 
 
-def _export_engine(path: Path) -> None:
-    from edgeseg_export.artifact import read_onnx
+def _prepare_for_an_engine(path: Path) -> None:
+    from edgeseg_export.tensorrt_graph import prepare, read_onnx
 
-    read_onnx(path)
+    model, _ = read_onnx(path)
+    prepare(model, path, "fp16")
 
 
 VALUES = (
     *(None, True, False, 0, 1, -1, 2, 255, 256, 2**31, 2**63, 10**30, 0.0, -0.5, 1e308, float("inf"), float("nan")),
-    *("", "a", "off", "\ud800", "\x1b[31m", "a\nb", "x" * 100_000, "../..", "/", "nul\0", [], {}, [[]], [None], {"a": 1}),
+    *(
+        "",
+        "a",
+        "off",
+        "\ud800",
+        "\x1b[31m",
+        "a\nb",
+        "x" * 100_000,
+        "../..",
+        "/",
+        "nul\0",
+        [],
+        {},
+        [[]],
+        [None],
+        {"a": 1},
+    ),
     *([0] * 1000, [1, 2], [1, 2, 3], ["a", "a"], "int8-cpu", "labels", [0.5, 0.5, 0.5], {"w_bilateral": "x"}),
 )
 """What may stand where something else is expected."""
@@ -250,7 +269,9 @@ def changed(generator: random.Random, values: object) -> object:
     return copy
 
 
-def _documents(values: Callable[[], object], suffix: str, write: Callable[[object], bytes], count: int = 400) -> Callable[[], _Seeds]:
+def _documents(
+    values: Callable[[], object], suffix: str, write: Callable[[object], bytes], count: int = 400
+) -> Callable[[], _Seeds]:
     """Seeds that are good documents and changed ones, beside which bytes are damaged."""
 
     def seeds() -> _Seeds:
@@ -321,10 +342,11 @@ def _read_sources(path: Path) -> None:
 
     try:
         sources = read_sources(path)
-        assert all(isinstance(uri, str) for uri in sources.values())
     except EdgesegError as error:
-        assert "hunter2" not in str(error), "a password is printed"
+        if "hunter2" in str(error):
+            raise ValueError("a password is printed") from error
         raise
+    assert all(isinstance(uri, str) for uri in sources.values())
 
 
 def _recipe() -> object:
@@ -396,6 +418,7 @@ TARGETS = {
         Target("pipe", _video_seeds, _read_pipe),
         Target("onnx", _onnx_seeds, _run_onnx),
         Target("onnx-quantize", _onnx_seeds, _calibrate_onnx),
+        Target("onnx-engine", _onnx_seeds, _prepare_for_an_engine),
         Target("spec", _documents(_spec, ".onnx", _as_onnx), _run_onnx),
         Target("dataset", _documents(_dataset, ".yaml", _as_yaml), _read_dataset),
         Target("sources", _documents(_sources, ".yaml", _as_yaml), _read_sources),

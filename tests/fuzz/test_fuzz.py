@@ -10,21 +10,29 @@ import pytest
 
 RUN = Path(__file__).with_name("run.py")
 
-NEEDS = {"onnx": "onnx", "onnx-quantize": "onnx", "spec": "onnx", "checkpoint": "torch", "recipe": "torch"}
+NEEDS = {
+    "onnx": "onnx",
+    "onnx-quantize": "onnx",
+    "onnx-engine": "onnx",
+    "spec": "onnx",
+    "checkpoint": "torch",
+    "recipe": "torch",
+}
 
 COUNTS = {
-    "images": 400,
-    "labels": 400,
-    "videos": 250,
-    "pipe": 150,
-    "onnx": 250,
-    "onnx-quantize": 60,
-    "spec": 300,
-    "dataset": 500,
-    "sources": 500,
-    "recipe": 500,
-    "record": 500,
-    "checkpoint": 60,
+    "images": 3000,
+    "labels": 5000,
+    "videos": 1500,
+    "pipe": 1000,
+    "onnx": 3000,
+    "onnx-quantize": 150,
+    "onnx-engine": 500,
+    "spec": 2000,
+    "dataset": 1000,
+    "sources": 2000,
+    "recipe": 2000,
+    "record": 2000,
+    "checkpoint": 100,
 }
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from peak_memory import peak_mib
+
 from edgeseg.errors import EdgesegError
 
 HANG_S = 120.0
@@ -197,7 +199,7 @@ def _work(target: Target, folder: Path, seed: int, first: int, count: int | None
         file = folder / f"input{suffix}"
         file.write_bytes(content)
         parent.send((number, suffix, content))
-        before_mib = _peak_mib()
+        before_mib = peak_mib()
         try:
             target.feed(file)
         except EdgesegError as error:
@@ -205,15 +207,11 @@ def _work(target: Target, folder: Path, seed: int, first: int, count: int | None
                 parent.send(f"more than a line: {error}")
         except BaseException:
             parent.send(traceback.format_exc())
-        if _peak_mib() - before_mib > MOST_MIB:
-            parent.send(f"took {_peak_mib() - before_mib:.0f} MiB")
+        if peak_mib() - before_mib > MOST_MIB:
+            parent.send(f"took {peak_mib() - before_mib} MiB")
     parent.send(None)
     parent.close()
     os._exit(0)
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def report(outcomes: Sequence[Outcome], keep: Path) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peak_memory import PEAK_MIB
 
 from edgeseg.errors import EdgesegError, ModelError, SinkError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically, save_network
@@ -169,16 +170,15 @@ def huge_bytearray(count):
 
 
 MEMORY = """
-import resource
 from pathlib import Path
 from edgeseg.errors import EdgesegError
 from edgeseg.models.checkpoint import load_network
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 try:
     load_network(Path({path!r}))
 except EdgesegError as error:
     print(error)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak_mib() - before)
 """
 
 
@@ -202,7 +202,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 )
 def test_a_small_file_does_not_take_gigabytes(saved, tmp_path, run_python, make, message):
     path = make(saved[0], tmp_path / "bomb.pt")
-    done = run_python(MEMORY.format(path=str(path)))
+    done = run_python(PEAK_MIB + MEMORY.format(path=str(path)))
     assert done.rc == 0, done.stderr
     told, grown_mib = done.stdout.splitlines()
     assert message in told
