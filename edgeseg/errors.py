@@ -51,3 +51,9 @@ class SinkError(EdgesegError):
 
 class MissingDependencyError(EdgesegError, ImportError):
     """An optional package or a part of the native extension that is not installed."""
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what cannot be printed: bytes of a name that is not UTF-8, control characters."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

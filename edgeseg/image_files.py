@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeseg.errors import DatasetError, MissingDependencyError
+from edgeseg.installing import pip_install
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif"}) | HEIF_SUFFIXES
 LABEL_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".webp"})
 
-INSTALL_HEIF = "Run: pip install pillow-heif, or save it as JPEG"
 MOVE_OUT = "Move it out of the folder"
 
 _DIGITS = re.compile(r"([0-9]+)")
@@ -119,7 +119,7 @@ def check_images(files: Sequence[Path], where: str, remedy: str, suffixes: froze
         _check_file(file, suffixes, f"{where}{file.name if where.endswith('holds ') else file}", remedy)
     heif = next((file for file in files if file.suffix.lower() in HEIF_SUFFIXES), None)
     if heif is not None and find_spec("pillow_heif") is None:
-        raise MissingDependencyError(f"{heif} is a HEIC picture, which needs pillow-heif", INSTALL_HEIF)
+        raise MissingDependencyError(f"{heif} is a HEIC picture, which needs pillow-heif", how_to_read_heif())
 
 
 def index_by_stem(paths: Sequence[Path]) -> dict[str, Path]:
@@ -152,3 +152,8 @@ def _named(suffixes: frozenset[str]) -> str:
 
 def _remedy(error: OSError) -> str:
     return "Allow it to be read" if error.errno in (errno.EACCES, errno.EPERM) else "Correct the path"
+
+
+def how_to_read_heif() -> str:
+    """The remedy where pillow-heif is missing."""
+    return f"Run: {pip_install('pillow-heif')}, or save it as JPEG"

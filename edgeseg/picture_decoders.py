@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edgeseg._native import jpeg_damage
 from edgeseg.errors import MissingDependencyError
-from edgeseg.image_files import INSTALL_HEIF
+from edgeseg.image_files import how_to_read_heif
+from edgeseg.installing import pip_install
 from edgeseg.picture_header import DamagedError, Header
 
 _MOST_ANIMATED = 1 << 26
@@ -193,7 +194,7 @@ def _avif_class() -> Any:
     else:
         supported = AvifImagePlugin.SUPPORTED
     if not supported:
-        raise MissingDependencyError("AVIF pictures need Pillow 11.3 or later", "Run: pip install 'pillow>=11.3'")
+        raise MissingDependencyError("AVIF pictures need Pillow 11.3 or later", f"Run: {pip_install('pillow>=11.3')}")
     return AvifImagePlugin.AvifImageFile
 
 
@@ -201,7 +202,7 @@ def _by_pillow_heif(header: Header, limit: PictureLimit) -> Iterator[NDArray[Any
     try:
         pillow_heif: Any = import_module("pillow_heif")
     except ImportError:
-        raise MissingDependencyError("it is a HEIC picture, which needs pillow-heif", INSTALL_HEIF) from None
+        raise MissingDependencyError("it is a HEIC picture, which needs pillow-heif", how_to_read_heif()) from None
     # The library turns the picture as the file says; what EXIF says besides is not to be applied.
     for image in pillow_heif.open_heif(io.BytesIO(header.data), convert_hdr_to_8bit=True):
         _check_size(image.size[1], image.size[0], limit)

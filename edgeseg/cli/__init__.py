@@ -17,8 +17,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from edgeseg import __version__
 from edgeseg.cli import standard_streams
-from edgeseg.errors import EdgesegError, MissingDependencyError
+from edgeseg.cli.signals import interrupts_once
+from edgeseg.errors import DeviceError, EdgesegError, MissingDependencyError, printable
 from edgeseg.files import cannot_write
+from edgeseg.installing import pip_install
 
 _EXTRAS = {
     "torch": "train",
@@ -60,23 +62,36 @@ class _Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            outcome = super().invoke(ctx)
+            with interrupts_once():
+                outcome = super().invoke(ctx)
             _flush()
         except (EdgesegError, ModuleNotFoundError) as error:
             package = (getattr(error, "name", None) or "").partition(".")[0]
             if ctx.params["debug"] or not (isinstance(error, EdgesegError) or package in _EXTRAS):
                 raise
             if not isinstance(error, EdgesegError):
-                error = MissingDependencyError(
-                    f"the package {package} is not installed", f"Run: pip install 'edgeseg[{_EXTRAS[package]}]'"
-                )
-            print(f"edgeseg: error: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
+                install = pip_install(f"edgeseg[{_EXTRAS[package]}]")
+                error = MissingDependencyError(f"the package {package} is not installed", f"Run: {install}")
+            raise _told(error) from None
+        except MemoryError:
+            if ctx.params["debug"]:
+                raise
+            what = "there is not enough memory for this"
+            raise _told(DeviceError(what, "Close other programs, or work on smaller pictures or batches")) from None
+        except KeyboardInterrupt:
+            print("edgeseg: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader has seen enough (`edgeseg models | head -1`). What is still buffered must not fail at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         return outcome
+
+
+def _told(error: EdgesegError) -> typer.Exit:
+    """Print the line of an error; what names bring along can neither break it nor steer the terminal."""
+    print(f"edgeseg: error: {printable(str(error))}", file=sys.stderr)
+    return typer.Exit(2)
 
 
 def _flush() -> None:

@@ -47,10 +47,10 @@ def compare(
 
     from rich.console import Console
 
-    from edgeseg.cli.means import unsaid
     from edgeseg.cli.progress import show_progress
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
+    from edgeseg.metrics import left_out
     from edgeseg.runtime.registry import open_backend
     from edgeseg.tune_crf import spread_over
     from edgeseg.weights import find
@@ -72,8 +72,8 @@ def compare(
     console.print(f"A  {a}\nB  {b}\n")
     console.print(render(parity, engines[0].spec, engines[1].spec))
     for side, confusion in zip("AB", parity.confusion, strict=True):
-        if sentence := unsaid(side, confusion, dataset.names):
-            console.print(f"\n{sentence}", end="")
+        if missing := left_out(confusion.iou(), dataset.names):
+            console.print(f"\n{side}: mIoU {missing}", end="")
     console.print(f"\n{parity.images} images of {split} of {dataset.path}; threads: {threads or 'all'}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from edgeseg import __version__
+from edgeseg.installing import pip_install
 
 EXAMPLES = """
 edgeseg doctor
@@ -74,7 +75,7 @@ def _onnxruntime() -> Line:
     try:
         ort = load_onnxruntime()
     except ImportError as error:
-        return "onnxruntime", f"cannot be loaded ({error}). Run: pip install onnxruntime", False
+        return "onnxruntime", f"cannot be loaded ({error}). Run: {pip_install('onnxruntime')}", False
     return "onnxruntime", f"{ort.__version__} with {', '.join(ort.get_available_providers())}", True
 
 
@@ -148,7 +149,7 @@ def _extras() -> Iterator[Line]:
             by_extra.setdefault(match[2], []).append(match[1])
     for extra, packages in by_extra.items():
         missing = [package for package in packages if _version(package) is None]
-        text = f"lacks {', '.join(missing)}. Run: pip install 'edgeseg[{extra}]'" if missing else "complete"
+        text = f"lacks {', '.join(missing)}. Run: {pip_install(f'edgeseg[{extra}]')}" if missing else "complete"
         yield f"extra {extra}", text, True
 
 

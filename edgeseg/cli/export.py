@@ -387,8 +387,8 @@ def _export_engine(
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
-    from edgeseg.cli.means import unsaid
     from edgeseg.evaluate import evaluate
+    from edgeseg.metrics import left_out
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.artifact import rewrite_spec
 
@@ -398,6 +398,5 @@ def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -
         if math.isnan(miou):
             raise DatasetError(f"no pixel of split {split} of {dataset.path} is labelled", "Choose another --split")
         rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
-    console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}")
-    if sentence := unsaid(artifact.name, confusion, dataset.names):
-        console.print(sentence)
+    missing = left_out(confusion.iou(), dataset.names)
+    console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}{f' ({missing})' if missing else ''}")

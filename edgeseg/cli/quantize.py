@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeseg.errors import DatasetError, InputError, MissingDependencyError
+from edgeseg.installing import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def quantize(
     nothing is written and the exit code is 1.
     """
     if find_spec("onnx") is None:
-        raise MissingDependencyError("the package onnx is not installed", "Run: pip install 'edgeseg[quantize]'")
+        raise MissingDependencyError("the package onnx is not installed", f"Run: {pip_install('edgeseg[quantize]')}")
 
     import onnx
     from rich.console import Console
@@ -183,8 +184,6 @@ def render(before: Evaluation, after: Evaluation) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from edgeseg.cli.means import unsaid
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", overflow="fold")
     for heading in ("float IoU %", "INT8 IoU %", "change"):
@@ -194,8 +193,8 @@ def render(before: Evaluation, after: Evaluation) -> RenderableType:
     table.add_section()
     table.add_row("mIoU", *_pair(before.confusion.miou(), after.confusion.miou()), style="bold")
     sides = (("float", before), ("INT8", after))
-    sentences = (unsaid(side, one.confusion, one.class_names) for side, one in sides)
-    return Group(table, *(Text(f"\n{sentence}") for sentence in sentences if sentence))
+    notes = ((side, one.left_out()) for side, one in sides)
+    return Group(table, *(Text(f"\n{side}: mIoU {missing}") for side, missing in notes if missing))
 
 
 def render_layers(found: Sequence[Sensitivity]) -> RenderableType:

@@ -46,6 +46,35 @@ def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
+def interrupts_once() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, once: a second one ends the process at once.
+
+    Where the first is swallowed, as some packages do while they are imported, it is raised at the end of the block.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield  # a shell's background job
+        return
+    heard_s: list[float] = []
+
+    def hear(*_: object) -> None:
+        now_s = time.monotonic()
+        if heard_s and now_s - heard_s[0] < _TOGETHER_S:
+            return
+        if heard_s:
+            leave("interrupted", 128 + signal.SIGINT)
+        heard_s.append(now_s)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+        if heard_s:
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C ends the process at once, as SIGTERM does, also where a native call, of loading a model, does not return.
 

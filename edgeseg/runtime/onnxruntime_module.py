@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from edgeseg.errors import MissingDependencyError
+from edgeseg.installing import pip_install
 
 _VARIABLE = "ORT_DISABLE_TELEMETRY"
 """Also heard by child processes, and by whatever else of this process loads ONNX Runtime later."""
@@ -38,10 +39,11 @@ def load_onnxruntime(part: str = "") -> Any:
         if error.name is None or error.name.partition(".")[0] != "onnxruntime":
             raise  # a package that this part of it needs
         raise MissingDependencyError(
-            "the package onnxruntime is not installed", "Run: pip install onnxruntime"
+            "the package onnxruntime is not installed", f"Run: {pip_install('onnxruntime')}"
         ) from None
     except (ImportError, AttributeError) as error:  # AttributeError: a folder of that name, without the package in it
         reason = " ".join(str(error).split())
         raise MissingDependencyError(
-            f"ONNX Runtime is installed but cannot be loaded ({reason})", "Install it again: pip install onnxruntime"
+            f"ONNX Runtime is installed but cannot be loaded ({reason})",
+            f"Install it again: {pip_install('--force-reinstall', 'onnxruntime')}",
         ) from error

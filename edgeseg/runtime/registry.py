@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError
+from edgeseg.installing import pip_install
 from edgeseg.runtime.backend import Backend
 from edgeseg.weights import check_model_file
 
@@ -19,6 +20,7 @@ class _Entry:
     suffixes: frozenset[str]
     package: str
     install: str
+    """What pip installs, as :func:`edgeseg.installing.pip_install` takes it."""
     options: Mapping[str, str] = field(default_factory=dict)
     runs_programs: bool = False
     """Whether its artifacts are programs, so that it asks if they are trusted."""
@@ -27,24 +29,22 @@ class _Entry:
 
 
 _BACKENDS = {
-    "ort": _Entry("edgeseg.runtime.ort", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "pip install onnxruntime"),
+    "ort": _Entry("edgeseg.runtime.ort", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "onnxruntime"),
     "ort-cuda": _Entry(
-        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "pip install onnxruntime-gpu"),
+        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
         {"provider": "cuda"},
     ),
     "ort-tensorrt": _Entry(
-        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "pip install onnxruntime-gpu"),
+        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
         {"provider": "tensorrt"},
     ),
     "tensorrt": _Entry(
-        *("edgeseg.runtime.trt", "TrtBackend", frozenset({".engine"}), "tensorrt", "pip install 'edgeseg[tensorrt]'"),
+        *("edgeseg.runtime.trt", "TrtBackend", frozenset({".engine"}), "tensorrt", "edgeseg[tensorrt]"),
         runs_programs=True,
         # By name alone, for what builds engines lies above what runs them.
         made_by=("edgeseg_export.engine", "engine_for"),
     ),
-    "pytorch": _Entry(
-        "edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "pip install 'edgeseg[train]'"
-    ),
+    "pytorch": _Entry("edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "edgeseg[train]"),
 }
 
 
@@ -88,7 +88,8 @@ def open_backend(
         if isinstance(error, EdgesegError):
             raise  # it says more
         raise MissingDependencyError(
-            f"{path} needs the package {entry.package}, which cannot be imported ({error})", f"Run: {entry.install}"
+            f"{path} needs the package {entry.package}, which cannot be imported ({error})",
+            f"Run: {pip_install(entry.install)}",
         ) from error
     trust = {"trust_engine": trust_engine} if entry.runs_programs else {}
     return opener(path, threads=threads, **entry.options, **trust)  # type: ignore[call-arg]  # a Protocol says nothing of constructors

@@ -8,14 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from edgeseg.errors import MissingDependencyError
+from edgeseg.installing import pip_install
 
 _MODULES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX", "tensorrt_rtx_bindings": "TensorRT-RTX"}
 """In the order of preference; the last is the same as the one before it, as its own wheel names it."""
-
-_INSTALL = (
-    "On a Jetson: sudo apt install python3-libnvinfer, and a venv made with --system-site-packages. "
-    "Elsewhere: pip install 'edgeseg[tensorrt]', or 'edgeseg[tensorrt-rtx]' to build without a GPU"
-)
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,18 @@ def find_tensorrt() -> TensorRT:
         except ModuleNotFoundError as error:
             if error.name == name:
                 continue
-            raise MissingDependencyError(f"{flavour} lacks a part of itself ({error})", _INSTALL) from error
+            raise MissingDependencyError(f"{flavour} lacks a part of itself ({error})", _how_to_install()) from error
         except (ImportError, OSError) as error:
             reason = " ".join(str(error).split())
-            raise MissingDependencyError(f"{flavour} is installed but cannot be loaded ({reason})", _INSTALL) from error
+            raise MissingDependencyError(
+                f"{flavour} is installed but cannot be loaded ({reason})", _how_to_install()
+            ) from error
         return TensorRT(module, flavour, tuple(int(number) for number in re.findall(r"\d+", module.__version__)))
-    raise MissingDependencyError("neither TensorRT nor TensorRT-RTX is installed", _INSTALL)
+    raise MissingDependencyError("neither TensorRT nor TensorRT-RTX is installed", _how_to_install())
+
+
+def _how_to_install() -> str:
+    return (
+        "On a Jetson: sudo apt install python3-libnvinfer, and a venv made with --system-site-packages. "
+        f"Elsewhere: {pip_install('edgeseg[tensorrt]')}, or with [tensorrt-rtx] to build without a GPU"
+    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeseg.errors import MissingDependencyError
+from edgeseg.installing import pip_install
 from edgeseg.models.network import Features, Network
 from edgeseg.train.capture import BATCH_NORM, DROPOUTS, OUTPUT_AXIS, PREFIX, capture, quantized_tensors
 from edgeseg.train.config import QatTarget
@@ -49,7 +50,7 @@ try:
         )
 except ImportError as error:
     raise MissingDependencyError(
-        f"the package torchao cannot be used ({error})", "Run: pip install 'edgeseg[qat]'"
+        f"the package torchao cannot be used ({error})", f"Run: {pip_install('edgeseg[qat]')}"
     ) from None
 
 AVERAGING = 0.01

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.documents import is_printable, read_yaml
-from edgeseg.errors import InputError
-from edgeseg.video.uri import printable, redacted
+from edgeseg.errors import InputError, printable
+from edgeseg.video.uri import redacted
 
 _LONGEST = 200
 

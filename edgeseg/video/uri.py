@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 
-from edgeseg.errors import SourceError
+from edgeseg.errors import SourceError, printable
 
 Forms = Mapping[str, tuple[str, str]]
 """For each parameter the regular expression of its values, and how to write it."""
@@ -44,12 +44,6 @@ def redacted(text: str) -> str:
         if candidate.count("***") > shown.count("***") or (candidate != decoded and shown == text):
             shown = candidate
     return printable(shown)
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what cannot be printed: bytes of a name that is not UTF-8, control characters."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _without_secrets(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgeseg.installing import pip_install
+
 DEVICE_SET = [
     "edgeseg",
     "edgeseg.types",
@@ -94,7 +96,7 @@ try:
 except MissingDependencyError as error:
     print(error)
 """
-    assert "pip install 'edgeseg[train]'" in run_python(WITHOUT_TORCH + code).stdout
+    assert pip_install("edgeseg[train]") in run_python(WITHOUT_TORCH + code).stdout
 
 
 @pytest.mark.parametrize("statement", ["import edgeseg", "import edgeseg; edgeseg.EdgesegError"])
@@ -126,4 +128,4 @@ def test_a_verb_that_needs_torch_says_which_extra_brings_it(run_python):
         f"{WITHOUT_TORCH}\nsys.argv = ['edgeseg', 'export', 'model.pt']\nfrom edgeseg.cli import main\nmain()"
     )
     assert done.rc == 2
-    assert done.stderr == "edgeseg: error: the package torch is not installed. Run: pip install 'edgeseg[train]'.\n"
+    assert done.stderr == f"edgeseg: error: the package torch is not installed. Run: {pip_install('edgeseg[train]')}.\n"

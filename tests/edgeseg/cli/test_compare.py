@@ -92,11 +92,11 @@ def test_a_mean_over_fewer_classes_says_so(compare, convnet, convnet_data, tmp_p
         Image.fromarray(np.where(labels == 1, labels, 255).astype(np.uint8)).save(path)
     _, stdout, _ = compare(convnet, convnet, "--data", folder)
     for side in "AB":
-        assert f"{side}: mIoU is the mean of 1 of 3 classes; no pixel of or as red, blue\n" in stdout
+        assert f"{side}: mIoU over 1 of 3 classes; no pixel of red, blue\n" in stdout
     for path in (folder / "val" / "labels").iterdir():
         Image.fromarray(np.full((32, 48), 255, np.uint8)).save(path)
     _, stdout, _ = compare(convnet, convnet, "--data", folder)
     assert rows(stdout)["mIoU %"] == ["-", "-", "-"]
-    assert "A: mIoU is the mean of 0 of 3 classes; no pixel of or as red, green, blue\n" in stdout
+    assert "A: mIoU over 0 of 3 classes; no pixel of red, green, blue\n" in stdout
     _, stdout, _ = compare(convnet, convnet, "--data", convnet_data)
     assert "mean of" not in stdout

@@ -4,6 +4,7 @@ import onnxruntime
 import pytest
 
 import edgeseg
+from edgeseg.installing import pip_install
 
 
 def test_all_parts_are_told(run_cli):
@@ -18,7 +19,7 @@ def test_all_parts_are_told(run_cli):
 
 
 @pytest.mark.parametrize(
-    ("module", "remedy"), [("onnxruntime", "pip install onnxruntime"), ("edgeseg._native", "pip install .")]
+    ("module", "remedy"), [("onnxruntime", pip_install("onnxruntime")), ("edgeseg._native", "pip install .")]
 )
 def test_a_broken_part_names_the_remedy_and_exits_1(run_python, module, remedy):
     done = run_python(f"""
@@ -43,7 +44,7 @@ for line in _extras():
     print(*line, sep="|")
 """)
     assert done.stdout.splitlines() == [
-        "extra web|lacks no-such-package. Run: pip install 'edgeseg[web]'|True",
+        f"extra web|lacks no-such-package. Run: {pip_install('edgeseg[web]')}|True",
         "extra dev|complete|True",
     ]
 

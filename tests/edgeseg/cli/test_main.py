@@ -92,30 +92,86 @@ edgeseg.cli.doctor.doctor = doctor
 sys.argv = ["edgeseg", "doctor"]
 edgeseg.cli.main()
 """
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code], **pipes, text=True)
 
 
 def test_ctrl_c_exits_130_without_a_traceback():
     process = run_with_verb("    import time\n    print('ready', flush=True)\n    time.sleep(60)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in stderr
 
 
 def test_a_bug_keeps_its_traceback():
     process = run_with_verb("    1 / 0")
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "ZeroDivisionError" in stderr
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_goes_away_is_no_error(lines):
-    process = run_with_verb(f"    import time\n    time.sleep(1)\n    for i in range({lines}): print(i)")
+    process = run_with_verb(f"    sys.stdin.read()\n    for i in range({lines}): print(i)")
     process.stdout.close()
+    process.stdin.close()
     stderr = process.stderr.read()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     assert process.returncode == 1
     assert stderr == ""
+
+
+STARTING = """
+import importlib.abc, signal, sys, time
+moment = sys.argv.pop(1)
+
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            print("there", flush=True)
+            time.sleep(60)
+        return None
+
+sys.meta_path.insert(0, Watch())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
+from edgeseg.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["edgeseg.cli", "typer", "rich", "yaml", "numpy", "cv2", "onnxruntime"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(moment, tmp_path):
+    command = [sys.executable, "-c", STARTING, moment, "eval", "fast_scnn-camvid", "--data", str(tmp_path)]
+    (tmp_path / "dataset.yaml").write_text("names: [a, b]\nsplits: {val: {images: i, labels: l}}")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if process.stdout.readline() != "there\n":
+        assert process.wait(120) == 2
+        pytest.skip(f"{moment} is not imported before the error")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (130, "edgeseg: interrupted\n")
+
+
+def test_ctrl_c_that_was_swallowed_is_heard_at_the_end():
+    body = "    import time\n    print('ready', flush=True)\n    try: time.sleep(60)\n    except BaseException: pass"
+    process = run_with_verb(body)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (130, "edgeseg: interrupted\n")
+
+
+def test_names_can_neither_break_the_line_nor_steer_the_terminal(run_cli):
+    done = run_cli("eval", "--data", "no\x1b]0;title\x07\nsuch\udce9")
+    assert done.rc == 2
+    assert "no\\x1b]0;title\\x07\\nsuch\\xe9" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_too_little_memory_is_one_line():
+    process = run_with_verb("    raise MemoryError")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert stderr.startswith("edgeseg: error: there is not enough memory")

@@ -16,6 +16,7 @@ import onnx
 from PIL import Image
 
 import edgeseg.cli
+from edgeseg.installing import pip_install
 from edgeseg.runtime.ort import read_spec
 
 
@@ -186,7 +187,9 @@ from edgeseg.cli import main
 main()
 """)
     assert (done.rc, done.stdout) == (2, "")
-    assert done.stderr == "edgeseg: error: the package onnx is not installed. Run: pip install 'edgeseg[quantize]'.\n"
+    assert (
+        done.stderr == f"edgeseg: error: the package onnx is not installed. Run: {pip_install('edgeseg[quantize]')}.\n"
+    )
 
 
 def test_no_torch_is_needed(run_python, model, convnet_data, tmp_path):

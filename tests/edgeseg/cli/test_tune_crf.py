@@ -17,6 +17,7 @@ import onnxruntime
 import torch
 
 import edgeseg.cli
+from edgeseg.installing import pip_install
 from edgeseg.models.checkpoint import load_network, save_network
 from edgeseg.models.registry import build
 from edgeseg.runtime.ort import read_spec
@@ -187,4 +188,6 @@ from edgeseg.cli import main
 main()
 """)
     assert (done.rc, done.stdout) == (2, "")
-    assert done.stderr == "edgeseg: error: the package onnx is not installed. Run: pip install 'edgeseg[quantize]'.\n"
+    assert (
+        done.stderr == f"edgeseg: error: the package onnx is not installed. Run: {pip_install('edgeseg[quantize]')}.\n"
+    )

@@ -13,6 +13,7 @@ pytest.importorskip("torchao", reason="quantization-aware training needs torchao
 
 from edgeseg.dataset import Dataset
 from edgeseg.errors import InputError, ModelError, SinkError
+from edgeseg.installing import pip_install
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
@@ -226,7 +227,7 @@ edgeseg.cli.main()
 """)
     assert (done.rc, done.stdout) == (2, "")
     assert done.stderr.startswith("edgeseg: error: the package torchao ")
-    assert done.stderr.endswith("Run: pip install 'edgeseg[qat]'.\n")
+    assert done.stderr.endswith(f"Run: {pip_install('edgeseg[qat]')}.\n")
     assert not (tmp_path / "x").exists()
 
 
