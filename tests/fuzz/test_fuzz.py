@@ -16,6 +16,7 @@ NEEDS = {
     "onnx-engine": "onnx",
     "spec": "onnx",
     "checkpoint": "torch",
+    "commands": "torch",
     "recipe": "torch",
 }
 
@@ -33,6 +34,7 @@ COUNTS = {
     "recipe": 2000,
     "record": 2000,
     "checkpoint": 100,
+    "commands": 400,
 }
 
 

@@ -146,7 +146,7 @@ def _run_until_it_dies(
     )
     worker.start()
     theirs.close()
-    current = (done, "", b"")
+    current = (done - 1, "", b"")
     bad = ""
     try:
         while True:
@@ -157,7 +157,7 @@ def _run_until_it_dies(
             if isinstance(message, Exception):
                 raise message
             if message is None:
-                return current[0] + 1 if current[1] else done
+                return int(current[0]) + 1
             if isinstance(message, str):
                 findings.append(Finding(target.name, current[0], message, current[1], current[2]))
                 continue
@@ -174,7 +174,7 @@ def _run_until_it_dies(
     report = folder / "crash.txt"
     trace = report.read_text(errors="replace")[-2000:] if report.exists() else ""
     findings.append(Finding(target.name, current[0], f"{bad}\n{trace}", current[1], current[2]))
-    return current[0] + 1
+    return max(current[0], done) + 1
 
 
 def _work(target: Target, folder: Path, seed: int, first: int, count: int | None, parent: Connection) -> None:

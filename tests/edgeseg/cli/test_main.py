@@ -164,7 +164,7 @@ def test_ctrl_c_that_was_swallowed_is_heard_at_the_end():
 
 
 def test_names_can_neither_break_the_line_nor_steer_the_terminal(run_cli):
-    done = run_cli("eval", "--data", "no\x1b]0;title\x07\nsuch\udce9")
+    done = run_cli("eval", "fast_scnn-camvid", "--data", "no\x1b]0;title\x07\nsuch\udce9")
     assert done.rc == 2
     assert "no\\x1b]0;title\\x07\\nsuch\\xe9" in done.stderr
     assert done.stderr.count("\n") == 1
