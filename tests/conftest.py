@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,10 @@ from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY, ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that load ONNX Runtime by itself
+_CACHE = tempfile.TemporaryDirectory(prefix="edgeseg-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name  # the user's own cache is left alone
 
 TINY_SPEC = ModelSpec(
     network="brightest_channel",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -147,4 +148,7 @@ def _build() -> typer.Typer:
 def main() -> None:
     """Run the command line and exit."""
     standard_streams.prepare()
+    warnings.filterwarnings(
+        "ignore", module="PIL"
+    )  # what it guesses of a damaged picture is told as an error, or is none
     _build()(prog_name="edgeseg")

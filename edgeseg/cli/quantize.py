@@ -110,7 +110,7 @@ def quantize(
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with written_whole(path, make_folders=True) as partial:
-        calibrated = calibrate_model(artifact, files, target.value, method.value, show_progress)
+        calibrated = calibrate_model(artifact, files, target.value, method.value, show_progress, dataset.bit_depth)
         left_out: list[Sensitivity] = []
         if auto_exclude:
             left_out = exclude_worst(calibrated, dataset, samples, max_drop / 100, threads, show_progress)
@@ -132,7 +132,7 @@ def quantize(
             console.print(f"\nmIoU falls by {drop:.2f}, more than --max-drop {max_drop:g}: nothing is written.")
             if not left_out:
                 console.print("The layers that hurt most, each quantized alone:")
-                console.print(_worst(calibrated, files, threads))
+                console.print(_worst(calibrated, files, threads, dataset.bit_depth))
             console.print(f"Try {'a smaller --max-drop' if auto_exclude else '--auto-exclude'}, or another --method.")
             raise typer.Exit(1)
         set_spec(candidate, spec_in(candidate, path).with_metrics(val_miou=after.confusion.miou()))
@@ -171,11 +171,13 @@ def _measure(artifact: Path, dataset: Dataset, split: str, threads: int | None, 
         return evaluate(segmenter, dataset, split, lambda items: show_progress(items, what))
 
 
-def _worst(calibrated: CalibratedModel, images: Sequence[Path], threads: int | None) -> RenderableType:
+def _worst(
+    calibrated: CalibratedModel, images: Sequence[Path], threads: int | None, bit_depth: int | None
+) -> RenderableType:
     from edgeseg.cli.progress import show_progress
     from edgeseg.quantize.sensitivity import sensitivities
 
-    return render_layers(sensitivities(calibrated, images, threads, show_progress)[:WORST_SHOWN])
+    return render_layers(sensitivities(calibrated, images, threads, show_progress, bit_depth)[:WORST_SHOWN])
 
 
 def render(before: Evaluation, after: Evaluation) -> RenderableType:

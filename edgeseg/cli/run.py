@@ -168,6 +168,10 @@ def run(
     max_latency_ms: Annotated[
         float | None, typer.Option(min=0, help="Drop frames that are older than this when their turn comes.")
     ] = None,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option(help="Of images with more than 8 bits: 8, 10, 12, 14 or 16; found in the images if left out."),
+    ] = None,
     gst: Annotated[
         bool,
         typer.Option("--gst/--no-gst", help="Whether gst: sources are taken, which may do anything on this machine."),
@@ -201,7 +205,7 @@ def run(
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
         streams: list[Source] = []
         for uri in uris.values():
-            streams.append(_open(uri, truth, on_lost.value if on_lost else None, gst))
+            streams.append(_open(uri, truth, on_lost.value if on_lost else None, gst, bit_depth))
             opened.callback(streams[-1].close)
         infos = [stream.info for stream in streams]
         sinks = outputs.open(dict(zip(uris, infos, strict=True)))
@@ -270,13 +274,15 @@ def _files_of(uri: str | list[Path]) -> list[Path]:
     return uri if isinstance(uri, list) else files_of(uri)
 
 
-def _open(uri: str | list[Path], truth: LabelFolder | None, on_lost: OnLostName | None, gst: bool) -> Source:
+def _open(
+    uri: str | list[Path], truth: LabelFolder | None, on_lost: OnLostName | None, gst: bool, bit_depth: int | None
+) -> Source:
     from edgeseg.video.image_source import ImageSource
     from edgeseg.video.source import open_source
 
     if isinstance(uri, list):
-        return ImageSource(uri, truth)
-    return open_source(uri, labels=truth, on_lost=on_lost, allow_gst=gst)
+        return ImageSource(uri, truth, bit_depth=bit_depth)
+    return open_source(uri, labels=truth, on_lost=on_lost, allow_gst=gst, bit_depth=bit_depth)
 
 
 def _choose(

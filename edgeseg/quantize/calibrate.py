@@ -67,6 +67,7 @@ def calibrate(
     size: tuple[int, int],
     method: Method,
     progress: Progress = no_progress,
+    bit_depth: int | None = None,
 ) -> TensorsData:
     """Run the float model over the images and note the range of every tensor that nodes of these types touch.
 
@@ -78,6 +79,7 @@ def calibrate(
         method: ``minmax`` keeps everything seen; ``percentile`` leaves out the outermost 0.01 %; ``entropy`` takes the
             range whose quantized histogram diverges least from the true one.
         progress: wraps the images.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
 
     Raises:
         DatasetError: an image cannot be read.
@@ -95,7 +97,7 @@ def calibrate(
         )
         for image in progress(images, f"calibrating ({method})"):
             # One at a time: between calls the calibrator keeps histograms, within one it keeps every activation.
-            pixels = to_input(read_image(image), size)
+            pixels = to_input(read_image(image, bit_depth=bit_depth), size)
             with contextlib.redirect_stdout(io.StringIO()):  # it prints
                 calibrator.collect_data(_One({model.graph.input[0].name: pixels}))
         with contextlib.redirect_stdout(io.StringIO()):

@@ -62,7 +62,7 @@ def exclude_worst(
         raise DatasetError(f"no pixel of {len(samples)} images of {dataset.path} is labelled", "Choose another split")
     if miou(calibrated.quantize(), "measuring INT8") >= wanted:
         return []
-    ranking = sensitivities(calibrated, [sample.image for sample in samples], threads, progress)
+    ranking = sensitivities(calibrated, [sample.image for sample in samples], threads, progress, dataset.bit_depth)
     layers = list(calibrated.layers)
     for number, worst in enumerate(ranking[:-1], 1):
         layers.remove(worst.layer)

@@ -152,7 +152,12 @@ class CalibratedModel:
 
 
 def calibrate_model(
-    path: Path, images: Sequence[Path], target: Target, method: Method, progress: Progress = no_progress
+    path: Path,
+    images: Sequence[Path],
+    target: Target,
+    method: Method,
+    progress: Progress = no_progress,
+    bit_depth: int | None = None,
 ) -> CalibratedModel:
     """Prepare an artifact to be quantized.
 
@@ -163,6 +168,7 @@ def calibrate_model(
             ``tensorrt``: int8 for both, symmetric, in the form its parser takes.
         method: how a range is chosen from the values seen; see :func:`edgeseg.quantize.calibrate.calibrate`.
         progress: wraps the images.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
 
     Raises:
         ModelError: no such file or no ONNX, an operator ONNX Runtime lacks, already quantized, labels as output, or
@@ -173,7 +179,7 @@ def calibrate_model(
     spec = check_quantizable(path)
     with _failures_told(path):
         model, folded = _prepare(path, target)
-        ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress)
+        ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress, bit_depth)
         constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
         return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 

@@ -40,7 +40,11 @@ class Sensitivity:
 
 
 def sensitivities(
-    calibrated: CalibratedModel, images: Sequence[Path], threads: int | None = None, progress: Progress = no_progress
+    calibrated: CalibratedModel,
+    images: Sequence[Path],
+    threads: int | None = None,
+    progress: Progress = no_progress,
+    bit_depth: int | None = None,
 ) -> list[Sensitivity]:
     """All layers, the one that hurts most first.
 
@@ -52,12 +56,14 @@ def sensitivities(
         images: files to compare logits on; of more than ``MAX_IMAGES``, as many at even distances.
         threads: CPU threads; None means all cores.
         progress: wraps the layers.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
 
     Raises:
         ModelError: a layer cannot be quantized, or the model failed.
         DatasetError: an image cannot be read.
     """
-    inputs = [to_input(read_image(image), calibrated.spec.input_size) for image in spread(images, MAX_IMAGES)]
+    chosen = spread(images, MAX_IMAGES)
+    inputs = [to_input(read_image(image, bit_depth=bit_depth), calibrated.spec.input_size) for image in chosen]
     float_logits = _logits(load_model(calibrated.path), inputs, threads)
     signal = float(float_logits.var())
     found = []

@@ -48,4 +48,6 @@ def account(
         sinks=tuple(outlet.report() for outlet in outlets),
         failed=streams[0].failed if one else "",
         faults=streams[0].faults if one else {},
+        left_out=sum(stream.left_out for stream in streams),
+        left_out_for=next((stream.left_out_for for stream in reversed(streams) if stream.left_out), ""),
     )

@@ -166,4 +166,6 @@ class Capture:
             stream=self.name,
             failed=self.failed,
             faults=self._faults.copy(),
+            left_out=self.source.state.left_out,
+            left_out_for=self.source.state.left_out_for,
         )

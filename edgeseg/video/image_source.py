@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.errors import DatasetError, SourceError
+from edgeseg.errors import DatasetError, SourceError, printable
 from edgeseg.image_files import check_images, list_images, match_images
 from edgeseg.picture_header import page_count
 from edgeseg.pictures import read_pages
@@ -57,7 +57,7 @@ class ImageSource(OnePassSource):
         self._bit_depth = bit_depth
         if labels is not None:
             labels.match_stems(self._files)
-        super().__init__(StreamInfo(uri=name, live=False, frame_count=_count(self._files)))
+        super().__init__(StreamInfo(uri=printable(name), live=False, frame_count=_count(self._files)))
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -58,8 +58,11 @@ def _streams(report: Report) -> list[str]:
 
 
 def _faults(report: Report) -> list[str]:
-    """Why frames were lost in the stages."""
-    return [f"  {count} lost: {reason}" for reason, count in report.faults.items()]
+    """Why frames were lost in the stages, and pictures before they became frames."""
+    lines = [f"  {count} lost: {reason}" for reason, count in report.faults.items()]
+    if report.left_out and not report.streams:
+        lines.append(f"  {report.left_out} left out by the source, the last: {report.left_out_for}")
+    return lines
 
 
 def _sinks(report: Report) -> list[str]:

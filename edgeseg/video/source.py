@@ -112,6 +112,7 @@ def open_source(
     on_lost: OnLost | None = None,
     on_change: OnChange | None = None,
     allow_gst: bool = True,
+    bit_depth: int | None = None,
 ) -> Source:
     """Open what the table at the top of this module lists.
 
@@ -124,6 +125,7 @@ def open_source(
             waits too, but not for the first time, so that a wrong address is told at once.
         on_change: told when a live source is lost and when it is back, by the thread that iterates.
         allow_gst: whether ``gst:`` is taken; a pipeline may read and write any file and talk to any host.
+        bit_depth: of images with more than 8 bits, as :class:`edgeseg.video.image_source.ImageSource` takes it.
 
     Raises:
         SourceLostError: a live source is not there.
@@ -134,7 +136,7 @@ def open_source(
     text = os.fspath(uri)
     scheme = _scheme_of(text)
     if scheme is None:
-        return _open_path(text, labels)
+        return _open_path(text, labels, bit_depth)
     if scheme == "gst" and not allow_gst:
         raise SourceError(
             "pipelines of GStreamer's are not allowed here", "Allow gst: sources where you trust whoever wrote them"
@@ -219,7 +221,7 @@ _SCHEMES: dict[str, Callable[[str], Source]] = {
 }
 
 
-def _open_path(text: str, labels: LabelFolder | None) -> Source:
+def _open_path(text: str, labels: LabelFolder | None, bit_depth: int | None) -> Source:
     from edgeseg.dataset import IMAGE_SUFFIXES
 
     shown = redacted(text)
@@ -228,7 +230,7 @@ def _open_path(text: str, labels: LabelFolder | None) -> Source:
     if is_pattern or os.path.isdir(text) or os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES:
         from edgeseg.video.image_source import ImageSource
 
-        return ImageSource(text, labels)
+        return ImageSource(text, labels, bit_depth=bit_depth)
     if not exists:
         if _has_scheme(text):
             raise SourceError(f"{shown.partition(':')[0]}:// is not understood as a source", f"Pass {UNDERSTOOD}")

@@ -29,6 +29,8 @@ def stream(
     max_latency_ms: float | None = None,
     on_lost: OnLost | None = None,
     max_frames: int | None = None,
+    allow_gst: bool = True,
+    bit_depth: int | None = None,
 ) -> Iterator[Result]:
     """Label a source, frame by frame, while the loop works on the result before.
 
@@ -50,6 +52,7 @@ def stream(
         on_lost: ``exit`` raises where a live source is lost; ``wait`` waits for it also where it is not there yet;
             None waits too, but not for the first time.
         max_frames: take no more than these from each source.
+        allow_gst, bit_depth: see :func:`edgeseg.video.source.open_source`.
 
     Yields:
         results with ``frame``, ``segmentation`` and ``latency_ms``.
@@ -68,7 +71,7 @@ def stream(
             opened.callback(segmenter.close)
         sources: list[Source] = []
         for uri in uris:
-            sources.append(open_source(uri, on_lost=on_lost))
+            sources.append(open_source(uri, on_lost=on_lost, allow_gst=allow_gst, bit_depth=bit_depth))
             opened.callback(sources[-1].close)
         infos = [one.info for one in sources]
         stages: list[Stage] = [Segment(segmenter, smoother_for(temporal, infos, segmenter.spec))]

@@ -136,6 +136,8 @@ class Report:
         sinks: one for each sink.
         failed: why a stream was given up, in one line; else empty.
         faults: why frames of live streams were lost in a stage, in one line each, and how many were.
+        left_out: pictures of live sources that could not be used, and are no frames: damaged, or too large.
+        left_out_for: why the last of them could not.
         miou_note: what ``miou`` leaves out, in words: classes of which no pixel was seen; else empty.
     """
 
@@ -152,6 +154,8 @@ class Report:
     sinks: tuple[SinkReport, ...] = ()
     failed: str = ""
     faults: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
+    left_out_for: str = ""
     miou_note: str = ""
 
     @property

@@ -40,6 +40,11 @@ class Metrics(Collector):
             ("edgeseg_frames_dropped", "Frames dropped for newer ones", {s.stream: s.dropped for s in streams}),
             ("edgeseg_frames_faulty", "Frames lost in a stage", {s.stream: sum(s.faults.values()) for s in streams}),
             (
+                "edgeseg_source_pictures_left_out",
+                "Pictures that could not be used: damaged, or too large",
+                {s.stream: s.state.left_out for s in streams},
+            ),
+            (
                 "edgeseg_source_reconnects",
                 "Times the source came back",
                 {s.stream: s.state.reconnects for s in streams},

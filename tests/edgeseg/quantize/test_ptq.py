@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("onnx", reason="pip install 'edgeseg[quantize]'")
 
@@ -282,3 +283,15 @@ for name in ("TensorData", "TensorsData", "load_tensors_data", "save_tensors_dat
 import edgeseg.quantize.ptq, edgeseg.quantize.exclude
 """)
     assert (done.rc, done.stderr) == (0, "")
+
+
+def test_the_bit_depth_of_a_data_set_is_the_one_its_images_are_read_with(convnet, tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("twelve", "eight"):
+        (tmp_path / folder).mkdir()
+    pixels = rng.integers(0, 100, (32, 48), dtype=np.uint16)  # far below what 12 bits hold
+    Image.fromarray(pixels * 16).save(tmp_path / "twelve/a.png")
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "eight/a.png")
+    deep = calibrate_model(convnet, [tmp_path / "twelve/a.png"], "cpu", "minmax", bit_depth=12).quantize()
+    plain = calibrate_model(convnet, [tmp_path / "eight/a.png"], "cpu", "minmax").quantize()
+    assert deep.graph == plain.graph
