@@ -116,6 +116,8 @@ def test_what_was_lost_is_told_with_its_reason() -> None:
         assert "2 lost: Segment failed (odd)" in shown
     assert text.endswith("labelled frames (over 2 of 3 classes; no pixel of car)")
     assert "1 lost: odd" in to_text(Report("x", 1, 0, 1, 1.0, faults={"odd": 1}))
+    text = to_text(Report("x", 1, 1, 0, 1.0, left_out=3, left_out_for="too large"))
+    assert "3 left out by the source, the last: too large" in text
 
 
 def test_without_labels_there_is_no_miou() -> None:
