@@ -11,9 +11,12 @@ for result in edgeseg.stream("street.mp4"):
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeseg import crf as crf
+    from edgeseg.crf_params import CrfParams as CrfParams
     from edgeseg.errors import EdgesegError as EdgesegError
     from edgeseg.segmenter import Segmenter as Segmenter
     from edgeseg.spec import ModelSpec as ModelSpec
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CrfParams": "edgeseg.crf_params",
     "EdgesegError": "edgeseg.errors",
     "Frame": "edgeseg.types",
     "ModelSpec": "edgeseg.spec",
@@ -33,16 +37,18 @@ _HOME = {
     "Segmenter": "edgeseg.segmenter",
     "stream": "edgeseg.video.streaming",
 }
-__all__ = ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
+__all__ = ["CrfParams", "EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``import edgeseg`` costs next to nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    """Import a public name, or a module such as ``edgeseg.crf``, when it is first used: ``import edgeseg`` is cheap."""
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"edgeseg.{name}"):
+        return import_module(f"edgeseg.{name}")
+    raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
