@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SOURCE ?= synthetic:
 APT := python3-venv python3-dev g++ make libgl1 libglib2.0-0
-TEST_APT := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly chromium
+TEST_APT := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly chromium xvfb openssl
 
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet

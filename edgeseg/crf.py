@@ -166,10 +166,11 @@ def check_probabilities(probabilities: NDArray[np.floating], *, sums: bool = Tru
     """
     if not isinstance(probabilities, np.ndarray):
         raise InputError(f"probabilities are {type(probabilities).__name__}", "Pass a NumPy array (C, H, W)")
-    if probabilities.ndim != 3 or 0 in probabilities.shape or probabilities.dtype.kind != "f":
+    shape = probabilities.shape
+    if len(shape) != 3 or shape[0] < 2 or 0 in shape or probabilities.dtype.kind != "f":
         raise InputError(
             f"probabilities have shape {probabilities.shape} and dtype {probabilities.dtype}",
-            "Pass (C, H, W) float32 that sums to one over C",
+            "Pass (C, H, W) float32 that sums to one over C, for 2 classes or more",
         )
     values = np.require(probabilities, np.float32, ["C", "A"])
     if sums:

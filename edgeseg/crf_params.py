@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from edgeseg.errors import InputError
 
 MOST_ITERATIONS = 1000
 """Mean field settles within ten or twenty."""
+
+MOST_TERMS = 14
+"""Beside the first two: up to eight of each kind."""
+
+_LARGEST_SIGMA = 1e30
+"""Fits 32 bits; wider than any picture long before."""
+
+_LARGEST = 1e9
+"""Of a weight or cost: their products stay within 32-bit floats."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class CrfParams:
         more_terms: further terms, up to seven of either kind.
 
     Raises:
-        InputError: a sigma that is not above 0, or a value that is not a finite number.
+        InputError: a sigma that is not above 0, or a value that is not a finite number or too large for 32 bits.
     """
 
     bilateral_sigma_xy_px: float | tuple[float, float] = 80.0
@@ -96,14 +104,19 @@ class CrfParams:
         _normalise(self, "spatial_sigma_px", 2)
         _normalise_weight(self, "bilateral_weight")
         _normalise_weight(self, "spatial_weight")
-        if not isinstance(self.iterations, int) or not 0 <= self.iterations <= MOST_ITERATIONS:
-            raise InputError(f"iterations is {self.iterations!r}", f"Give a whole number of 0 to {MOST_ITERATIONS}")
+        count = self.iterations
+        if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= count <= MOST_ITERATIONS:
+            raise InputError(f"iterations is {_shown(count)}", f"Give a whole number of 0 to {MOST_ITERATIONS}")
+        object.__setattr__(self, "iterations", int(count))
         if self.compatibility is not None:
             object.__setattr__(self, "compatibility", _square(self.compatibility))
+        if not isinstance(self.more_terms, list | tuple) or len(self.more_terms) > MOST_TERMS:
+            what = f"more_terms is malformed: {_shown(self.more_terms)}"
+            raise InputError(what, f"Give a list of up to {MOST_TERMS} terms")
         object.__setattr__(self, "more_terms", tuple(self.more_terms))
         for term in self.more_terms:
             if not isinstance(term, (BilateralTerm, SpatialTerm)):
-                raise InputError(f"more_terms holds {term!r}", "Give BilateralTerm and SpatialTerm objects")
+                raise InputError(f"more_terms holds {_shown(term)}", "Give BilateralTerm and SpatialTerm objects")
 
     @property
     def bilateral_terms(self) -> tuple[BilateralTerm, ...]:
@@ -126,17 +139,17 @@ class CrfParams:
         """From what :meth:`to_dict` gave, or JSON made of it.
 
         Raises:
-            InputError: an unknown key or a value out of range.
+            InputError: no mapping, an unknown key, or a value of another type or out of range.
         """
+        if not isinstance(raw, Mapping):
+            raise InputError(f"the CRF's parameters are {_shown(raw)}", "Give them by their names")
         known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(raw) - known):
-            raise InputError(f"the CRF has no parameters {unknown}", f"Allowed are {', '.join(sorted(known))}")
-        values = dict(raw)
-        try:
-            values["more_terms"] = tuple(_term(term) for term in raw.get("more_terms", ()))
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(f"the CRF's parameters are malformed ({error})") from None
+        if unknown := sorted(set(map(str, raw)) - known):
+            raise InputError(f"the CRF has no parameters {_shown(unknown)}", f"Allowed are {', '.join(sorted(known))}")
+        terms = raw.get("more_terms", ())
+        if isinstance(terms, list | tuple):
+            terms = tuple(_term(term) for term in terms)
+        return cls(**{**raw, "more_terms": terms})
 
 
 def spread(value: float | tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -144,41 +157,55 @@ def spread(value: float | tuple[float, ...], count: int) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,) * count
 
 
-def _term(raw: Mapping[str, Any]) -> BilateralTerm | SpatialTerm:
-    return BilateralTerm(**raw) if "sigma_rgb" in raw else SpatialTerm(**raw)
+def _term(raw: Any) -> BilateralTerm | SpatialTerm:
+    try:
+        return BilateralTerm(**raw) if "sigma_rgb" in raw else SpatialTerm(**raw)
+    except TypeError:
+        what = f"more_terms is malformed: {_shown(raw)}"
+        raise InputError(what, "Give sigma_xy_px, sigma_rgb and weight, or sigma_px and weight") from None
 
 
 def _normalise(owner: object, name: str, count: int) -> None:
     """Sequences become tuples of floats, numbers floats; all must be finite and above 0."""
     value = getattr(owner, name)
-    try:
-        value = float(value) if not isinstance(value, Iterable) else tuple(float(part) for part in value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}", "Give a number") from None
-    parts = spread(value, count)
-    if len(parts) != count or not all(math.isfinite(part) and part > 0 for part in parts):
-        raise InputError(f"{name} is {value!r}", f"Give one number above 0, or {count} of them")
-    object.__setattr__(owner, name, value)
+    parts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
+    one = not isinstance(value, Iterable)
+    if len(parts) != (1 if one else count) or not all(_is_number(part, _LARGEST_SIGMA) and part > 0 for part in parts):
+        what = f"{name} is {_shown(value)}"
+        raise InputError(what, f"Give one number above 0, or {count} of them, up to {_LARGEST_SIGMA:g}")
+    plain = tuple(float(part) for part in parts)
+    object.__setattr__(owner, name, plain[0] if one else plain)
 
 
 def _normalise_weight(owner: object, name: str) -> None:
     """Any real number, NumPy's too, becomes a float; it must be finite."""
     value = getattr(owner, name)
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InputError(f"{name} is {value!r}", "Give a finite number")
+    if not _is_number(value):
+        raise InputError(f"{name} is {_shown(value)}", f"Give a finite number, up to {_LARGEST:g}")
     object.__setattr__(owner, name, float(value))
 
 
-def _square(matrix: Iterable[Iterable[float]]) -> tuple[tuple[float, ...], ...]:
+def _is_number(value: Any, largest: float = _LARGEST) -> bool:
+    """A real number, NumPy's too, that 32 bits and the sums made of it hold; NaN is none."""
+    number: Any = value
+    return isinstance(value, Real) and not isinstance(value, bool) and -largest <= number <= largest
+
+
+def _square(matrix: Any) -> tuple[tuple[float, ...], ...]:
+    remedy = "Give (C, C) costs, or None for Potts"
     try:
-        rows = tuple(tuple(float(cost) for cost in row) for row in matrix)
-    except (TypeError, ValueError):
-        raise InputError("compatibility is not a matrix of numbers", "Give (C, C) costs, or None for Potts") from None
+        rows = tuple(tuple(row) for row in matrix)
+    except TypeError:
+        raise InputError("compatibility is not a matrix of numbers", remedy) from None
     if not rows or any(len(row) != len(rows) for row in rows):
-        raise InputError(
-            f"compatibility has rows of {sorted({len(row) for row in rows})} numbers, {len(rows)} of them",
-            "Give (C, C) costs, or None for Potts",
-        )
-    if not all(math.isfinite(cost) for row in rows for cost in row):
-        raise InputError("compatibility holds a value that is not finite", "Give (C, C) costs, or None for Potts")
-    return rows
+        lengths = _shown(sorted({len(row) for row in rows}))
+        raise InputError(f"compatibility has rows of {lengths} numbers, {len(rows)} of them", remedy)
+    if not all(_is_number(cost) for row in rows for cost in row):
+        raise InputError(f"compatibility holds a value that is no finite number, up to {_LARGEST:g}", remedy)
+    return tuple(tuple(float(cost) for cost in row) for row in rows)
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

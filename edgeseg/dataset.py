@@ -3,95 +3,53 @@
 names: [background, crack]              # the classes; position is the index
 colors: [[0, 0, 0], [255, 0, 0]]        # optional
 ignore_index: 11                        # optional: the label value that means "no label" (255 always does)
-label_format: index                     # optional: index (default), or rgb when the files hold the colors
+label_format: index                     # optional: index (default), rgb when the files hold the colors, binary (masks)
+bit_depth: 12                           # optional: of images with more than 8 bits; found in them if left out
 splits:
   train: {images: train/images, labels: train/labels}
   val:   {images: val/images, labels: val/labels, include: ["drive2_*"]}     # include: optional file-name patterns
+
+Masks (``label_format: binary``) have two classes: 0 is the first; 1, 255 and, with 16 bits, 65535 are the second, so
+that 255 is a class here. Where two classes are named, neither label_format nor ignore_index is given, and the label
+files, up to 200 spread over all splits, hold 0 and 255 and nothing else, they are taken for masks, and a line tells so:
+255 would mean "no label" otherwise, and the second class would have no pixel. Another value is an error then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import cv2
 import numpy as np
-import yaml
-from PIL import Image
+from numpy.typing import NDArray
 
+from edgeseg.documents import is_printable, read_yaml
 from edgeseg.errors import DatasetError
+from edgeseg.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, MOVE_OUT, index_by_stem, list_images
+from edgeseg.label_coding import MASKS, LabelCoding, LabelFormat, are_masks, told_as_masks
 from edgeseg.palette import IGNORE, MAX_CLASSES, Rgb, distinct_colors
+from edgeseg.pictures import BIT_DEPTHS, read_image
 from edgeseg.types import ImageU8, LabelsU8
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-LABEL_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".webp"})
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LABEL_SUFFIXES",
+    "Dataset",
+    "LabelCoding",
+    "Sample",
+    "Split",
+    "index_by_stem",
+    "list_images",
+    "read_image",
+]
 
-LabelFormat = Literal["index", "rgb"]
-
-
-@dataclass(frozen=True)
-class LabelCoding:
-    """How a label file's pixels become class indices 0..C-1 and 255.
-
-    Attributes:
-        num_classes: C, or None where it is not known and any index up to 254 is taken.
-        ignore_index: the file's value for "no label", beside 255.
-        colors: with ``format="rgb"``, the colour of each class; other colours are an error, black excepted when no
-            class is black: it is "no label" then.
-        format: ``index`` or ``rgb``.
-    """
-
-    num_classes: int | None
-    ignore_index: int | None = None
-    colors: tuple[Rgb, ...] = ()
-    format: LabelFormat = "index"
-
-    def read(self, path: Path) -> LabelsU8:
-        """(H, W) uint8 class indices, 255 = no label.
-
-        Raises:
-            DatasetError: unreadable, colours without a class, or an index outside the classes.
-        """
-        return self._from_rgb(path) if self.format == "rgb" else self._from_index(path)
-
-    def _from_index(self, path: Path) -> LabelsU8:
-        raw = _read_index(path)
-        labels = raw.astype(np.uint8) if raw.dtype != np.uint8 else raw
-        if raw.dtype != np.uint8 and not np.array_equal(labels, raw):
-            raise DatasetError(f"{path} holds label values up to {raw.max()}", "Use 8-bit labels, 255 for no label")
-        if self.ignore_index is not None and self.ignore_index != IGNORE:
-            labels = np.where(labels == self.ignore_index, np.uint8(IGNORE), labels)
-        if self.num_classes is not None:
-            outside = labels[(labels >= self.num_classes) & (labels != IGNORE)]
-            if outside.size:
-                raise DatasetError(
-                    f"{path} holds label index {int(outside.max())}, but the classes are 0..{self.num_classes - 1}",
-                    "Add the class to names, or name the value in ignore_index if it means 'no label'",
-                )
-        return np.ascontiguousarray(labels)
-
-    def _from_rgb(self, path: Path) -> LabelsU8:
-        rgb = read_image(path)
-        packed = (rgb.astype(np.int32) << np.array([16, 8, 0])).sum(axis=2)
-        labels = np.full(packed.shape, IGNORE, dtype=np.uint8)
-        known = np.zeros(packed.shape, dtype=bool)
-        for index, (r, g, b) in enumerate(self.colors):
-            mine = packed == (r << 16 | g << 8 | b)
-            labels[mine] = index
-            known |= mine
-        unknown = packed[~known & (packed != 0)]
-        if unknown.size:
-            color = int(unknown[0])
-            raise DatasetError(
-                f"{path} holds colour {[color >> 16, color >> 8 & 255, color & 255]}, which no class has",
-                "Add it to colors, or save the labels as PNG without anti-aliasing or lossy compression",
-            )
-        if self.ignore_index is not None and self.ignore_index < len(self.colors):
-            labels[labels == self.ignore_index] = IGNORE
-        return labels
+_AT_A_TIME = 1 << 22
+"""Pixels counted at a time: eight times as many bytes are needed for it."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +69,12 @@ class Split:
     include: tuple[str, ...] = ("*",)
 
     def samples(self) -> list[Sample]:
-        """Images paired with labels by file stem, sorted by name.
+        """Images paired with labels by file stem, in natural order.
 
         Raises:
             DatasetError: folder missing or empty, an image without a label, or two files of one stem.
         """
-        images = [p for p in list_images(self.images) if any(fnmatch(p.name, pattern) for pattern in self.include)]
-        if not images:
-            raise DatasetError(f"no images in {self.images} match {list(self.include)}", "Correct 'include'")
+        images = list_images(self.images, include=self.include, remedy=f"{MOVE_OUT}, or choose files with 'include'")
         labels = index_by_stem(list_images(self.labels, LABEL_SUFFIXES))
         index_by_stem(images)
         missing = [p.name for p in images if p.stem not in labels]
@@ -140,6 +96,7 @@ class Dataset:
     colors: tuple[Rgb, ...]
     coding: LabelCoding
     splits: dict[str, Split]
+    bit_depth: int | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Dataset:
@@ -149,44 +106,51 @@ class Dataset:
             DatasetError: missing, not YAML, a wrong or missing key, or a value of the wrong kind.
         """
         path = Path(path)
-        if path.is_dir():
+        if os.path.isdir(path):
             path = path / "dataset.yaml"
-        if not path.is_file():
+        if not os.path.exists(path):
             raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} is not YAML ({' '.join(str(error).split())})", "Correct it") from None
         reader = _Reader(path)
-        top = reader.mapping(raw, "", required={"names", "splits"}, optional={"colors", "ignore_index", "label_format"})
-        names = tuple(str(name) for name in reader.sequence(top["names"], "names"))
-        if not 1 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
-            raise DatasetError(f"{path}: names has {len(names)} entries", f"Give 1 to {MAX_CLASSES} different names")
+        optional = {"colors", "ignore_index", "label_format", "bit_depth"}
+        top = reader.mapping(read_yaml(path, DatasetError), "", required={"names", "splits"}, optional=optional)
+        names = reader.names(top["names"])
         colors = reader.colors(top["colors"], len(names)) if "colors" in top else distinct_colors(len(names))
         ignore = top.get("ignore_index")
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int) or not 0 <= ignore <= 255):
-            raise DatasetError(f"{path}: ignore_index is {ignore!r}", "Use a whole number 0..255")
+            raise DatasetError(f"{path}: ignore_index is {ignore!r:.80}", "Use a whole number 0..255")
         label_format = top.get("label_format", "index")
         if label_format not in get_args(LabelFormat):
-            raise DatasetError(f"{path}: label_format is {label_format!r}", "Use index or rgb")
+            raise DatasetError(f"{path}: label_format is {label_format!r:.80}", "Use index, rgb or binary")
         if label_format == "rgb" and "colors" not in top:
             raise DatasetError(f"{path}: label_format is rgb, but there are no colors", "List the colour of each class")
+        if label_format == "binary" and len(names) != 2:
+            raise DatasetError(f"{path}: label_format is binary, but there are {len(names)} names", "Name two classes")
+        bit_depth = top.get("bit_depth")
+        if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
+            raise DatasetError(
+                f"{path}: bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}"
+            )
         splits = {
-            str(name): reader.split(value, f"splits.{name}")
+            reader.name(name, "splits"): reader.split(value, f"splits.{name}")
             for name, value in reader.mapping(top["splits"], "splits").items()
         }
         if not splits:
             raise DatasetError(f"{path}: splits is empty", "Name at least one split")
-        return cls(path, names, colors, LabelCoding(len(names), ignore, colors, label_format), splits)
+        if len(names) == 2 and ignore is None and "label_format" not in top and _hold_masks(splits.values()):
+            told_as_masks(f"the labels of {path}")
+            coding = MASKS
+        else:
+            coding = LabelCoding(len(names), ignore, colors, label_format)
+        return cls(path, names, colors, coding, splits, bit_depth)
 
     @classmethod
     def find_above(cls, folder: Path) -> Dataset | None:
         """The dataset that has ``folder`` as the labels of one of its splits, looked for upwards; None without one."""
-        folder = folder.resolve()
+        folder = Path(os.path.realpath(folder))
         for parent in folder.parents[:3]:
-            if (parent / "dataset.yaml").is_file():
+            if os.path.isfile(parent / "dataset.yaml"):
                 dataset = cls.load(parent)
-                if any(split.labels.resolve() == folder for split in dataset.splits.values()):
+                if any(os.path.realpath(split.labels) == str(folder) for split in dataset.splits.values()):
                     return dataset
         return None
 
@@ -200,13 +164,36 @@ class Dataset:
             raise DatasetError(f"{self.path} has no split {name!r}", f"Use one of {', '.join(sorted(self.splits))}")
         return self.splits[name]
 
+    def class_pixels(
+        self, split: str, progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter
+    ) -> NDArray[np.int64]:
+        """(C,) pixels of each class in the labels of a split. Its labels are read, but no image.
+
+        Args:
+            split: its name.
+            progress: wraps the samples, to show how far it has come.
+
+        Raises:
+            DatasetError: no such split, or its files cannot be used.
+        """
+        counts = np.zeros(IGNORE + 1, dtype=np.int64)
+        for sample in progress(self.split(split).samples()):
+            labels = self.coding.read(sample.label)
+            for rows in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
+                counts += np.bincount(rows.ravel(), minlength=IGNORE + 1)
+        return counts[: self.num_classes]
+
+    def absent_classes(self, split: str) -> tuple[str, ...]:
+        """The names of the classes that no pixel of a split has; arguments and errors as :meth:`class_pixels`."""
+        return tuple(name for name, count in zip(self.names, self.class_pixels(split), strict=True) if not count)
+
     def read(self, sample: Sample) -> tuple[ImageU8, LabelsU8]:
         """Image (H, W, 3) uint8 RGB and labels (H, W) uint8, 255 = no label.
 
         Raises:
             DatasetError: unreadable, of different sizes, or with an index outside the classes.
         """
-        image = read_image(sample.image)
+        image = read_image(sample.image, bit_depth=self.bit_depth)
         labels = self.coding.read(sample.label)
         if image.shape[:2] != labels.shape:
             raise DatasetError(
@@ -216,64 +203,12 @@ class Dataset:
         return image, labels
 
 
-def read_image(path: Path) -> ImageU8:
-    """(H, W, 3) uint8 RGB; grey images are repeated over the channels.
-
-    Raises:
-        DatasetError: not there, or not an image.
-    """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror})", "Correct the path") from None
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if bgr is None:
-        raise DatasetError(f"{path} is not an image or is damaged", "Replace or remove it")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def list_images(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The image files of a folder sorted by name.
-
-    Raises:
-        DatasetError: not a folder, empty, or a file among them that is no image (hidden ones excepted).
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"there is no folder {folder}", "Correct the path")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    foreign = [p.name for p in files if p.suffix.lower() not in suffixes]
-    if foreign:
-        raise DatasetError(
-            f"{folder} holds {foreign[0]}, which is not an image",
-            "Move it out of the folder, or pass a glob: 'DIR/*.png'",
-        )
-    if not files:
-        raise DatasetError(f"the folder {folder} is empty", "Correct the path")
-    return files
-
-
-def index_by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    """Paths by file stem; a DatasetError where two share one."""
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in by_stem:
-            raise DatasetError(f"{by_stem[path.stem]} and {path.name} share one stem", "Keep one of them")
-        by_stem[path.stem] = path
-    return by_stem
-
-
-def _read_index(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
-    """The raw index values; a palette PNG gives its indices (OpenCV would expand them to colours, hence Pillow)."""
-    try:
-        with Image.open(path) as image:
-            raw = np.asarray(image.convert("L") if image.mode in ("1", "LA") else image)
-    except OSError:
-        raise DatasetError(f"{path} is not an image or is damaged", "Replace or remove it") from None
-    if raw.ndim == 3:
-        if not (raw[..., :1] == raw[..., :3]).all():
-            raise DatasetError(f"{path} is a colour image", "Set label_format: rgb and colors in dataset.yaml")
-        raw = raw[..., 0]
-    return raw
+def _hold_masks(splits: Iterable[Split]) -> bool:
+    files: list[Path] = []
+    for split in splits:
+        with suppress(DatasetError):  # it is told when the split is used
+            files += list_images(split.labels, LABEL_SUFFIXES)
+    return are_masks(files)
 
 
 def _size(array: np.ndarray[Any, np.dtype[Any]]) -> str:
@@ -291,13 +226,13 @@ class _Reader:
     ) -> dict[str, Any]:
         where = key or "the file"
         if not isinstance(value, dict):
-            raise DatasetError(f"{self.path}: {where} is not a mapping", "See the example in the README")
+            raise DatasetError(f"{self.path}: {where} is not a mapping", "Write it as lines of 'key: value'")
         if required is None:
             return value
         allowed = required | (optional or set())
         if unknown := [str(k) for k in value if k not in allowed]:
             raise DatasetError(
-                f"{self.path}: unknown key {unknown[0]!r} in {where}", f"Allowed are {', '.join(sorted(allowed))}"
+                f"{self.path}: unknown key {unknown[0]!r:.80} in {where}", f"Allowed are {', '.join(sorted(allowed))}"
             )
         if missing := sorted(required - set(value)):
             raise DatasetError(f"{self.path}: {where} lacks {missing[0]!r}", "Add it")
@@ -318,12 +253,43 @@ class _Reader:
                 or len(row) != 3
                 or not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in row)
             ):
-                raise DatasetError(f"{self.path}: colour {row!r}", "Write it as [R, G, B] with values 0..255")
+                raise DatasetError(f"{self.path}: colour {row!r:.80}", "Write it as [R, G, B] with values 0..255")
         return tuple((r, g, b) for r, g, b in rows)
+
+    def name(self, value: Any, key: str) -> str:
+        """A word or whole number as the name of a class or split; ``1`` becomes ``"1"``."""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            kind = "a date" if isinstance(value, date) else f"{value!r:.80}"
+            raise DatasetError(f"{self.path}: {key} holds {kind} where a name must be", 'Write it in quotes: "name"')
+        if not is_printable(str(value)):
+            raise DatasetError(
+                f"{self.path}: {key} holds {ascii(value)[:80]}", "Use names of 1 to 200 printable letters"
+            )
+        return str(value)
+
+    def names(self, value: Any) -> tuple[str, ...]:
+        names = tuple(self.name(name, "names") for name in self.sequence(value, "names"))
+        twice = next((f", {name!r} more than once" for name in names if names.count(name) > 1), "")
+        if not 1 <= len(names) <= MAX_CLASSES or twice:
+            what = f"{self.path}: names has {len(names)} entries{twice}"
+            raise DatasetError(what, f"Give 1 to {MAX_CLASSES} different names")
+        return names
 
     def split(self, value: Any, key: str) -> Split:
         raw = self.mapping(value, key, required={"images", "labels"}, optional={"include"})
         include = raw.get("include", ["*"])
         include = [include] if isinstance(include, str) else self.sequence(include, f"{key}.include")
-        base = self.path.parent
-        return Split(base / str(raw["images"]), base / str(raw["labels"]), tuple(str(p) for p in include))
+        wrong = [pattern for pattern in include if not isinstance(pattern, str) or not is_printable(pattern)]
+        if wrong:
+            raise DatasetError(
+                f"{self.path}: {key}.include holds {wrong[0]!a:.80}", 'Write patterns in quotes: ["a_*"]'
+            )
+        images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
+        return Split(images, labels, (*include,))
+
+    def folder(self, value: Any, key: str) -> Path:
+        is_name = isinstance(value, str | int) and not isinstance(value, bool)
+        if not is_name or not is_printable(str(value), longest=4096):
+            remedy = "Write the folder's path, in quotes if it is no word"
+            raise DatasetError(f"{self.path}: {key} is {value!a:.80}", remedy)
+        return self.path.parent / str(value)

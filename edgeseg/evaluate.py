@@ -12,12 +12,26 @@ import numpy as np
 
 from edgeseg.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
 from edgeseg.errors import DatasetError, InputError, ModelError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.metrics import ConfusionMatrix, left_out
 from edgeseg.palette import IGNORE
 from edgeseg.segmenter import Segmenter
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps the sequence of files that is worked through, to show how far it has come."""
+
+
+class DoubtfulIndexError(DatasetError):
+    """A label value that may be a class or mean "no label".
+
+    Args:
+        index: the value.
+        remedy: how to say what it is; None for the arguments of :func:`evaluate_predictions`.
+    """
+
+    def __init__(self, index: int, remedy: str | None = None) -> None:
+        self.index = index
+        remedy = remedy or f"Set ignore_index to {index} or num_classes to {index + 1}"
+        super().__init__(f"labels hold index {index}, which no prediction holds: is it a class or 'no label'? {remedy}")
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class LabelScheme:
     Attributes:
         names: one per class.
         labels: how label files are read.
-        predictions: how prediction files are read: always as index, as ``edgeseg run --save-masks`` writes them.
+        predictions: how prediction files are read: as index, as ``edgeseg run --save-masks`` writes them, or as masks.
         origin: where this comes from, in words.
     """
 
@@ -38,7 +52,9 @@ class LabelScheme:
 
     @classmethod
     def of_dataset(cls, dataset: Dataset) -> LabelScheme:
-        """What a dataset.yaml says."""
+        """What a dataset.yaml says; predictions for masks may be masks themselves."""
+        if dataset.coding.format == "binary":
+            return cls(dataset.names, dataset.coding, LabelCoding(2, format="binary"), str(dataset.path))
         indices = LabelCoding(dataset.num_classes, dataset.coding.ignore_index)
         return cls(dataset.names, dataset.coding, indices, str(dataset.path))
 
@@ -58,12 +74,26 @@ class Evaluation:
         confusion: the pixels counted; all figures come from it.
         images: how many images were measured.
         origin: where the classes come from, in words.
+        labels: how many label files there are, measured or not.
     """
 
     class_names: tuple[str, ...]
     confusion: ConfusionMatrix
     images: int
     origin: str
+    labels: int
+
+    def left_out(self) -> str:
+        """What the means leave out, in words; empty where they are over all classes.
+
+        Classes that are predicted but have no pixel count in the mean IoU and Dice, as 0, and not in the mean accuracy.
+        """
+        iou, accuracy = (
+            left_out(figures, self.class_names) for figures in (self.confusion.iou(), self.confusion.class_accuracy())
+        )
+        if iou == accuracy:
+            return iou
+        return f"{iou + '; ' if iou else ''}accuracy {accuracy}"
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as fractions of 1, ready for JSON; None where a figure is undefined."""
@@ -71,7 +101,9 @@ class Evaluation:
         columns = (confusion.iou(), confusion.class_accuracy(), confusion.dice(), confusion.pixels())
         return {
             "images": self.images,
+            "labels": self.labels,
             "classes_from": self.origin,
+            "left_out": self.left_out(),
             "miou": _defined(confusion.miou()),
             "pixel_accuracy": _defined(confusion.pixel_accuracy()),
             "class_accuracy": _defined(confusion.mean_class_accuracy()),
@@ -103,7 +135,7 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, split: str = "val", progres
     for sample in progress(samples):
         image, labels = dataset.read(sample)
         confusion.update(labels, segmenter(image).labels)
-    return Evaluation(dataset.names, confusion, len(samples), str(dataset.path))
+    return Evaluation(dataset.names, confusion, len(samples), str(dataset.path), len(samples))
 
 
 def check_same_classes(names: tuple[str, ...], dataset: Dataset) -> None:
@@ -125,13 +157,15 @@ def evaluate_predictions(
     dataset: Dataset | None = None,
     num_classes: int | None = None,
     ignore_index: int | None = None,
+    partial: bool = False,
     progress: Progress = iter,
 ) -> Evaluation:
     """Compare two folders of index images, paired by file stem.
 
     The classes are those of ``dataset``; or as many as ``num_classes`` and ``ignore_index`` say; or those of the
-    dataset.yaml that has ``labels`` as one of its splits; or else 0 up to the highest index found. A prediction that
-    holds the "no label" value where there is a label counts as a miss.
+    dataset.yaml that has ``labels`` as one of its splits; or else 0 up to the highest index found, or two where the
+    labels hold 0 and 255 and nothing else. A prediction that holds the "no label" value where there is a label counts
+    as a miss.
 
     Args:
         predictions: folder of index images.
@@ -139,6 +173,7 @@ def evaluate_predictions(
         dataset: the classes and the label format.
         num_classes: number of classes; None to take the highest index found.
         ignore_index: the value that means "no label" in both folders, beside 255.
+        partial: labels without a prediction are left out, and the evaluation says how many there were.
         progress: wraps the sequence of pairs.
 
     Raises:
@@ -152,7 +187,7 @@ def evaluate_predictions(
             f"{dataset.path} already says how many classes there are and which value means 'no label'",
             "Leave out num_classes and ignore_index, or the dataset",
         )
-    pairs = _pairs(predictions, labels)
+    pairs, count = _pairs(predictions, labels, partial)
     dataset = dataset or (None if explicit else Dataset.find_above(labels))
     if dataset is not None:
         scheme = LabelScheme.of_dataset(dataset)
@@ -170,40 +205,37 @@ def evaluate_predictions(
                 "Save predictions at the size of the labels",
             )
         confusion.update(truth, predicted)
-    return Evaluation(scheme.names, confusion, len(pairs), scheme.origin)
+    return Evaluation(scheme.names, confusion, len(pairs), scheme.origin, count)
 
 
-def _pairs(predictions: Path, labels: Path) -> list[tuple[Path, Path]]:
-    by_stem = [index_by_stem(list_images(folder, LABEL_SUFFIXES)) for folder in (predictions, labels)]
-    predicted, truth = by_stem
-    for folder, lone, other in (
-        (labels, sorted(truth.keys() - predicted.keys()), predictions),
-        (predictions, sorted(predicted.keys() - truth.keys()), labels),
+def _pairs(predictions: Path, labels: Path, partial: bool) -> tuple[list[tuple[Path, Path]], int]:
+    """(prediction, label) by stem, in natural order, and how many labels there are."""
+    predicted, truth = (index_by_stem(list_images(folder, LABEL_SUFFIXES)) for folder in (predictions, labels))
+    without = [] if partial else [stem for stem in truth if stem not in predicted]
+    for folder, lone, other, remedy in (
+        (labels, without, predictions, "Predict the others too, or set partial to measure those that there are"),
+        (predictions, [stem for stem in predicted if stem not in truth], labels, "Remove them, or label their images"),
     ):
         if lone:
             shown = ", ".join(lone[:3]) + (" …" if len(lone) > 3 else "")
-            raise DatasetError(
-                f"{len(lone)} file(s) in {folder} have no partner in {other}: {shown}",
-                "Give each label one prediction of the same file stem",
-            )
-    return [(predicted[stem], truth[stem]) for stem in sorted(truth)]
+            raise DatasetError(f"{len(lone)} file(s) in {folder} have no partner in {other}: {shown}", remedy)
+    return [(predicted[stem], label) for stem, label in truth.items() if stem in predicted], len(truth)
 
 
 def _infer_scheme(pairs: Sequence[tuple[Path, Path]], ignore_index: int | None) -> LabelScheme:
-    """Classes 0 up to the highest index found, unless it is in doubt whether that one means "no label"."""
+    """Classes 0 up to the highest index found, unless it is in doubt whether that one means "no label"; or masks."""
     coding = LabelCoding(None, ignore_index)
     seen = np.zeros((2, IGNORE + 1), dtype=bool)
     for pair in pairs:
         for row, path in enumerate(pair):
             seen[row, np.unique(coding.read(path))] = True
     predicted, true = (np.flatnonzero(row[:IGNORE]) for row in seen)
+    if ignore_index is None and seen[1, IGNORE] and not true.any() and predicted.max(initial=0) <= 1:
+        masks = LabelCoding(2, format="binary")
+        return LabelScheme(("0", "1"), masks, masks, "0 and 1: the labels hold 0 and 255 alone, as masks do")
     doubtful = true[true > predicted.max(initial=-1)]
     if doubtful.size and ignore_index is None:
-        index = int(doubtful[-1])
-        raise DatasetError(
-            f"labels hold index {index}, which no prediction holds: is it a class or 'no label'? "
-            f"Pass --ignore-index {index} or --num-classes {index + 1}"
-        )
+        raise DoubtfulIndexError(int(doubtful[-1]))
     highest = int(max(true.max(initial=-1), predicted.max(initial=-1)))
     if highest < 0:
         raise DatasetError(

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def cannot_write(path: str | Path, error: OSError, after: str = "") -> SinkError
 
 
 @contextmanager
-def written_whole(path: str | Path, *, make_folders: bool = False) -> Iterator[Path]:
+def written_whole(path: str | Path, *, make_folders: bool = False, durable: bool = True) -> Iterator[Path]:
     """A new file beside ``path`` that takes its place when the block ends well, and is gone when it does not.
 
     Whether it can be made shows before the work in the block. Each writer has a file of its own, whose name nobody can
@@ -63,6 +63,8 @@ def written_whole(path: str | Path, *, make_folders: bool = False) -> Iterator[P
     Args:
         path: the file to be; a link stays one, and what it points to is replaced.
         make_folders: make the folders above it where they are missing.
+        durable: wait until it is on the disk, and remove what killed processes have left of it. False for one of many
+            files, such as a frame's: still whole, but what a power cut takes of it is lost.
 
     Yields:
         the path to write to; it exists and is empty.
@@ -77,7 +79,8 @@ def written_whole(path: str | Path, *, make_folders: bool = False) -> Iterator[P
             target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        _remove_abandoned(target)
+        if durable:
+            remove_abandoned(target.parent, re.escape(_shortened(target.name, 24)))
         part = target.with_name(_part_name(target.name))
         file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), _mode_for(target))
     except OSError as error:
@@ -86,9 +89,11 @@ def written_whole(path: str | Path, *, make_folders: bool = False) -> Iterator[P
         _hold(file)
         yield part
         try:
-            _flush(part)
+            if durable:
+                _flush(part)
             os.replace(part, target)
-            _flush(target.parent)
+            if durable:
+                _flush(target.parent)
         except OSError as error:
             raise cannot_write(path, error) from None
     except OSError as error:
@@ -111,12 +116,37 @@ def write_whole(path: str | Path, content: bytes | str, *, make_folders: bool = 
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def remove_abandoned(folder: str | Path, name_form: str) -> None:
+    """Remove from a folder what ``written_whole`` left of files when its process was killed; no living one's.
+
+    Args:
+        folder: where to look.
+        name_form: regular expression of the files' names.
+    """
+    if fcntl is None:
+        return
+    form = re.compile(rf"\.(?:{name_form})\.[0-9a-f]{{16}}\.part")
+    with suppress(OSError):
+        for found in [entry.path for entry in os.scandir(folder) if form.fullmatch(entry.name)]:
+            with suppress(OSError):
+                file = os.open(found, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(found)
+                finally:
+                    os.close(file)
+
+
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep other processes that lock this path waiting until the block ends; a killed process holds nothing.
 
     For work whose result the second process can use: it looks again for the result once it has the lock. The lock is a
     hidden file beside ``path``, which stays. Where the file system knows no locks nobody waits.
+
+    Args:
+        path: what is locked.
+        waiting: called before this waits for another process; not where it need not.
 
     Raises:
         SinkError: the hidden file cannot be made.
@@ -132,8 +162,14 @@ def locked(path: str | Path) -> Iterator[None]:
         raise cannot_write(target, error) from None
     try:
         if fcntl is not None:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:  # of a file system that knows none
+                pass
         yield
     finally:
         os.close(file)
@@ -166,16 +202,71 @@ def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> N
     Raises:
         SinkError: an output that is an input, with both named.
     """
-    known = list(inputs)
+    there: dict[tuple[int, int], str | Path] = {}
+    holding: dict[tuple[int, int], str | Path] = {}
+    missing = []
+    for given in inputs:
+        if (identity := _identity(given)) is None:
+            missing.append(given)
+            continue
+        there.setdefault(identity, given)
+        if (parent := _identity(Path(given).parent)) is not None:
+            holding.setdefault(parent, given)
     for output in outputs:
         if not _is_regular(output):
             continue
-        for given in known:
-            if same_file(output, given):
-                what = f"{output} is read by this run as well" if str(output) == str(given) else f"{output} is {given}"
-                raise SinkError(f"{what}, which would be lost", "Write to another place")
-            if Path(output).is_dir() and same_file(output, Path(given).parent):
-                raise SinkError(f"{given} lies in {output}, where this run would write", "Write to a folder of its own")
+        identity = _identity(output)
+        same = there.get(identity) if identity else next((given for given in missing if same_file(output, given)), None)
+        if same is not None:
+            what = f"{output} is read by this run as well" if str(output) == str(same) else f"{output} is {same}"
+            raise SinkError(f"{what}, which would be lost", "Write to another place")
+        if identity in holding:
+            lost = holding[identity]
+            raise SinkError(f"{lost} lies in {output}, where this run would write", "Write to a folder of its own")
+
+
+def keep_distinct(outputs: Iterable[str | Path]) -> None:
+    """Refuse to write two outputs into one file or folder; pipes and devices, such as ``/dev/null``, take several.
+
+    Raises:
+        SinkError: two that are one, with both named.
+    """
+    known: list[str | Path] = []
+    for output in filter(_is_regular, outputs):
+        for other in known:
+            if same_file(output, other):
+                what = f"{output} is named twice" if str(output) == str(other) else f"{output} is {other}"
+                raise SinkError(f"{what} as an output of this run", "Give each output a place of its own")
+        known.append(output)
+
+
+def check_writable(path: str | Path, *, folder: bool = False) -> None:
+    """See whether a file can be written there, or a folder filled; leaves nothing, and changes nothing there.
+
+    Pipes and devices are taken as they are: to open a pipe and close it again would tell its reader that this was all.
+
+    Args:
+        path: there or not; the folder above it exists.
+        folder: whether it is one, or is to be one.
+
+    Raises:
+        SinkError: it cannot be written, with the reason.
+    """
+    target = Path(path)
+    try:
+        if not target.parent.exists():
+            raise SinkError(f"there is no folder {target.parent} for {target.name}", "Make it first")
+        if target.is_dir() and folder:
+            target = target / _part_name("")
+        elif folder and target.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+        is_new = not target.exists()
+        if is_new or target.is_file() or target.is_dir():
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666))
+        if is_new:
+            Path(os.path.realpath(target)).unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def _is_regular(path: str | Path) -> bool:
@@ -184,6 +275,13 @@ def _is_regular(path: str | Path) -> bool:
     except OSError:
         return True  # not there yet
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    with suppress(OSError, ValueError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _ignores_case(folder: Path) -> bool:
@@ -215,22 +313,6 @@ def _hold(file: int) -> None:
     if fcntl is not None:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove the parts of this path that no living process writes."""
-    if fcntl is None:
-        return
-    form = re.compile(rf"\.{re.escape(_shortened(target.name, 24))}\.[0-9a-f]{{16}}\.part")
-    with suppress(OSError):
-        for found in [entry.path for entry in os.scandir(target.parent) if form.fullmatch(entry.name)]:
-            with suppress(OSError):
-                file = os.open(found, os.O_RDWR | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(found)
-                finally:
-                    os.close(file)
 
 
 def _flush(path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Figures of merit of a segmentation, all from one confusion matrix."""
+"""Figures of merit of a segmentation, all from one confusion matrix, and the words for what a mean leaves out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,12 @@ from numpy.typing import NDArray
 from edgeseg.errors import InputError
 from edgeseg.palette import IGNORE, MAX_CLASSES
 from edgeseg.types import LabelsU8
+
+_AT_A_TIME = 1 << 22
+"""Pixels counted at a time: fourteen times as many bytes are needed for it."""
+
+_NAMED = 5
+"""Classes that a line names before it counts the others."""
 
 
 class ConfusionMatrix:
@@ -45,8 +53,12 @@ class ConfusionMatrix:
                 f"labels are {labels.shape} {labels.dtype}, predictions {predictions.shape} {predictions.dtype}",
                 "Pass uint8 arrays of one shape",
             )
-        pairs = labels.astype(np.uint16) << 8 | predictions
-        counts = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
+        counts = np.zeros((256, 256), dtype=np.int64)
+        truth, predicted = labels.reshape(-1), predictions.reshape(-1)
+        for begin in range(0, truth.size, _AT_A_TIME):
+            part = slice(begin, begin + _AT_A_TIME)
+            pairs = truth[part].astype(np.uint16) << 8 | predicted[part]
+            counts += np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
         classes = self.num_classes
         for name, totals in (("labels", counts.sum(axis=1)), ("predictions", counts.sum(axis=0))):
             outside = np.flatnonzero(totals[classes:IGNORE])
@@ -90,6 +102,22 @@ class ConfusionMatrix:
     def mean_dice(self) -> float:
         """Mean of :meth:`dice`."""
         return _mean(self.dice())
+
+
+def left_out(figures: NDArray[np.float64], names: Sequence[str]) -> str:
+    """What the mean of figures by class leaves out, in words for beside it; empty where it leaves out nothing.
+
+    Such as "over 9 of 11 classes; no pixel of fence, sign". Whoever prints a mean prints this with it.
+
+    Args:
+        figures: (C,) by class, NaN where undefined, such as :meth:`ConfusionMatrix.iou`.
+        names: of the classes.
+    """
+    missing = [name for name, figure in zip(names, figures, strict=True) if np.isnan(figure)]
+    if not missing:
+        return ""
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    return f"over {len(names) - len(missing)} of {len(names)} classes; no pixel of {', '.join(missing[:_NAMED])}{more}"
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

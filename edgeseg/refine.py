@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import math
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg._native import available_cores
 from edgeseg.crf import CrfParams, DenseCrf, Quality
 from edgeseg.errors import InputError, ModelError
 from edgeseg.guided_filter import guided_filter
 from edgeseg.spec import ModelSpec
-from edgeseg.types import ImageU8
+from edgeseg.types import ImageU8, check_image
+
+_MOST_PROBABILITIES = 1 << 29
+"""Of one picture: 2 GiB as floats. The shipped models have 2 million."""
 
 REFINEMENTS = ("none", "crf", "guided")
 """What :func:`open_refiner` knows."""
@@ -69,18 +73,30 @@ class GuidedRefiner:
         threads: the most to use; 0 for all cores.
 
     Raises:
-        InputError: radius_px below 1, or epsilon not above 0.
+        InputError: radius_px below 1 or too large, epsilon not above 0, or threads below 0.
     """
 
     def __init__(self, radius_px: int = 4, epsilon: float = 1e-4, *, threads: int = 0) -> None:
-        if radius_px < 1 or not epsilon > 0:
-            raise InputError(f"radius_px is {radius_px}, epsilon {epsilon}", "Use 1 or more, and a number above 0")
+        if not 1 <= radius_px < 1 << 15 or not 0 < epsilon < math.inf:
+            what = f"radius_px is {radius_px}, epsilon {epsilon}"
+            raise InputError(what, f"Use 1 to {(1 << 15) - 1}, and a number above 0")
+        if threads < 0:
+            raise InputError(f"threads is {threads}", "Use 0 for all cores, or more")
         self._radius_px = radius_px
         self._epsilon = epsilon
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or available_cores()
 
     def __call__(self, probabilities: NDArray[np.float32], image: ImageU8) -> NDArray[np.float32]:
-        """The filtered probabilities. See :meth:`Refiner.__call__`."""
+        """The filtered probabilities. See :meth:`Refiner.__call__`.
+
+        Raises:
+            InputError: arrays of another shape or dtype.
+        """
+        check_image(image)
+        if image.shape[:2] != probabilities.shape[1:] or probabilities.ndim != 3 or probabilities.dtype != np.float32:
+            what = f"probabilities have shape {probabilities.shape} and dtype {probabilities.dtype}"
+            raise InputError(what, f"Pass (C, {image.shape[0]}, {image.shape[1]}) float32 for this image")
+        probabilities = np.require(probabilities, requirements=["C", "A"])
         return guided_filter(probabilities, image, self._radius_px, self._epsilon, self._threads)
 
 
@@ -105,11 +121,18 @@ def open_refiner(name: str, spec: ModelSpec, threads: int | None = None) -> Refi
 
 
 def check_refinable(spec: ModelSpec) -> None:
-    """Raise ModelError unless the model returns the logits that refinement starts from."""
+    """Raise ModelError unless the model returns logits, which refinement starts from, of a size that it can be for."""
     if spec.output != "logits":
         raise ModelError(
-            "the model returns labels, and refinement needs logits", "Export it again: edgeseg export --head logits"
+            "the model returns labels, and refinement needs logits",
+            "Export it with logits: edgeseg export CHECKPOINT.pt --head logits",
         )
+    if spec.num_classes < 2:
+        raise ModelError("the model has one class, and refinement weighs classes against each other", "Run it without")
+    if spec.num_classes * spec.input_size[0] * spec.input_size[1] > _MOST_PROBABILITIES:
+        height, width = spec.input_size
+        what = f"{spec.num_classes} classes at {width}x{height} are too much to refine"
+        raise ModelError(what, "Export the model with a smaller input size")
 
 
 def probabilities_of(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -22,8 +22,8 @@ from edgeseg.types import ImageU8, Inference, Segmentation, check_image
 class Segmenter:
     """A model, ready to label images of any size.
 
-    Calls may come from several threads at once, as far as the backend allows it (ONNX Runtime and PyTorch do); close
-    it when none is running.
+    Calls may come from several threads at once, as far as the backend allows it (ONNX Runtime and PyTorch do). Close it
+    when none is running; with ONNX Runtime a close from another thread ends what runs, with a ModelError.
 
     Args:
         backend: the loaded model.
@@ -49,6 +49,7 @@ class Segmenter:
         backend: str = "auto",
         threads: int | None = None,
         refine: str | Refiner = "none",
+        trust_engine: bool = False,
     ) -> Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
@@ -59,17 +60,23 @@ class Segmenter:
                 :func:`edgeseg.runtime.choose.choose` says.
             threads: CPU threads; None means all cores.
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
+            trust_engine: load a TensorRT engine although it was not built by you on this machine. An engine is a
+                program: it can do whatever you can.
 
         Raises:
             InputError: no such backend or refinement.
-            ModelError: no such model, it cannot be loaded, or it cannot be refined.
+            ModelError: no such model, it cannot be loaded, is an engine that is not trusted, or cannot be refined.
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
         """
         choice = choose(model, backend)
-        engine = open_backend(choice.path, backend=choice.backend, threads=threads)
-        refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
-        return cls(engine, threads, refiner)
+        engine = open_backend(choice.path, backend=choice.backend, threads=threads, trust_engine=trust_engine)
+        try:
+            refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
+            return cls(engine, threads, refiner)
+        except BaseException:
+            engine.close()
+            raise
 
     @property
     def spec(self) -> ModelSpec:

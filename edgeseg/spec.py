@@ -8,11 +8,14 @@ and no flag for mean and std.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from edgeseg.crf_params import CrfParams
+from edgeseg.documents import is_printable, parse_json
 from edgeseg.errors import InputError, SpecError
 from edgeseg.palette import MAX_CLASSES, Rgb, distinct_colors
 
@@ -23,12 +26,22 @@ FORMAT_VERSION = 1
 """Raised when a reader of the old format would misunderstand the new one."""
 
 Output = Literal["logits", "labels"]
-Precision = Literal["fp32", "int8-cpu", "int8-tensorrt"]
+Precision = Literal["fp32", "fp16", "int8-cpu", "int8-tensorrt"]
+
+MAX_SIDE_PX = 16384
+MAX_AREA_PX = 1 << 25
+"""Of the input: 8192x4096. A spec of a few bytes must not make edgeseg reserve all memory."""
+
+COUNTED = ("parameters", "macs")
+"""The metrics that are counted of the network, and so hold for whatever is made of it."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _CRF_REMEDY = "Fit the CRF again: edgeseg tune-crf"
+_EXPORT = "Export the model again"
+_MOST_METRICS = 100
+_LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,12 @@ class ModelSpec:
         license: SPDX expression or words, of the weights, as their training data allows.
         metrics: figures measured for this artifact, such as ``{"val_miou": 0.66}``; fractions of 1.
         crf: parameters of the dense CRF fitted to this model at its input size; None where nobody fitted them.
-        precision: of the arithmetic: ``fp32``, or INT8 in the form that ONNX Runtime's CPU kernels or TensorRT want.
+        precision: of the arithmetic: ``fp32``, ``fp16``, or INT8 in the form that ONNX Runtime's CPU kernels or
+            TensorRT want.
+
+    Raises:
+        SpecError: a value of another type or out of range: sides up to 16384 pixels and 8192x4096 in all, names that
+            can be shown, finite numbers.
     """
 
     network: str
@@ -70,19 +88,35 @@ class ModelSpec:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        if not self.colors:
-            object.__setattr__(self, "colors", distinct_colors(len(self.class_names)))
-        if not 1 <= len(self.class_names) <= MAX_CLASSES:
-            raise SpecError(f"a model needs 1 to {MAX_CLASSES} classes, this spec names {len(self.class_names)}")
-        if len(self.colors) != len(self.class_names):
-            raise SpecError(f"{len(self.class_names)} class names but {len(self.colors)} colours")
+        _check_name(self.network)
+        names = _class_names(self.class_names)
+        colors = _items("colors", self.colors) or distinct_colors(len(names))
+        if len(colors) != len(names):
+            raise SpecError(f"{len(names)} class names but {len(colors)} colours")
         for name, kind in (("output", Output), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
-                raise SpecError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(kind))}")
-        if min(self.input_size) < 1 or self.stride < 1:
-            raise SpecError(f"input size {self.input_size} and stride {self.stride} must be positive")
-        if min(self.std) <= 0:
-            raise SpecError(f"std {self.std} must be positive")
+                raise SpecError(f"{name} is {_shown(getattr(self, name))}", f"Use one of {', '.join(get_args(kind))}")
+        mean, std = (tuple(_real(n, v) for v in _items(n, getattr(self, n), 3)) for n in ("mean", "std"))
+        if min(std) <= 0:
+            raise SpecError(f"std {std} must be positive")
+        for name in ("data", "license"):
+            if not _is_text(getattr(self, name)):
+                raise SpecError(f"{name} is {_shown(getattr(self, name))}", "Give words, without control characters")
+        if self.label_ignore_index is not None:
+            _whole("label_ignore_index", self.label_ignore_index, -(1 << 31), (1 << 31) - 1)
+        normal = {
+            "class_names": names,
+            "colors": tuple(tuple(_whole("a colour", v, 0, 255) for v in _items("a colour", c, 3)) for c in colors),
+            "input_size": _size(self.input_size),
+            "stride": _whole("stride", self.stride, 1, MAX_SIDE_PX),
+            "mean": mean,
+            "std": std,
+            "metrics": _metrics(self.metrics),
+        }
+        for name, value in normal.items():
+            object.__setattr__(self, name, value)
+        if self.crf is not None and not isinstance(self.crf, CrfParams):
+            raise SpecError(f"crf is {_shown(self.crf)}", "Give CrfParams, or None")
         costs = self.crf.compatibility if self.crf else None
         if costs is not None and len(costs) != self.num_classes:
             what = f"{self.num_classes} class names but the CRF's compatibility is for {len(costs)}"
@@ -96,13 +130,19 @@ class ModelSpec:
         """A copy whose metrics are updated with these."""
         return replace(self, metrics={**self.metrics, **metrics})
 
+    def unmeasured(self, **changes: Any) -> ModelSpec:
+        """The spec of an artifact made from this one, with these changes: without figures measured on the other."""
+        counted = {name: self.metrics[name] for name in COUNTED if name in self.metrics}
+        return replace(self, **{"metrics": counted, **changes})
+
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the attributes, with the format's version.
 
         ``crf`` and ``precision`` are there only where they are set: readers that do not know them can read all other
-        specs.
+        specs. Metrics that are NaN are left out: JSON has none.
         """
         values = asdict(self)
+        values["metrics"] = {name: value for name, value in self.metrics.items() if not math.isnan(value)}
         if self.crf is None:
             del values["crf"]
         if self.precision == "fp32":
@@ -120,54 +160,102 @@ class ModelSpec:
         Raises:
             SpecError: not JSON, a key missing or unknown, a value out of range, or a newer format.
         """
-        try:
-            raw: Any = json.loads(text)
-        except ValueError as error:
-            raise SpecError(f"the model spec in {where} is not JSON ({error})", "Export the model again") from None
+        document = f"the model spec in {where}"
+        raw = parse_json(text, document, SpecError, _EXPORT)
         if not isinstance(raw, dict):
-            raise SpecError(f"the model spec in {where} is not a JSON object", "Export the model again")
+            raise SpecError(f"{document} is not a JSON object", _EXPORT)
         version = raw.pop("format", None)
         if version != FORMAT_VERSION:
             raise SpecError(
-                f"the model spec in {where} has format {version}; this edgeseg reads {FORMAT_VERSION}",
+                f"{document} has format {_shown(version)}; this edgeseg reads {FORMAT_VERSION}",
                 "Export the model again with this edgeseg, or update edgeseg",
             )
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(raw) - known):
-            raise SpecError(f"the model spec in {where} has unknown keys {unknown}", "Export the model again")
+            raise SpecError(f"{document} has unknown keys {_shown(unknown)}", _EXPORT)
+        needed = ("network", "class_names", "input_size", "mean", "std")
+        if missing := [name for name in needed if name not in raw]:
+            raise SpecError(f"{document} is malformed: {missing[0]} is missing", _EXPORT)
         try:
-            return cls(
-                **{
-                    **raw,
-                    "class_names": tuple(str(name) for name in raw["class_names"]),
-                    "colors": tuple((int(r), int(g), int(b)) for r, g, b in raw.get("colors", ())),
-                    "input_size": _pair(raw["input_size"]),
-                    "mean": _triple(raw["mean"]),
-                    "std": _triple(raw["std"]),
-                    "crf": _crf(raw.get("crf")),
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, SpecError):
-                raise SpecError(f"{where}: {error.what}", error.remedy or "Export the model again") from None
-            raise SpecError(f"the model spec in {where} is malformed ({error!r})", "Export the model again") from None
+            return cls(**{**raw, "crf": _crf(raw.get("crf"))})
+        except SpecError as error:
+            remedy = _CRF_REMEDY if error.remedy == _CRF_REMEDY else _EXPORT
+            raise SpecError(f"{where}: {error.what}", remedy) from None
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    height, width = values
-    return int(height), int(width)
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not is_printable(name):
+        raise SpecError(f"the name {_shown(name)} cannot be shown", "Give letters, digits, signs and spaces")
 
 
-def _triple(values: Any) -> tuple[float, float, float]:
-    r, g, b = values
-    return float(r), float(g), float(b)
+def _class_names(values: Any) -> tuple[str, ...]:
+    names = _items("class_names", values)
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise SpecError(f"a model needs 1 to {MAX_CLASSES} classes, this spec names {len(names)}")
+    for name in names:
+        _check_name(name)
+    return names
+
+
+def _items(name: str, values: Any, count: int | None = None) -> tuple[Any, ...]:
+    """A sequence as a tuple; of ``count`` values where that is given."""
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+        raise SpecError(f"{name} is {_shown(values)}", "Give a list")
+    items = tuple(values)
+    if count is not None and len(items) != count:
+        raise SpecError(f"{name} is {_shown(values)}", f"Give {count} numbers")
+    return items
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
+        raise SpecError(f"{name} is {_shown(value)}", f"Give a whole number of {least} to {most}")
+    return int(value)
+
+
+def _real(name: str, value: Any) -> float:
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, Real) or not -1e30 < number < 1e30:  # nor is NaN
+        raise SpecError(f"{name} holds {_shown(value)}", "Give finite numbers")
+    return float(value)
+
+
+def _size(values: Any) -> tuple[int, int]:
+    height, width = (_whole("a side of input_size", side, 1, MAX_SIDE_PX) for side in _items("input_size", values, 2))
+    if height * width > MAX_AREA_PX:
+        what = f"the input size {width}x{height} is larger than {MAX_AREA_PX >> 20} megapixels"
+        raise SpecError(what, "Use a smaller one; frames are scaled to it")
+    return height, width
+
+
+def _metrics(values: Any) -> Mapping[str, float]:
+    if not isinstance(values, Mapping) or len(values) > _MOST_METRICS:
+        raise SpecError(f"metrics is {_shown(values)}", f"Give up to {_MOST_METRICS} numbers by their names")
+    for name, value in values.items():
+        _check_name(name)
+        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+            raise SpecError(f"the metric {name} is {_shown(value)}", "Give a number")
+    return {name: int(value) if isinstance(value, Integral) else float(value) for name, value in values.items()}
+
+
+def _is_text(value: Any) -> bool:
+    """Words of any length that is still one's own, line breaks among them; nothing that steers a terminal."""
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        return False
+    return all(is_printable(line, longest=_LONGEST_TEXT) for line in value.replace("\t", " ").split("\n") if line)
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: in one line, not too long, and nothing in it that steers a terminal."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _crf(raw: Any) -> CrfParams | None:
     if raw is None:
         return None
     if not isinstance(raw, dict):
-        raise SpecError(f"the CRF's parameters are {raw!r}", _CRF_REMEDY)
+        raise SpecError(f"the CRF's parameters are {_shown(raw)}", _CRF_REMEDY)
     try:
         return CrfParams.from_dict(raw)
     except InputError as error:

@@ -6,13 +6,15 @@ cut. The recursion is an exponential moving average along the paths of motion:
 
     s_t(x) = a r(x) s_{t-1}(x + u(x)) + (1 - a r(x)) p_t(x),   r(x) = exp(-(I_t(x) - I_{t-1}(x + u(x)))^2 / sigma^2)
 
-with p the network's probabilities, u the flow from this frame back to the one before (DIS: Kroeger, Timofte, Dai, Van
+with a = exp(-dt / memory) for frames that lie dt apart, so that the past fades alike at any frame rate, p the network's
+probabilities, u the flow from this frame back to the one before (DIS: Kroeger, Timofte, Dai, Van
 Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016, arXiv:1603.03590) and I the brightness. All of it is
 done at the size of the logits; the flow is taken from the picture at half size.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -40,17 +42,17 @@ class TemporalSmoother:
     """Smooths the logits of successive frames; each stream has its own past.
 
     Args:
-        weight: of the past, 0..1, where the flow explains the picture.
+        memory_s: seconds after which the past counts for 1/e, where the flow explains the picture; 0 for none.
         sigma: levels of brightness, 0..255, by which it may be wrong before the past counts for less.
 
     Raises:
         InputError: a value out of range.
     """
 
-    def __init__(self, weight: float = 0.75, sigma: float = 20.0) -> None:
-        if not 0 <= weight < 1 or not sigma > 0:
-            raise InputError(f"weight is {weight}, sigma {sigma}", "Use 0 to 1 (not 1 itself), and a number above 0")
-        self._weight = weight
+    def __init__(self, memory_s: float = 0.23, sigma: float = 20.0) -> None:
+        if not 0 <= memory_s < math.inf or not sigma > 0:
+            raise InputError(f"memory_s is {memory_s}, sigma {sigma}", "Use seconds from 0 on, and a number above 0")
+        self._memory_s = memory_s
         self._sigma = sigma
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._past: dict[str, _Past] = {}
@@ -75,7 +77,7 @@ class TemporalSmoother:
         grey_u8 = np.asarray(cv2.cvtColor(half, cv2.COLOR_RGB2GRAY), np.uint8)
         past = self._past.get(stream)
         if past is not None and self._goes_on(past, probabilities, grey_u8, time_s):
-            probabilities = self._mix(past, probabilities, grey_u8)
+            probabilities = self._mix(past, probabilities, grey_u8, self._weight(time_s - past.time_s))
         self._past[stream] = _Past(probabilities, grey_u8, time_s)
         return np.log(np.maximum(probabilities, _LEAST_PROBABILITY))[np.newaxis]
 
@@ -85,7 +87,13 @@ class TemporalSmoother:
         same_shape = past.probabilities.shape == probabilities.shape and past.grey_u8.shape == grey_u8.shape
         return same_shape and 0 < time_s - past.time_s <= _LONGEST_GAP_S and min(grey_u8.shape) >= _SMALLEST_PX
 
-    def _mix(self, past: _Past, probabilities: NDArray[np.float32], grey_u8: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _weight(self, step_s: float) -> float:
+        """Of the past where the flow explains the picture, after a step of so many seconds."""
+        return math.exp(-step_s / self._memory_s) if self._memory_s else 0.0
+
+    def _mix(
+        self, past: _Past, probabilities: NDArray[np.float32], grey_u8: NDArray[np.uint8], most: float
+    ) -> NDArray[np.float32]:
         _, height, width = probabilities.shape
         flow = np.asarray(self._flow.calc(grey_u8, past.grey_u8, np.zeros((0, 0), np.float32)), np.float32)
         scale = np.array([width / grey_u8.shape[1], height / grey_u8.shape[0]], np.float32)
@@ -98,7 +106,7 @@ class TemporalSmoother:
         if reliable.mean() < _CUT:
             return probabilities
         reliable[(x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)] = 0  # it was out of sight
-        weight = self._weight * reliable
+        weight = most * reliable
         moved = np.stack([_warp(plane, x, y) for plane in past.probabilities])
         mixed: NDArray[np.float32] = weight * moved + (1 - weight) * probabilities
         return mixed

@@ -18,7 +18,7 @@ from edgeseg.crf_params import CrfParams
 from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError
 from edgeseg.evaluate import check_same_classes
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.metrics import ConfusionMatrix, left_out
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
 from edgeseg.refine import CrfRefiner, Refiner, check_refinable, probabilities_of
@@ -63,11 +63,13 @@ class Tuning:
         alone_miou: of the network without a CRF, 0..1.
         trials: the CRF's defaults, then all others in their order.
         images: how many each was scored on.
+        left_out: what the mean of the network alone leaves out, in words; empty where it is over all classes.
     """
 
     alone_miou: float
     trials: tuple[Trial, ...]
     images: int
+    left_out: str = ""
 
     @property
     def best(self) -> Trial:
@@ -114,18 +116,21 @@ def tune_crf(
     samples = spread_over(dataset.split(split).samples(), max_images, seed)
     views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
 
-    def score(refiner: Refiner | None) -> float:
+    def measure(refiner: Refiner | None) -> ConfusionMatrix:
         confusion = ConfusionMatrix(dataset.num_classes)
         for view in views:
             confusion.update(view.truth, view.labels(refiner, threads or 0))
-        return confusion.miou()
+        return confusion
 
-    alone_miou = score(None)
+    alone = measure(None)
+    alone_miou = alone.miou()
     if math.isnan(alone_miou):
-        raise DatasetError(f"no pixel of {len(views)} images in split {split} of {dataset.path} is labelled")
+        raise DatasetError(
+            f"no pixel of {len(views)} images in split {split} of {dataset.path} is labelled", "Choose another split"
+        )
     on_trial(0, alone_miou)
-    done = search(lambda params: score(CrfRefiner(params, threads=threads or 0)), trials, seed, on_trial)
-    return Tuning(alone_miou, tuple(done), len(views))
+    done = search(lambda params: measure(CrfRefiner(params, threads=threads or 0)).miou(), trials, seed, on_trial)
+    return Tuning(alone_miou, tuple(done), len(views), left_out(alone.iou(), dataset.names))
 
 
 def search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ LabelsU8 = NDArray[np.uint8]
 """(H, W) uint8 class indices; 255 is "no label"."""
 
 
+_SQUARE = Fraction(1)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture from a source, and when it was taken.
@@ -31,6 +35,7 @@ class Frame:
         pts_s: presentation time from the container, in seconds; None where the source has none.
         name: file stem for sources that have files, else empty.
         labels_u8: (H, W) uint8 ground truth where the source knows it; 255 is "no label".
+        pixel_aspect: how wide a pixel is shown for its height; other than 1 in anamorphic video.
     """
 
     rgb_u8: ImageU8
@@ -39,6 +44,7 @@ class Frame:
     pts_s: float | None = None
     name: str = ""
     labels_u8: LabelsU8 | None = None
+    pixel_aspect: Fraction = _SQUARE
 
     @property
     def size(self) -> tuple[int, int]:

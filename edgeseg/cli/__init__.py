@@ -16,7 +16,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edgeseg import __version__
+from edgeseg.cli import standard_streams
 from edgeseg.errors import EdgesegError, MissingDependencyError
+from edgeseg.files import cannot_write
 
 _EXTRAS = {
     "torch": "train",
@@ -59,7 +61,7 @@ class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             outcome = super().invoke(ctx)
-            sys.stdout.flush()
+            _flush()
         except (EdgesegError, ModuleNotFoundError) as error:
             package = (getattr(error, "name", None) or "").partition(".")[0]
             if ctx.params["debug"] or not (isinstance(error, EdgesegError) or package in _EXTRAS):
@@ -75,6 +77,16 @@ class _Verbs(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         return outcome
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it would be tried again at exit
+        raise cannot_write("standard output", error) from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -119,4 +131,5 @@ def _build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit."""
+    standard_streams.prepare()
     _build()(prog_name="edgeseg")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.open_model import TrustEngine
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -34,14 +36,18 @@ def compare(
     ] = "auto",
     backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    trust_engine: TrustEngine = False,
 ) -> None:
     """Run the same frames through two models and set them side by side.
 
     Both take turns on every frame, so that the ratio of their times holds on
     a machine that is busy or slows down; the times themselves are medians.
     """
+    from contextlib import ExitStack
+
     from rich.console import Console
 
+    from edgeseg.cli.means import unsaid
     from edgeseg.cli.progress import show_progress
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
@@ -51,18 +57,23 @@ def compare(
     from edgeseg_export.parity import compare as run_both
 
     dataset = Dataset.load(data)
-    engines = [open_backend(find(m), backend=e, threads=threads) for m, e in ((a, backend_a), (b, backend_b))]
-    for engine in engines:
-        check_same_classes(engine.spec.class_names, dataset)
     samples = dataset.split(split).samples()
     chosen = spread_over(samples, max_images or len(samples), seed=0)
-    frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
-    parity = run_both(engines[0], engines[1], frames, threads or 0)
-    for engine in engines:
-        engine.close()
+    with ExitStack() as opened:
+        engines = []
+        for model, backend in ((a, backend_a), (b, backend_b)):
+            engine = open_backend(find(model), backend=backend, threads=threads, trust_engine=trust_engine)
+            opened.callback(engine.close)
+            check_same_classes(engine.spec.class_names, dataset)
+            engines.append(engine)
+        frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
+        parity = run_both(engines[0], engines[1], frames, threads or 0)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"A  {a}\nB  {b}\n")
     console.print(render(parity, engines[0].spec, engines[1].spec))
+    for side, confusion in zip("AB", parity.confusion, strict=True):
+        if sentence := unsaid(side, confusion, dataset.names):
+            console.print(f"\n{sentence}", end="")
     console.print(f"\n{parity.images} images of {split} of {dataset.path}; threads: {threads or 'all'}")
 
 
@@ -76,7 +87,7 @@ def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row("precision", a.precision, b.precision)
     mious = [100 * miou for miou in parity.miou]
-    table.add_row("mIoU %", *(f"{miou:.2f}" for miou in mious), f"{mious[1] - mious[0]:+.2f}")
+    table.add_row("mIoU %", *(_figure(miou) for miou in mious), _figure(mious[1] - mious[0], "+"))
     for name, (ms_a, ms_b) in (("engine ms", parity.infer_ms), ("frame to labels ms", parity.frame_ms)):
         table.add_row(name, f"{ms_a:.2f}", f"{ms_b:.2f}", f"{ms_a / ms_b:.2f}x as fast")
     table.add_row("labels that agree %", "", "", f"{100 * parity.label_agreement:.2f}")
@@ -84,3 +95,8 @@ def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
         difference = f"{parity.max_abs_logit_difference:.3g}"
         table.add_row("largest logit, and difference", f"{parity.max_abs_logit:.3g}", "", difference)
     return table
+
+
+def _figure(value: float, sign: str = "") -> str:
+    """A dash where no pixel is labelled, and nothing can be said."""
+    return "-" if math.isnan(value) else f"{value:{sign}.2f}"

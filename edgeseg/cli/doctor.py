@@ -69,8 +69,10 @@ def _native() -> Line:
 
 
 def _onnxruntime() -> Line:
+    from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+
     try:
-        ort = import_module("onnxruntime")
+        ort = load_onnxruntime()
     except ImportError as error:
         return "onnxruntime", f"cannot be loaded ({error}). Run: pip install onnxruntime", False
     return "onnxruntime", f"{ort.__version__} with {', '.join(ort.get_available_providers())}", True

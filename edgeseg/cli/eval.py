@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, open_model
+from edgeseg.cli.open_model import ChosenBackend, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ edgeseg eval fast_scnn-camvid --data camvid
 edgeseg eval best.pt --data my_data/dataset.yaml --split test --json
 edgeseg eval tuned.onnx --data my_data --refine crf
 edgeseg eval --predictions masks --labels my_data/val/labels
+edgeseg eval --predictions some --labels my_data/val/labels --partial
 """
 
 
@@ -42,7 +43,11 @@ def eval(
     ignore_index: Annotated[
         int | None, typer.Option(min=0, max=255, help="With --predictions: the value for 'no label', beside 255.")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --predictions: measure those labels that have a prediction.")
+    ] = False,
     backend: ChosenBackend = "auto",
+    trust_engine: TrustEngine = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
 ) -> None:
@@ -55,10 +60,10 @@ def eval(
     the highest index found.
     """
     if model is not None:
-        if predictions or labels or num_classes is not None or ignore_index is not None:
+        if predictions or labels or num_classes is not None or ignore_index is not None or partial:
             raise InputError(
-                "a model is measured on a dataset; --predictions, --labels, --num-classes and --ignore-index are for "
-                "images predicted elsewhere",
+                "a model is measured on a dataset; --predictions, --labels, --num-classes, --ignore-index and "
+                "--partial are for images predicted elsewhere",
                 "Pass MODEL and --data, or --predictions and --labels",
             )
         if data is None:
@@ -68,25 +73,37 @@ def eval(
     elif refine != "none":
         raise InputError("--refine is for a model, not for images predicted elsewhere", "Leave it out")
 
-    from functools import partial
+    import functools
 
     from rich.console import Console
     from rich.progress import track
 
     from edgeseg.dataset import Dataset
-    from edgeseg.evaluate import evaluate, evaluate_predictions
+    from edgeseg.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
 
     notes = Console(stderr=True)
-    progress = partial(track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal)
+    progress = functools.partial(
+        track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal
+    )
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built
-        with open_model(model, backend, threads, refine) as segmenter:
+        with open_model(model, backend, threads, refine, trust_engine) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
-        evaluation = evaluate_predictions(
-            predictions, labels, dataset=dataset, num_classes=num_classes, ignore_index=ignore_index, progress=progress
-        )
+        try:
+            evaluation = evaluate_predictions(
+                predictions,
+                labels,
+                dataset=dataset,
+                num_classes=num_classes,
+                ignore_index=ignore_index,
+                partial=partial,
+                progress=progress,
+            )
+        except DoubtfulIndexError as doubt:
+            index = doubt.index
+            raise DoubtfulIndexError(index, f"Pass --ignore-index {index} or --num-classes {index + 1}") from None
     if json:
         Console().print_json(data=evaluation.to_dict())
     else:
@@ -110,10 +127,13 @@ def render(evaluation: Evaluation) -> RenderableType:
     table.add_section()
     means = (_percent(figures["miou"]), _percent(figures["class_accuracy"]), _percent(figures["dice"]))
     table.add_row("mean", *means, f"{sum(row['pixels'] for row in figures['classes']):,}", style="bold")
+    all_of_them = evaluation.images == evaluation.labels
+    measured = f"{evaluation.images} images" if all_of_them else f"{evaluation.images} of {evaluation.labels} labels"
+    note = f"   (means {missing})" if (missing := evaluation.left_out()) else ""
     return Group(
         table,
-        Text(f"\nmIoU {_percent(figures['miou'])} %   pixel accuracy {_percent(figures['pixel_accuracy'])} %"),
-        Text(f"{evaluation.images} images; classes: {evaluation.origin}"),
+        Text(f"\nmIoU {_percent(figures['miou'])} %   pixel accuracy {_percent(figures['pixel_accuracy'])} %{note}"),
+        Text(f"{measured}; classes: {evaluation.origin}"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.errors import InputError, ModelError
+from edgeseg.errors import DatasetError, InputError, ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,6 +182,7 @@ def export(
         return
 
     from edgeseg.dataset import Dataset
+    from edgeseg.files import keep_apart
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs
     from edgeseg.train.qat import read_learned
@@ -189,24 +190,25 @@ def export(
     from edgeseg_export.qat import export_quantized
 
     console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
+    keep_apart([target], [model] if data is None else [model, data])
     network, spec = load_network(model)
     size = (height or spec.input_size[0], width or spec.input_size[1])
     network.check_size(size)
     dataset = Dataset.load(data) if data is not None else None
     if dataset is not None:
         dataset.split(split)  # a wrong name is found now, not after the export
-    metrics = {**spec.metrics, "macs": count_macs(network, size)}
-    if size != spec.input_size:
-        metrics.pop("val_miou", None)  # it was measured at the other size
+        read = [file for sample in dataset.split(split).samples() for file in (sample.image, sample.label)]
+        keep_apart([target], [dataset.path, *read])
+    if size != spec.input_size or head.value != spec.output:
+        spec = spec.unmeasured()
     spec = replace(
         spec,
         output=head.value,
         input_size=size,
         license=spec.license if license is None else license,
         data=spec.data if trained_on is None else trained_on,
-        metrics=metrics,
         crf=spec.crf if size == spec.input_size else None,  # its sigmas are pixels of the other size
-    )
+    ).with_metrics(macs=count_macs(network, size))
     learned = read_learned(model)
     spec = export_onnx(model, target, spec=spec) if learned is None else export_quantized(model, target, spec=spec)
     form = "" if learned is None else f", INT8 for {learned.target}"
@@ -216,7 +218,7 @@ def export(
     if dataset is not None:
         _note_miou(target, dataset, split, console)
     if refine is Refine.crf:
-        _insert_crf(target, target, console)
+        _insert_crf(target, target, console, made_here=True)
         return
     console.print(f"next: edgeseg run --model {target}")
 
@@ -288,18 +290,21 @@ def _parity_line(parity: Parity, reference: str) -> str:
     )
 
 
-def _insert_crf(model: Path, target: Path, console: Console) -> None:
-    """Last, for nothing but TensorRT can run the artifact from then on."""
+def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = False) -> None:
+    """Last, for nothing but TensorRT can run the artifact from then on; in place of one that was made for it."""
     import sys
 
     from edgeseg import weights
     from edgeseg.cli.tune_crf import UNTUNED
+    from edgeseg.files import keep_apart
+    from edgeseg.runtime.onnx_file import read_spec
     from edgeseg.runtime.tensorrt_plugins import plugin_library
     from edgeseg_export.crf_node import insert_crf
-    from edgeseg_export.tensorrt_graph import read_onnx
 
     source = weights.find(model)
-    _, spec = read_onnx(source)
+    if not made_here:
+        keep_apart([target], [source])
+    spec = read_spec(source)
     insert_crf(source, target)
     if spec.crf is None:
         print(f"edgeseg: {UNTUNED}", file=sys.stderr)
@@ -337,15 +342,19 @@ def _export_engine(
     refine: Refine,
     check: bool | None,
 ) -> None:
-    target = output or Path(model.name if not model.is_file() else model).with_suffix(".engine")
-    if target.suffix.lower() != ".engine":
-        raise InputError(f"{target} does not end in .engine", "Correct --output")
+    from edgeseg import weights
+
+    if output is not None and output.suffix.lower() != ".engine":
+        raise InputError(f"{output} does not end in .engine", "Correct --output")
+    source = weights.find(model)
+    target = output or Path(model if source == model else model.name).with_suffix(".engine")
 
     from tempfile import TemporaryDirectory
 
     from rich.console import Console
 
-    from edgeseg import weights
+    from edgeseg.files import keep_apart
+    from edgeseg.runtime.engine_record import record_path
     from edgeseg.runtime.tensorrt_module import find_tensorrt, version_text
     from edgeseg.runtime.tensorrt_plugins import load_plugins
     from edgeseg_export.build_progress import show_build
@@ -353,7 +362,10 @@ def _export_engine(
     from edgeseg_export.engine import build_engine
 
     with TemporaryDirectory() as folder, show_build() as progress:
-        source = graph = weights.find(model)
+        graph = source
+        keep_apart([target, record_path(target), *([timing_cache] if timing_cache else [])], [source])
+        if timing_cache is not None:
+            keep_apart([timing_cache], [target, record_path(target)])
         if refine is Refine.crf:
             load_plugins(find_tensorrt())
             graph = Path(folder) / source.name
@@ -375,11 +387,17 @@ def _export_engine(
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
+    from edgeseg.cli.means import unsaid
     from edgeseg.evaluate import evaluate
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.artifact import rewrite_spec
 
     with Segmenter.open(artifact, backend="ort") as segmenter:
-        miou = evaluate(segmenter, dataset, split).confusion.miou()
+        confusion = evaluate(segmenter, dataset, split).confusion
+        miou = confusion.miou()
+        if math.isnan(miou):
+            raise DatasetError(f"no pixel of split {split} of {dataset.path} is labelled", "Choose another --split")
         rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
     console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}")
+    if sentence := unsaid(artifact.name, confusion, dataset.names):
+        console.print(sentence)

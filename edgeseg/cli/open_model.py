@@ -19,14 +19,26 @@ ChosenBackend = Annotated[
     ),
 ]
 
+TrustEngine = Annotated[
+    bool,
+    typer.Option(
+        "--trust-engine",
+        help="Run a TensorRT engine that was not built by you on this machine: it is a program, and may do anything.",
+    ),
+]
 
-def open_model(model: str | None, backend: str, threads: int | None, refine: str) -> Segmenter:
+
+def open_model(
+    model: str | None, backend: str, threads: int | None, refine: str, trust_engine: bool = False
+) -> Segmenter:
     """As :meth:`edgeseg.segmenter.Segmenter.open`; says on stderr what ``auto`` has chosen."""
     from edgeseg.runtime.choose import choose
     from edgeseg.segmenter import Segmenter
 
     choice = choose(model, backend)
-    segmenter = Segmenter.open(choice.path, backend=choice.backend, threads=threads, refine=refine)
+    segmenter = Segmenter.open(
+        choice.path, backend=choice.backend, threads=threads, refine=refine, trust_engine=trust_engine
+    )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")
     if refine == "crf" and segmenter.spec.crf is None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from edgeseg.evaluate import Evaluation
     from edgeseg.quantize.ptq import CalibratedModel
     from edgeseg.quantize.sensitivity import Sensitivity
-    from edgeseg.spec import Precision
 
 EXAMPLES = """
 edgeseg quantize model.onnx --data my_data
@@ -39,11 +38,6 @@ class Target(str, Enum):
 
     cpu = "cpu"
     tensorrt = "tensorrt"
-
-    @property
-    def precision(self) -> Precision:
-        """What the artifact's spec says."""
-        return "int8-cpu" if self is Target.cpu else "int8-tensorrt"
 
 
 class Method(str, Enum):
@@ -92,31 +86,29 @@ def quantize(
     if find_spec("onnx") is None:
         raise MissingDependencyError("the package onnx is not installed", "Run: pip install 'edgeseg[quantize]'")
 
-    from dataclasses import replace
-
     import onnx
     from rich.console import Console
 
     from edgeseg.cli.progress import show_progress
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
+    from edgeseg.files import written_whole
     from edgeseg.quantize.calibrate import samples_of
     from edgeseg.quantize.exclude import exclude_worst
     from edgeseg.quantize.ptq import calibrate_model, check_quantizable
+    from edgeseg.runtime.onnx_file import set_spec, spec_in
     from edgeseg.weights import find
-    from edgeseg_export.artifact import replacing, set_spec
 
     artifact = find(model)
-    path = _output_path(model, artifact, output, target)
-    spec = check_quantizable(artifact)
+    path = _output_path(model, output, target)
     dataset = Dataset.load(data)
-    check_same_classes(spec.class_names, dataset)
-    dataset.split(split).samples()
+    _keep_inputs(path, artifact, dataset, (split, calibration_split))
+    check_same_classes(check_quantizable(artifact).class_names, dataset)
     samples = samples_of(dataset, calibration_split, images)
     files = [sample.image for sample in samples]
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    with replacing(path) as partial:
+    with written_whole(path, make_folders=True) as partial:
         calibrated = calibrate_model(artifact, files, target.value, method.value, show_progress)
         left_out: list[Sensitivity] = []
         if auto_exclude:
@@ -142,7 +134,7 @@ def quantize(
                 console.print(_worst(calibrated, files, threads))
             console.print(f"Try {'a smaller --max-drop' if auto_exclude else '--auto-exclude'}, or another --method.")
             raise typer.Exit(1)
-        set_spec(candidate, replace(spec, precision=target.precision).with_metrics(val_miou=after.confusion.miou()))
+        set_spec(candidate, spec_in(candidate, path).with_metrics(val_miou=after.confusion.miou()))
         onnx.save(candidate, partial)
     console.print(
         f"{path}  {path.stat().st_size / 1e6:.2f} MB, INT8 for {target.value}\n"
@@ -150,15 +142,21 @@ def quantize(
     )
 
 
-def _output_path(model: str, artifact: Path, output: Path | None, target: Target) -> Path:
+def _output_path(model: str, output: Path | None, target: Target) -> Path:
     """The file to write: beside a model that was given as a path, in the working directory for a shipped one."""
     suffix = "-int8" if target is Target.cpu else "-int8-tensorrt"
     path = output or Path(model).with_name(f"{Path(model).name.removesuffix('.onnx')}{suffix}.onnx")
     if path.suffix.lower() != ".onnx":
         raise InputError(f"{path} does not end in .onnx", "Correct --output")
-    if path.exists() and path.samefile(artifact):
-        raise InputError(f"--output is the model itself, {path}", "Write the INT8 model to another file")
     return path
+
+
+def _keep_inputs(path: Path, artifact: Path, dataset: Dataset, splits: Sequence[str]) -> None:
+    """Refuse to write over the model or over anything of the data set, before any work."""
+    from edgeseg.files import keep_apart
+
+    samples = [sample for split in splits for sample in dataset.split(split).samples()]
+    keep_apart([path], [artifact, dataset.path, *(file for one in samples for file in (one.image, one.label))])
 
 
 def _measure(artifact: Path, dataset: Dataset, split: str, threads: int | None, what: str) -> Evaluation:
@@ -180,9 +178,12 @@ def _worst(calibrated: CalibratedModel, images: Sequence[Path], threads: int | N
 
 
 def render(before: Evaluation, after: Evaluation) -> RenderableType:
-    """A table of the IoU of each class in float and in INT8, with the mean below, in per cent."""
+    """A table of the IoU of each class in float and in INT8, with the mean below, and of which classes it is."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+    from edgeseg.cli.means import unsaid
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", overflow="fold")
@@ -192,7 +193,9 @@ def render(before: Evaluation, after: Evaluation) -> RenderableType:
         table.add_row(Text(name), *_pair(*pair))
     table.add_section()
     table.add_row("mIoU", *_pair(before.confusion.miou(), after.confusion.miou()), style="bold")
-    return table
+    sides = (("float", before), ("INT8", after))
+    sentences = (unsaid(side, one.confusion, one.class_names) for side, one in sides)
+    return Group(table, *(Text(f"\n{sentence}") for sentence in sentences if sentence))
 
 
 def render_layers(found: Sequence[Sensitivity]) -> RenderableType:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
@@ -11,13 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeseg.cli.allocator import share_arenas
-from edgeseg.cli.open_model import ChosenBackend, note, open_model
-from edgeseg.cli.run_outputs import STDOUT, Outputs
-from edgeseg.cli.signals import ended_by_signals
-from edgeseg.errors import InputError, SinkError
+from edgeseg.cli.open_model import ChosenBackend, TrustEngine, note, open_model
+from edgeseg.cli.run_outputs import STDOUT, Outputs, read_token
+from edgeseg.cli.signals import ended_by_signals, interruptible, leave
+from edgeseg.errors import EdgesegError, InputError
+from edgeseg.files import cannot_write
 
 if TYPE_CHECKING:
     from edgeseg.spec import ModelSpec
+    from edgeseg.video.labels import LabelFolder
+    from edgeseg.video.source import OnLost as OnLostName
     from edgeseg.video.source import Source, StreamInfo
     from edgeseg.video.stage import Stage
     from edgeseg.video.telemetry import Report
@@ -30,6 +35,7 @@ edgeseg run street.mp4 --labels street/labels --no-show   compare with ground tr
 edgeseg run street.mp4 --refine crf --save refined.mp4    edges where the picture has them
 edgeseg run 'synthetic:?live=1' --model best.onnx --show  a rendered street, paced like a camera
 edgeseg run rtsp://10.0.0.7/main --web 8080               a page with the live stream
+edgeseg run --camera 0 --web 0.0.0.0:8080 --web-token-file token   for those who know the token
 edgeseg run camera:0 camera:1 --jsonl frames.jsonl        two cameras, a line of JSON per frame
 edgeseg run --camera 0 --save clip-%03d.mp4 --segment-secs 60 --segment-keep 120
 """
@@ -60,10 +66,11 @@ class DropPolicy(str, Enum):
 
 
 def run(
+    context: typer.Context,
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            help="One or several: a video file, an image, a folder or a quoted glob of images, camera:N, "
+            help="One or several: a video file, images (files, a folder or a quoted glob), camera:N, "
             "v4l2:///dev/video0, rtsp://..., http://..., csi://0, gst:PIPELINE, - (standard input), or synthetic: "
             "(a rendered street; live=1 paces it like a camera). docs/sources.md has their options."
         ),
@@ -95,7 +102,11 @@ def run(
         typer.Option(help="Save files of so many seconds: --save clip-%03d.mp4.", rich_help_panel=_OUTPUTS),
     ] = None,
     segment_keep: Annotated[
-        int | None, typer.Option(help="Keep the last so many of these files.", rich_help_panel=_OUTPUTS)
+        int | None,
+        typer.Option(help="Keep the last so many of the files that edgeseg wrote.", rich_help_panel=_OUTPUTS),
+    ] = None,
+    segment_keep_gb: Annotated[
+        float | None, typer.Option(help="Keep no more of them than this takes.", rich_help_panel=_OUTPUTS)
     ] = None,
     save_masks: Annotated[
         Path | None,
@@ -120,9 +131,13 @@ def run(
         str | None,
         typer.Option(
             envvar="EDGESEG_WEB_TOKEN",
-            help="What viewers must know; needed where other machines can reach the page.",
+            help="What viewers must know; needed where other machines can reach the page. Everyone on this machine can "
+            "see it in the list of processes: better give it by the variable or a file.",
             rich_help_panel=_OUTPUTS,
         ),
+    ] = None,
+    web_token_file: Annotated[
+        Path | None, typer.Option(help="A file that holds the token as its first line.", rich_help_panel=_OUTPUTS)
     ] = None,
     refine: Annotated[
         str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
@@ -133,6 +148,7 @@ def run(
     ] = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the class colours over the picture.")] = 0.5,
     backend: ChosenBackend = "auto",
+    trust_engine: TrustEngine = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames of each source.")] = None,
     on_lost: Annotated[
@@ -152,6 +168,10 @@ def run(
     max_latency_ms: Annotated[
         float | None, typer.Option(min=0, help="Drop frames that are older than this when their turn comes.")
     ] = None,
+    gst: Annotated[
+        bool,
+        typer.Option("--gst/--no-gst", help="Whether gst: sources are taken, which may do anything on this machine."),
+    ] = True,
 ) -> None:
     """Label a camera, video or images, and report the latency of every stage.
 
@@ -159,29 +179,32 @@ def run(
     fast, files are processed frame by frame. Ctrl-C closes the outputs properly and prints the report.
     """
     uris = _choose(source, source_option, sources, camera)
-    if save is not None and any(_is_same_file(uri, save) for uri in uris.values()):
-        raise SinkError(f"{save} is the source itself", "Save under another name")
     if labels is not None and len(uris) > 1:
         raise InputError("--labels belong to one source", "Run each source with its own")
     share_arenas()
-    outputs = Outputs(
-        *(show, save, segment_secs, segment_keep, save_masks, jsonl, jsonl_masks.value, web, web_token, opacity)
-    )
+    token = _token(context, web_token, web_token_file)
+    segments = (segment_secs, segment_keep, segment_keep_gb)
+    outputs = Outputs(show, save, *segments, save_masks, jsonl, jsonl_masks.value, web, token, opacity)
+    inputs = [*_inputs(model, labels), *(file for file in (sources, web_token_file) if file is not None)]
+    outputs.check(list(uris), [*inputs, *(file for uri in uris.values() for file in _files_of(uri))])
 
     from edgeseg.video.labels import LabelFolder
     from edgeseg.video.pipeline import Pipeline
     from edgeseg.video.progress import ProgressLine
-    from edgeseg.video.source import open_source
     from edgeseg.video.stage import Overlay, Score, Segment, smoother_for
 
-    with open_model(model, backend, threads, refine) as segmenter, ExitStack() as opened:
+    with (
+        interruptible(),
+        open_model(model, backend, threads, refine, trust_engine) as segmenter,
+        ExitStack() as opened,
+    ):
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)
         streams: list[Source] = []
         for uri in uris.values():
-            streams.append(open_source(uri, labels=truth, on_lost=on_lost.value if on_lost else None))
+            streams.append(_open(uri, truth, on_lost.value if on_lost else None, gst))
             opened.callback(streams[-1].close)
         infos = [stream.info for stream in streams]
-        sinks = outputs.open(infos)
+        sinks = outputs.open(dict(zip(uris, infos, strict=True)))
         stages: list[Stage] = [Segment(segmenter, smoother_for(temporal, infos, segmenter.spec))]
         if outputs.wants_pictures(sinks):
             stages.append(Overlay(opacity, threads))
@@ -198,22 +221,71 @@ def run(
             drop_policy=drop_policy.value if drop_policy else None,
             max_latency_ms=max_latency_ms,
             watch=progress,
+            tell=progress.tell,
+            inputs=inputs,
         )
         try:
             with ended_by_signals(pipeline.stop):
                 pipeline.run()
+        except EdgesegError as error:
+            if pipeline.left_behind:
+                progress.close()
+                _print(pipeline.report(), stderr=jsonl == STDOUT)
+                leave(f"error: {error}", 2)
+            raise
         finally:
             progress.close()
             _print(pipeline.report(), stderr=jsonl == STDOUT)
 
 
+def _token(context: typer.Context, token: str | None, file: Path | None) -> str | None:
+    """The page's token, from wherever it was given."""
+    was_typed = getattr(context.get_parameter_source("web_token"), "name", "") == "COMMANDLINE"
+    if file is None:
+        if was_typed:
+            note("everyone on this machine can see --web-token in the list of processes: use --web-token-file")
+        return token
+    if was_typed:
+        raise InputError("--web-token and --web-token-file each give a token", "Leave one out")
+    return read_token(file)
+
+
+def _inputs(model: str | None, labels: Path | None) -> Iterator[Path]:
+    """The files that a run reads beside its sources; a model's name stands for the file that ships."""
+    from edgeseg import weights
+
+    yield from (shipped.path for shipped in weights.shipped())
+    if model is not None:
+        path = weights.find(model)
+        yield from (path, path.with_name(f"{path.name}.json"), path.with_name(f"{path.name}.data"))
+    if labels is not None:
+        yield labels
+        described = (folder / "dataset.yaml" for folder in labels.absolute().parents)
+        yield from (path for path in described if path.is_file())
+
+
+def _files_of(uri: str | list[Path]) -> list[Path]:
+    from edgeseg.video.outputs import files_of
+
+    return uri if isinstance(uri, list) else files_of(uri)
+
+
+def _open(uri: str | list[Path], truth: LabelFolder | None, on_lost: OnLostName | None, gst: bool) -> Source:
+    from edgeseg.video.image_source import ImageSource
+    from edgeseg.video.source import open_source
+
+    if isinstance(uri, list):
+        return ImageSource(uri, truth)
+    return open_source(uri, labels=truth, on_lost=on_lost, allow_gst=gst)
+
+
 def _choose(
     source: list[str] | None, source_option: str | None, sources: Path | None, camera: int | None
-) -> dict[str, str]:
-    """The sources that were named, or the default, by the names of their streams."""
+) -> dict[str, str | list[Path]]:
+    """The sources that were named, or the default, by the names of their streams; of image files a list."""
     from edgeseg.video.sources_file import named, read_sources
 
-    given = {
+    given: dict[str, dict[str, str] | None] = {
         "SOURCE": named(source) if source else None,
         "--source": named([source_option]) if source_option is not None else None,
         "--sources": read_sources(sources) if sources is not None else None,
@@ -222,8 +294,10 @@ def _choose(
     chosen = {flag: uris for flag, uris in given.items() if uris is not None}
     if len(chosen) > 1:
         raise InputError(f"{' and '.join(chosen)} each name a source", "Give one of them, or several as SOURCE")
+    if source and len(source) > 1 and all(map(_is_image, source)):
+        return {"images": _in_order(source)}
     if chosen:
-        return next(iter(chosen.values()))
+        return dict(next(iter(chosen.values())))
 
     from edgeseg.video.camera_source import camera_devices
 
@@ -233,8 +307,19 @@ def _choose(
     return {uri: uri}
 
 
-def _is_same_file(uri: str, path: Path) -> bool:
-    return Path(uri).exists() and path.exists() and path.samefile(uri)
+def _is_image(name: str) -> bool:
+    from edgeseg.image_files import IMAGE_SUFFIXES
+
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(name)
+
+
+def _in_order(names: Sequence[str]) -> list[Path]:
+    """As given; but where that is the shell's order, as of an unquoted pattern, ``frame_2`` before ``frame_10``."""
+    from edgeseg.image_files import natural_order
+
+    paths = [Path(name) for name in names]
+    is_sorted = list(names) in (sorted(names), sorted(names, key=str.casefold))
+    return natural_order(paths) if is_sorted else paths
 
 
 def _is_labelled_for(spec: ModelSpec, info: StreamInfo) -> bool:
@@ -250,7 +335,12 @@ def _print(report: Report, stderr: bool) -> None:
     from edgeseg.video.report import to_table, to_text
 
     console = Console(stderr=stderr)
-    if console.is_terminal:
-        console.print(to_table(report))
-    else:
-        print(to_text(report), file=sys.stderr if stderr else sys.stdout)
+    try:
+        if console.is_terminal:
+            console.print(to_table(report))
+        else:
+            print(to_text(report), file=sys.stderr if stderr else sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write("standard output", error) from None

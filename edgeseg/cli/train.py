@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +18,8 @@ from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from edgeseg.train.loop import Trainer
 
 EXAMPLES = """
 edgeseg train --data my_data --output runs/my_data
@@ -23,6 +32,9 @@ edgeseg train --qat runs/my_data/model.pt --data my_data --output runs/my_data-i
 _RECIPE = "Recipe"
 _RUN = "Run"
 _QAT = "Quantization-aware training"
+
+_TOGETHER_S = 0.5
+"""Signals so close count as one: ``timeout`` and some shells signal a process, and then its group as well."""
 
 
 def train(
@@ -56,7 +68,7 @@ def train(
         float | None, typer.Option(help="Peak rate of AdamW [0.001].", rich_help_panel=_RECIPE)
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW [0.01].", rich_help_panel=_RECIPE)] = None,
-    schedule: Annotated[str | None, typer.Option(help="poly or one-cycle \\[poly].", rich_help_panel=_RECIPE)] = None,
+    schedule: Annotated[str | None, typer.Option(help="poly or cosine \\[poly].", rich_help_panel=_RECIPE)] = None,
     warmup_epochs: Annotated[
         float | None, typer.Option(help="Epochs of linear warm-up [3].", rich_help_panel=_RECIPE)
     ] = None,
@@ -103,9 +115,7 @@ def train(
     amp: Annotated[
         str | None, typer.Option(help="Mixed precision: auto (on a GPU), on, off \\[auto].", rich_help_panel=_RUN)
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; 0: torch's choice [0].", rich_help_panel=_RUN)
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores [0].", rich_help_panel=_RUN)] = None,
 ) -> None:
     """Train a network on your own classes.
 
@@ -121,42 +131,126 @@ def train(
     """
     flags = {k: v for k, v in locals().items() if k not in ("config", "resume") and v is not None}
 
-    from edgeseg.train.config import TrainConfig, read_config
+    with _Ending() as ending:
+        from edgeseg.files import keep_apart
+        from edgeseg.train.config import TrainConfig, read_config
+        from edgeseg.train.folder import CONFIG_FILE
 
-    settings: dict[str, Any] = {**(read_config(config) if config else {}), **flags}
-    if settings.get("qat"):
-        from edgeseg.train.qat import complete
+        settings: dict[str, Any] = {**(read_config(config) if config else {}), **flags}
+        if settings.get("qat"):
+            from edgeseg.train.qat import complete
 
-        settings = complete(settings)
-    if "data" not in settings:
-        raise InputError("there is no data to train on", "Add --data with a dataset.yaml or its folder")
-    recipe = TrainConfig(**settings)
+            settings = complete(settings)
+        if "data" not in settings:
+            raise InputError("there is no data to train on", "Add --data with a dataset.yaml or its folder")
+        recipe = TrainConfig(**settings)
+        if config and not resume:
+            keep_apart([recipe.folder / CONFIG_FILE], [config])
 
-    from rich.console import Console
+        from rich.console import Console
 
-    from edgeseg.train.loop import Trainer
+        from edgeseg.train.loop import Trainer
 
-    console = Console()
-    trainer = Trainer(recipe)
-    console.print(
-        f"{recipe.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(trainer.train_set)} training and "
-        f"{len(trainer.val_set)} validation images, {recipe.synthetic_scenes} rendered, on {trainer.device}",
-        highlight=False,
-    )
-    with _Progress(console, recipe.epochs) as progress:
-        trained = trainer.run(resume=resume, on_step=progress.step, on_epoch=progress.epoch)
-    console.print(f"{trained.model}  val mIoU {100 * trained.miou:.2f} %", markup=False, soft_wrap=True)
-    console.print(f"next: edgeseg export {trained.model}", markup=False, soft_wrap=True, highlight=False)
+        console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
+        trainer = Trainer(recipe)
+        console.print(
+            f"{recipe.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(trainer.train_set)} training "
+            f"and {len(trainer.val_set)} validation images, {recipe.synthetic_scenes} rendered, on {trainer.device}"
+        )
+        if trainer.missing:
+            console.print(f"split {recipe.val_split} has no pixel of {', '.join(trainer.missing)}")
+        with ending.in_good_order(trainer), _Progress(console, trainer) as progress:
+
+            def on_step(epoch: int, step: int, steps: int, loss: float) -> None:
+                ending.check()
+                progress.step(epoch, step, steps, loss)
+
+            trained = trainer.run(resume=resume, on_step=on_step, on_epoch=progress.epoch)
+            console.print(f"{trained.model}  {_miou(trained.miou, trained.classes, trainer)}")
+            console.print(f"next: edgeseg export {trained.model}")
+
+
+class _Ending:
+    """Ctrl-C and SIGTERM.
+
+    While modules are imported and data is read there is nothing to lose, and the process ends at once: an exception is
+    lost in some imports, and what they leave half done fails later. In training it is a KeyboardInterrupt, upon which
+    files are whole and nothing else is left; whatever else comes of it ends the process in the same way. Another
+    signal ends it at once.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._heard = 0
+        self._heard_s = 0.0
+        self._trainer: Trainer | None = None
+        self._previous: Mapping[int, Any] = {}
+
+    def __enter__(self) -> _Ending:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {n: signal.signal(n, self._hear) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def in_good_order(self, trainer: Trainer) -> Iterator[None]:
+        """A block in which files are written."""
+        self._trainer = trainer
+        try:
+            yield
+            self.check()
+        except BaseException:
+            if not self._heard:
+                raise
+            self._say()
+            raise typer.Exit(128 + self._heard) from None
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where one was lost: some code that is called back has nowhere to raise it to."""
+        if self._heard:
+            raise KeyboardInterrupt
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:  # one that has just been started, and will be ended
+            return
+        if self._heard and time.monotonic() - self._heard_s < _TOGETHER_S:
+            return
+        again, self._heard, self._heard_s = self._heard, number, time.monotonic()
+        if again or self._trainer is None:
+            self._say()
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    def _say(self) -> None:
+        line = "edgeseg: interrupted"
+        if self._trainer is not None and self._trainer.epoch:
+            line += f" after epoch {self._trainer.epoch} of {self._trainer.config.epochs}; go on with --resume"
+        with suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+
+
+def _miou(miou: float, classes: float, trainer: Trainer) -> str:
+    from edgeseg.metrics import left_out
+
+    names, confusion = trainer.dataset.names, trainer.confusion
+    words = "" if classes == len(names) else f"over {classes:.0f} of {len(names)} classes"
+    if confusion is not None:
+        words = left_out(confusion.iou(), names)
+    return f"val mIoU {100 * miou:.2f} % {words}".rstrip()
 
 
 class _Progress:
     """A bar for the epoch on a terminal, and one plain line per epoch everywhere."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
+    def __init__(self, console: Console, trainer: Trainer) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = console
-        self._epochs = epochs
+        self._trainer = trainer
+        self._epochs = trainer.config.epochs
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -167,7 +261,7 @@ class _Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("train", epoch=0, epochs=epochs, loss=float("nan"))
+        self._task = self._bar.add_task("train", epoch=0, epochs=self._epochs, loss=float("nan"))
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -184,5 +278,5 @@ class _Progress:
         """Print the epoch's line."""
         line = f"epoch {row['epoch']:.0f}/{self._epochs}  loss {row['train_loss']:.4f}  {row['seconds']:.1f} s"
         if "val_miou" in row:
-            line += f"  val mIoU {100 * row['val_miou']:.2f} %"
-        self._console.print(line, highlight=False)
+            line += f"  {_miou(row['val_miou'], row['val_classes'], self._trainer)}"
+        self._console.print(line)

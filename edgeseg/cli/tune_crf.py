@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,7 @@ def tune_crf(
     from rich.console import Console
 
     from edgeseg.dataset import Dataset
+    from edgeseg.files import keep_apart
     from edgeseg.runtime.registry import open_backend
     from edgeseg.tune_crf import tune_crf as tune
     from edgeseg.weights import find
@@ -60,8 +62,10 @@ def tune_crf(
     artifact = find(model)
     write = _writer(artifact, output)
     dataset = Dataset.load(data)
+    samples = dataset.split(split).samples()
+    keep_apart([output], [dataset.path, *(file for sample in samples for file in (sample.image, sample.label))])
     engine = open_backend(artifact, backend=backend, threads=threads)
-    with _Progress(trials) as progress:
+    with closing(engine), _Progress(trials) as progress:
         tuning = tune(
             engine,
             dataset,
@@ -72,9 +76,10 @@ def tune_crf(
             threads=threads,
             on_trial=progress.trial,
         )
-    engine.close()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(render(tuning))
+    if tuning.left_out:
+        console.print(f"\nThe mean is {tuning.left_out}.")
     if not tuning.helps:
         console.print(f"\nNo setting beats the network alone: run {model} without --refine crf.")
         if not force:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
+import pickletools
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edgeseg.errors import ModelError, SinkError
-from edgeseg.models.network import Network
+from edgeseg.documents import is_printable
+from edgeseg.errors import ModelError
+from edgeseg.files import write_whole
+from edgeseg.models.network import Network, first_not_finite
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 
+MAX_BYTES = 1 << 30
+"""A checkpoint takes as much memory as it is large; the state of a run is about five times as large as its network."""
+
+_MAX_PLAN_BYTES = 8 << 20
+"""Of the pickle in it, which says how the tensors lie in the file."""
+
+_KNOWN = re.compile(r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)")
+"""What that pickle may call. PyTorch's own list has more, and some of it makes gigabytes of a few bytes."""
+
+_REMEDY = "Pass the model.pt or best.pt of a training run"
+
 
 def save_network(path: Path, network: Network, spec: ModelSpec) -> None:
-    """Write weights and spec, complete or not at all."""
+    """Write weights and spec, complete or not at all.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
     save_atomically(path, {"spec": spec.to_json(), "model": network.state_dict()})
 
 
@@ -25,56 +45,85 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
     """The network of a checkpoint in eval mode, on the CPU, and its spec.
 
     Raises:
-        ModelError: no such file, not a checkpoint of edgeseg, or weights of another network.
+        ModelError: no such file, not a checkpoint of edgeseg, weights of another network, or weights that are no
+            finite numbers.
         SpecError: its spec is malformed.
     """
     raw = load_trusted(path)
-    if not {"spec", "model"} <= raw.keys():
-        raise ModelError(f"{path} is not a model of edgeseg", "Pass the model.pt or best.pt of a training run")
-    spec = ModelSpec.from_json(str(raw["spec"]), str(path))
+    if not isinstance(raw.get("spec"), str) or "model" not in raw:
+        raise ModelError(f"{path} is not a model of edgeseg", _REMEDY)
+    spec = ModelSpec.from_json(raw["spec"], str(path))
     network = build(spec.network, spec.num_classes)
     try:
         network.load_state_dict(raw["model"])
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise ModelError(f"the weights in {path} do not fit {spec.network} ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # of what a stranger's file holds instead of weights
+        reason = next(iter(str(error).splitlines()), "")
+        if not is_printable(reason):
+            reason = type(error).__name__
+        raise ModelError(f"the weights in {path} do not fit {spec.network} ({reason})", _REMEDY) from None
+    if (name := first_not_finite(network)) is not None:
+        raise ModelError(
+            f"the weights in {path} are not all finite numbers ({name})",
+            "Train again with a lower learning_rate, or pass another checkpoint",
+        )
     return network.eval(), spec
 
 
 def save_atomically(path: Path, state: dict[str, Any]) -> None:
-    """torch.save to a file beside, then rename: a kill leaves the old file whole.
+    """torch.save that leaves the old file whole unless the new one is.
 
     Raises:
-        SinkError: it cannot be written.
+        SinkError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".part")
-    try:
-        torch.save(state, partial)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise SinkError(
-            f"{path} cannot be written ({str(error).splitlines()[0]})", "Make room, or choose another --output"
-        ) from None
+    content = io.BytesIO()  # so that all that can fail while the file is open is the file
+    torch.save(state, content)
+    write_whole(path, content.getvalue())
 
 
 def load_trusted(path: Path) -> dict[str, Any]:
-    """torch.load that takes tensors and plain values only, so that a checkpoint cannot run code.
+    """torch.load that takes tensors and plain values only, so that a checkpoint can neither run code nor fill memory.
 
     Raises:
         ModelError: no such file, or damaged, or not a checkpoint.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a damaged file seems to be
-            raw = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+            raise ModelError(f"{path} is not a file", _REMEDY)
+        with path.open("rb") as file:
+            _check_modest(file, path)
+            file.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what a damaged file seems to be
+                raw = torch.load(file, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelError(f"there is no checkpoint {path}", "Correct the path") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error})", "Correct the path") from None
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
         reason = type(error).__name__
-        raise ModelError(
-            f"{path} is not a checkpoint or is damaged ({reason})", "Pass the model.pt of a training run"
-        ) from None
+        raise ModelError(f"{path} is not a checkpoint or is damaged ({reason})", _REMEDY) from None
     if not isinstance(raw, dict):
-        raise ModelError(f"{path} is not a checkpoint of edgeseg", "Pass the model.pt of a training run")
+        raise ModelError(f"{path} is not a checkpoint of edgeseg", _REMEDY)
     return raw
+
+
+def _check_modest(file: io.BufferedReader, path: Path) -> None:
+    """Refuse a file that would take more memory than it is large, or that is larger than checkpoints are.
+
+    What :func:`save_atomically` writes is an archive of members that are not compressed, each once.
+    """
+    size = file.seek(0, io.SEEK_END)
+    if size > MAX_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_BYTES >> 30} GiB, which no checkpoint of edgeseg is", _REMEDY)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > size or any(member.compress_type for member in members):
+            raise ModelError(f"{path} is not a checkpoint: it is compressed", _REMEDY)
+        (plan,) = (member for member in members if member.filename.rpartition("/")[2] == "data.pkl")
+        if plan.file_size > _MAX_PLAN_BYTES:
+            raise ModelError(f"{path} is not a checkpoint: its list of tensors is too large", _REMEDY)
+        for operation, argument, _ in pickletools.genops(archive.read(plan)):
+            if "GLOBAL" in operation.name and not _KNOWN.fullmatch(str(argument)):
+                raise ModelError(f"{path} is not a checkpoint: it holds more than tensors and plain values", _REMEDY)

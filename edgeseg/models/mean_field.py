@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edgeseg._native import BilateralFilter
 from edgeseg.crf_params import CrfParams, spread
 from edgeseg.errors import InputError
+from edgeseg.palette import MAX_CLASSES
 
 _REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
 
@@ -32,13 +33,15 @@ class MeanField(nn.Module):
         threads: CPU threads of the bilateral filter; 0 for all cores.
 
     Raises:
-        InputError: further terms, or a compatibility of another number of classes.
+        InputError: another number of classes, further terms, or a compatibility for other classes.
     """
 
     def __init__(
         self, num_classes: int, params: CrfParams | None = None, *, accurate: bool = False, threads: int = 0
     ) -> None:
         super().__init__()
+        if not 2 <= num_classes <= MAX_CLASSES:
+            raise InputError(f"the layer has {num_classes} classes", f"Use 2 to {MAX_CLASSES}")
         self.params = params or CrfParams()
         if self.params.more_terms:
             raise InputError("the layer learns one bilateral and one spatial term", "Leave out more_terms")

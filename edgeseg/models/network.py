@@ -55,6 +55,18 @@ class Network(nn.Module):
         return self.features(images).logits
 
 
+def first_not_finite(module: nn.Module) -> str | None:
+    """The name of a parameter or buffer that holds NaN or infinity; None where all are finite.
+
+    The host waits for the device once.
+    """
+    state = {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
+    if not state:
+        return None
+    finite = torch.stack([torch.isfinite(value).all() for value in state.values()]).tolist()
+    return next((name for name, well in zip(state, finite, strict=True) if not well), None)
+
+
 def count_parameters(network: nn.Module) -> int:
     """Trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

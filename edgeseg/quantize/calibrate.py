@@ -7,16 +7,21 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, TensorsData, create_calibrator
 
 from edgeseg.dataset import Dataset, Sample, read_image
 from edgeseg.errors import InputError
 from edgeseg.preprocess import to_input
+from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+_quantization = load_onnxruntime("quantization")
 
 T = TypeVar("T")
 Method = Literal["minmax", "percentile", "entropy"]
@@ -26,10 +31,10 @@ Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
-_METHODS: dict[Method, tuple[CalibrationMethod, dict[str, object]]] = {
-    "minmax": (CalibrationMethod.MinMax, {}),
-    "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
-    "entropy": (CalibrationMethod.Entropy, {}),
+_METHODS: dict[Method, tuple[Any, dict[str, object]]] = {
+    "minmax": (_quantization.CalibrationMethod.MinMax, {}),
+    "percentile": (_quantization.CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
+    "entropy": (_quantization.CalibrationMethod.Entropy, {}),
 }
 
 
@@ -81,7 +86,7 @@ def calibrate(
     with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         path = Path(folder, "model.onnx")
         onnx.save(model, path)
-        calibrator = create_calibrator(
+        calibrator = _quantization.create_calibrator(
             path,
             list(op_types),
             augmented_model_path=str(path.with_name("augmented.onnx")),
@@ -97,7 +102,7 @@ def calibrate(
             return calibrator.compute_data()
 
 
-class _One(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+class _One(_quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # known when it runs
     """One image, as ONNX Runtime's calibrators want it."""
 
     def __init__(self, feed: dict[str, NDArray[np.uint8]]) -> None:

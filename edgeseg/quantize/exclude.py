@@ -15,6 +15,7 @@ from edgeseg.metrics import ConfusionMatrix
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
+from edgeseg.runtime.onnx_file import load_model
 from edgeseg.runtime.ort import OrtBackend
 from edgeseg.segmenter import Segmenter
 
@@ -56,7 +57,7 @@ def exclude_worst(
                     confusion.update(labels, segmenter(image).labels)
         return confusion.miou()
 
-    wanted = miou(onnx.load(calibrated.path), "measuring the float model") - max_drop
+    wanted = miou(load_model(calibrated.path), "measuring the float model") - max_drop
     if math.isnan(wanted):
         raise DatasetError(f"no pixel of {len(samples)} images of {dataset.path} is labelled", "Choose another split")
     if miou(calibrated.quantize(), "measuring INT8") >= wanted:

@@ -9,25 +9,37 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData, quant_pre_process
 
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
+from edgeseg.quantize.joined import Range, join_ranges
+from edgeseg.runtime.onnx_file import load_model, look_through, set_spec
+from edgeseg.runtime.onnxruntime_module import load_onnxruntime
 from edgeseg.runtime.ort import OrtBackend
-from edgeseg.spec import ModelSpec
+from edgeseg.spec import ModelSpec, Precision
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+_quantization = load_onnxruntime("quantization")
+_INT8, _UINT8 = _quantization.QuantType.QInt8, _quantization.QuantType.QUInt8
 
 Target = Literal["cpu", "tensorrt"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+PRECISIONS: dict[Target, Precision] = {"cpu": "int8-cpu", "tensorrt": "int8-tensorrt"}
+"""What the spec of an artifact for each target says."""
 
 OP_TYPES = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Add"),
@@ -41,9 +53,6 @@ _ACTIVATIONS = ("Relu", "Clip")
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 _BEFORE_OUTPUT = "_QuantizeLinear_Input"
 """What ONNX Runtime's quantizer appends to the name of an output where its Q/DQ pair reads it."""
-
-_KEEPS_SCALE = ("Resize", "AveragePool", "MaxPool")
-"""Nodes whose output ONNX Runtime's quantizer gives the scale of their input."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +86,13 @@ class CalibratedModel:
     _model: onnx.ModelProto
     _ranges: TensorsData
     _folded: FoldedInput | None
+    _joined_constants: Mapping[str, Range] = field(default_factory=dict)
 
     def quantize(self, layers: Collection[Layer] | None = None) -> onnx.ModelProto:
         """The model with these layers in INT8 and all others in float; None means all of them.
 
-        Its input, output and metadata are those of the artifact it came from.
+        Its input and output are those of the artifact it came from, and so is its spec, but for the precision and for
+        the figures that were measured of the float model.
 
         Raises:
             ModelError: ONNX Runtime's quantizer cannot do it.
@@ -89,11 +100,11 @@ class CalibratedModel:
         chosen = self.layers if layers is None else layers
         nodes = [name for layer in chosen for name in layer.nodes]
         if not nodes:
-            return onnx.load(self.path)
+            return load_model(self.path)
         cpu = self.target == "cpu"
         # Pools and resizes work in INT8 wherever they are chosen, not only where what they read is INT8 already.
         options: dict[str, Any] = {
-            "TensorQuantOverrides": self._input_override(),
+            "TensorQuantOverrides": self._overrides(),
             "ForceQuantizeNoInputCheck": True,
         }
         if not cpu:
@@ -102,14 +113,14 @@ class CalibratedModel:
             options |= {"AddQDQPairToWeight": True, "QuantizeBias": False, "DedicatedQDQPair": False}
             # A pair between a convolution and its ReLU would keep it from fusing them; who reads a result quantizes it.
             options |= {"OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose", "Gemm", "MatMul", "Add"]}
-        try:
-            quantizer = QDQQuantizer(
+        with _failures_told(self.path):
+            quantizer = _quantization.QDQQuantizer(
                 copy.deepcopy(self._model),
                 True,  # per channel
                 # Weights of 7 bits on the CPU: without VNNI, x86 adds two products of U8S8 in 16 bits, and saturates.
                 cpu,
-                QuantType.QInt8,
-                QuantType.QUInt8 if cpu else QuantType.QInt8,
+                _INT8,
+                _UINT8 if cpu else _INT8,
                 self._ranges,
                 nodes,
                 [],  # none excluded: those left in float are not among the nodes
@@ -118,25 +129,26 @@ class CalibratedModel:
             )
             quantizer.quantize_model()
             quantizer.model.topological_sort()
-        except Exception as error:  # the quantizer raises many unrelated types
-            raise _cannot(self.path, error) from error
-        model: onnx.ModelProto = quantizer.model.model
-        if cpu and self._folded is not None:
-            _read_pixels(model, self._folded)
-        _tidy(model)
-        onnx.helper.set_model_props(model, {p.key: p.value for p in onnx.load(self.path).metadata_props})
-        onnx.checker.check_model(model)
+            model: onnx.ModelProto = quantizer.model.model
+            if cpu and self._folded is not None:
+                _read_pixels(model, self._folded)
+            _tidy(model)
+            set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
+            onnx.checker.check_model(model)
         return model
 
-    def _input_override(self) -> dict[str, list[dict[str, Any]]]:
-        """The quantization of the frame, which loses nothing: scale 1."""
-        if self._folded is None:
-            return {}
-        cpu = self.target == "cpu"
-        zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
-        kind = QuantType.QUInt8 if cpu else QuantType.QInt8
-        scale = np.array(1, np.float32)
-        return {self._folded.centered: [{"quant_type": kind, "scale": scale, "zero_point": zero_point}]}
+    def _overrides(self) -> dict[str, list[dict[str, Any]]]:
+        """Of the frame, whose quantization loses nothing: scale 1; and of constants joined to other tensors."""
+        overrides: dict[str, list[dict[str, Any]]] = {
+            name: [{"quant_type": _INT8, "symmetric": True, "rmin": low, "rmax": high}]
+            for name, (low, high) in self._joined_constants.items()
+        }
+        if self._folded is not None:
+            cpu = self.target == "cpu"
+            zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
+            frame = {"quant_type": _UINT8 if cpu else _INT8, "scale": np.array(1, np.float32), "zero_point": zero_point}
+            overrides[self._folded.centered] = [frame]
+        return overrides
 
 
 def calibrate_model(
@@ -159,16 +171,11 @@ def calibrate_model(
         DatasetError: an image cannot be read.
     """
     spec = check_quantizable(path)
-    model, folded = _prepare(path, target)
-    try:
+    with _failures_told(path):
+        model, folded = _prepare(path, target)
         ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress)
-    except EdgesegError:
-        raise
-    except Exception as error:  # likewise
-        raise _cannot(path, error) from error
-    if target == "tensorrt":
-        _join_ranges(model.graph, ranges)
-    return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded)
+        constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
+        return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 
 
 def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
@@ -183,19 +190,20 @@ def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[flo
         ModelError, SpecError: as there; or ranges of other tensors than those that INT8 rounds.
     """
     spec = check_quantizable(path)
-    model, folded = _prepare(path, target, keep=tuple(ranges))
+    with _failures_told(path):
+        model, folded = _prepare(path, target, keep=tuple(ranges))
     known = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     # What is left over, such as what lies between a convolution and its ReLU, is not rounded; it only makes a layer.
     rest = {info.name: (np.float32(0), np.float32(0)) for info in model.graph.value_info if _is_float(info)}
     rest |= {output.name: (np.float32(0), np.float32(0)) for output in model.graph.output}
-    data = TensorsData(CalibrationMethod.MinMax, {**rest, **known})
+    data = _quantization.calibrate.TensorsData(_quantization.CalibrationMethod.MinMax, {**rest, **known})
     calibrated = CalibratedModel(path, spec, target, _layers(model.graph, data), model, data, folded)
     rounded = _rounded_tensors(calibrated.quantize().graph) - ({folded.centered} if folded else set())
     if differing := sorted(rounded ^ set(ranges)):
         raise ModelError(
             f"{path} has {len(rounded)} tensors to quantize, not the {len(ranges)} whose ranges are known "
             f"({differing[0]})",
-            "Train it again with --qat",
+            "Train it again: edgeseg train --qat",
         )
     return calibrated
 
@@ -208,13 +216,12 @@ def check_quantizable(path: Path) -> ModelSpec:
     """
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} is no ONNX file", f"Export it first: edgeseg export {path}")
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}", "Correct the path")
     backend = OrtBackend(path)  # reads it all, and tells what is wrong with it
     backend.close()
     if backend.spec.output != "logits":
-        raise ModelError(f"{path} returns labels, whose argmax hides what INT8 does", "Export it with --head logits")
-    if any(node.op_type in _QUANTIZED for node in onnx.load(path).graph.node):
+        what = f"{path} returns labels, whose argmax hides what INT8 does"
+        raise ModelError(what, "Export it with logits: edgeseg export CHECKPOINT.pt --head logits")
+    if not look_through(path).op_types.isdisjoint(_QUANTIZED):
         raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
     return backend.spec
 
@@ -228,17 +235,14 @@ def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[on
         prepared, source, kept = Path(folder, "prepared.onnx"), path, list[str]()
         if keep:  # what leaves a graph, no optimiser renames
             source = Path(folder, "kept.onnx")
-            model = onnx.load(path)
+            model = load_model(path)
             outputs = {output.name for output in model.graph.output}
             kept = [name for name in keep if name not in outputs]
             model.graph.output.extend(onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in kept)
             onnx.save(model, source)
-        try:
-            # Folds constants, and batch normalisation where the exporter has left some.
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            model = onnx.load(prepared)
-        except Exception as error:  # the quantizer raises many unrelated types
-            raise _cannot(path, error) from error
+        # Folds constants, and batch normalisation where the exporter has left some.
+        _quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
     for output in [output for output in model.graph.output if output.name in kept]:
         model.graph.output.remove(output)
     cast_first(model)
@@ -285,29 +289,6 @@ def _layers(graph: onnx.GraphProto, ranges: TensorsData) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _join_ranges(graph: onnx.GraphProto, ranges: TensorsData) -> None:
-    """One range for all inputs of a Concat and its output: TensorRT then joins them without requantizing."""
-    view = GraphView(graph)
-    for node in graph.node:
-        if node.op_type != "Concat" or node.output[0] not in ranges:
-            continue
-        tensors = {node.output[0], *(_scale_source(name, view) for name in node.input)}
-        known = [ranges[name] for name in tensors if name in ranges]
-        low = np.minimum.reduce([data.range_value[0] for data in known])
-        high = np.maximum.reduce([data.range_value[1] for data in known])
-        for data in known:
-            data.lowest, data.highest = low, high
-
-
-def _scale_source(tensor: str, view: GraphView) -> str:
-    """The tensor whose scale this one takes over."""
-    producer = view.producer(tensor)
-    while producer is not None and producer.op_type in _KEEPS_SCALE:
-        tensor = producer.input[0]
-        producer = view.producer(tensor)
-    return tensor
-
-
 def _read_pixels(model: onnx.ModelProto, folded: FoldedInput) -> None:
     """Let the first DequantizeLinear read the uint8 frame: Cast, Sub and QuantizeLinear before it undo each other.
 
@@ -337,6 +318,18 @@ def _tidy(model: onnx.ModelProto) -> None:
         model.opset_import.remove(opset)
 
 
+@contextmanager
+def _failures_told(path: Path) -> Iterator[None]:
+    """Whatever fails in a block, among what strangers' files may hold, is told in one line."""
+    try:
+        yield
+    except EdgesegError:
+        raise
+    except Exception as error:  # onnx and the quantizer raise many unrelated types
+        raise _cannot(path, error) from error
+
+
 def _cannot(path: Path, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:200]
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)
     return ModelError(f"{path} cannot be quantized ({reason})", "Report it with the file")

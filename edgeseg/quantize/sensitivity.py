@@ -16,6 +16,7 @@ from edgeseg.dataset import read_image
 from edgeseg.preprocess import to_input
 from edgeseg.quantize.calibrate import Progress, no_progress, spread
 from edgeseg.quantize.ptq import CalibratedModel, Layer
+from edgeseg.runtime.onnx_file import load_model
 from edgeseg.runtime.ort import OrtBackend
 
 MAX_IMAGES = 8
@@ -57,7 +58,7 @@ def sensitivities(
         DatasetError: an image cannot be read.
     """
     inputs = [to_input(read_image(image), calibrated.spec.input_size) for image in spread(images, MAX_IMAGES)]
-    float_logits = _logits(onnx.load(calibrated.path), inputs, threads)
+    float_logits = _logits(load_model(calibrated.path), inputs, threads)
     signal = float(float_logits.var())
     found = []
     for layer in progress(calibrated.layers, "quantizing one layer at a time"):

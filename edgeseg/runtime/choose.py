@@ -7,9 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeseg import weights
-from edgeseg.errors import EdgesegError, ModelError
+from edgeseg.errors import EdgesegError
 from edgeseg.runtime.cuda import has_binding
 from edgeseg.runtime.gpu import Gpu, find_gpu
+from edgeseg.runtime.onnx_file import read_spec
+from edgeseg.runtime.onnxruntime_module import load_onnxruntime
 from edgeseg.runtime.registry import by_suffix
 from edgeseg.runtime.tensorrt_module import find_tensorrt
 
@@ -54,7 +56,7 @@ def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
         if own != "ort":
             return Choice(path, own, f"it runs {path.suffix} files")
         engine, reason = _engine_here()
-        if engine != "ort" and _is_for_cpus(path):
+        if engine != "ort" and read_spec(path).precision == "int8-cpu":
             return Choice(path, "ort", "its INT8 is for CPUs")
         return Choice(path, engine, reason)
     engine, reason = _engine_here()
@@ -89,17 +91,7 @@ def _lacking_for_tensorrt() -> str:
 
 
 def _ort_on(gpu: Gpu, lacking: str) -> tuple[str, str]:
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         return "ort-cuda", f"there is {gpu}, but {lacking}"
     return "ort", f"there is {gpu}, but {lacking}, and this ONNX Runtime has no CUDA"
-
-
-def _is_for_cpus(path: Path) -> bool:
-    from edgeseg.runtime.ort import read_spec
-
-    try:
-        return read_spec(path).precision == "int8-cpu"
-    except ModelError:  # with a plugin of TensorRT in it, ONNX Runtime cannot read it
-        return False

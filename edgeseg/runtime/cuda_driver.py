@@ -52,7 +52,7 @@ def failure(status: int, doing: str) -> DeviceError:
     if status == _OUT_OF_MEMORY:
         return DeviceError(
             f"the GPU has too little free memory: {doing} failed",
-            "End what else uses the GPU, or use a smaller --batch or model",
+            "End what else uses the GPU, or pass fewer images at a time or use a smaller model",
         )
     return DeviceError(
         f"{doing} failed ({error_name(status)}: {error_text(status)})",

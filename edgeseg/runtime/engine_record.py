@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edgeseg.errors import InputError, ModelError
+from edgeseg.documents import is_printable, read_json
+from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.files import locked
+from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.gpu import Gpu
 from edgeseg.runtime.tensorrt_module import TensorRT, version_text
 from edgeseg.spec import ModelSpec
+from edgeseg.weights import check_model_file
 
 FORMAT_VERSION = 1
+
+MOST_IMAGES = 1024
+"""At a time."""
+
+_REBUILD = "Rebuild the engine from its ONNX file: edgeseg export MODEL.onnx --format tensorrt"
 
 Precision = Literal["fp32", "fp16", "int8"]
 HardwareCompatibility = Literal["none", "same_compute_capability", "ampere_plus"]
@@ -53,16 +65,25 @@ class BuildOptions:
     def __post_init__(self) -> None:
         for name, kind in (("precision", Precision), ("hardware_compatibility", HardwareCompatibility)):
             if getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(kind))}")
+                raise InputError(f"{name} is {getattr(self, name)!r:.60}", f"Use one of {', '.join(get_args(kind))}")
+        if not isinstance(self.batch, tuple) or len(self.batch) != 3 or not all(map(_is_count, self.batch)):
+            raise InputError(f"batch is {self.batch!r:.60}", "Give smallest, best and largest, each 1 or more")
         smallest, best, largest = self.batch
-        if not 1 <= smallest <= best <= largest:
-            raise InputError(f"batch is {self.batch}", "Give smallest, best and largest, each 1 or more, in that order")
-        if self.workspace_mib is not None and self.workspace_mib < 1:
-            raise InputError(f"workspace_mib is {self.workspace_mib}", "Use 1 or more, or leave it out")
+        if not 1 <= smallest <= best <= largest <= MOST_IMAGES:
+            what = f"Give smallest, best and largest, each 1 to {MOST_IMAGES}, in that order"
+            raise InputError(f"batch is {self.batch}", what)
+        if not isinstance(self.target, tuple) or not all(map(is_capability, self.target)):
+            raise InputError(f"target is {self.target!r:.60}", "Give compute capabilities such as sm86")
+        for name, least in (("workspace_mib", 1), ("dla", 0)):
+            value = getattr(self, name)
+            if value is not None and not (_is_count(value) and least <= value < 1 << 31):
+                raise InputError(f"{name} is {value!r:.60}", f"Use {least} or more, or leave it out")
+        if not isinstance(self.version_compatible, bool):
+            raise InputError(f"version_compatible is {self.version_compatible!r:.60}", "Use True or False")
         if self.dla is not None and self.precision == "fp32":
-            raise InputError("a DLA computes in FP16 or INT8 only", "Add --precision fp16")
+            raise InputError("a DLA computes in FP16 or INT8 only", "Use the precision fp16")
         if self.dla is not None and smallest != largest:
-            raise InputError(f"a DLA takes one batch size, not {smallest} to {largest}", f"Use --batch {best}")
+            raise InputError(f"a DLA takes one batch size, not {smallest} to {largest}", f"Use the batch {best}")
 
     def flags(self) -> str:
         """As the command line takes them, with a space before the first; empty where all are defaults."""
@@ -81,7 +102,7 @@ class BuildOptions:
             words.append("--version-compatible")
         if self.hardware_compatibility != "none":
             words += ["--hardware-compatibility", self.hardware_compatibility]
-        return "".join(f" {word}" for word in words)
+        return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,8 @@ class EngineRecord:
 
     def rebuild(self, engine: Path) -> str:
         """The sentence that says how to build it again."""
-        onnx, output = shlex.quote(self.onnx), shlex.quote(str(engine))
+        onnx = shlex.quote(self.onnx)
+        output = shlex.quote(str(engine)) if str(engine).isprintable() else "ENGINE"
         return f"Rebuild: edgeseg export {onnx} --format tensorrt{self.options.flags()} --output {output}"
 
     def to_json(self) -> str:
@@ -149,37 +171,20 @@ def read_record(engine: Path) -> EngineRecord:
         SpecError: the spec in it is malformed.
     """
     path = record_path(engine)
-    if not engine.is_file():
-        raise ModelError(f"there is no engine {engine}", "Correct the path")
-    rebuild = "Rebuild the engine from its ONNX file: edgeseg export MODEL.onnx --format tensorrt"
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    check_model_file(engine)
+    if not path.exists():
         what = f"{path.name} is not beside {engine}: it says what the engine is"
-        raise ModelError(what, f"Copy both files. {rebuild}") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error})", rebuild) from None
+        raise ModelError(what, f"Copy both files. {_REBUILD}")
+    check_model_file(path)
+    raw = read_json(path, ModelError)
     if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT_VERSION:
-        raise ModelError(f"{path} is of another format than {FORMAT_VERSION}, which this edgeseg reads", rebuild)
+        raise ModelError(f"{path} is of another format than {FORMAT_VERSION}, which this edgeseg reads", _REBUILD)
     try:
-        if set(raw) != {field.name for field in fields(EngineRecord)}:
-            raise ValueError(f"it has the keys {sorted(raw)}")
-        options = raw["options"] | {key: tuple(raw["options"][key]) for key in ("batch", "target")}
-        return EngineRecord(
-            **{
-                **raw,
-                "spec": ModelSpec.from_json(json.dumps(raw["spec"]), str(path)),
-                "version": tuple(int(number) for number in raw["version"]),
-                "gpu": None if raw["gpu"] is None else Gpu(**raw["gpu"]),
-                "options": BuildOptions(**options),
-                "inputs": _tensors(raw["inputs"]),
-                "outputs": _tensors(raw["outputs"]),
-            }
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ModelError | InputError):
-            raise
-        raise ModelError(f"{path} is malformed ({error})", rebuild) from None
+        return _record(raw, path)
+    except _MalformedError as error:
+        raise ModelError(f"{path} is malformed: {error}", _REBUILD) from None
+    except InputError as error:  # of the options
+        raise ModelError(f"{path} is malformed: {error.what}", _REBUILD) from None
 
 
 def check_fits(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> EngineRecord:
@@ -194,13 +199,44 @@ def check_fits(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> EngineRecord:
         ModelError: it was built for another GPU or version, or it is damaged; the message says how to rebuild it.
         SpecError: the spec in its record is malformed.
     """
+    return read_fitting(engine, tensorrt, gpu)[0]
+
+
+def read_fitting(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> tuple[EngineRecord, bytes]:
+    """The record of an engine that can run here, and the engine: the very bytes that the record describes.
+
+    Where the two are being replaced just now, this waits for it.
+
+    Raises:
+        As :func:`check_fits`.
+    """
     record = read_record(engine)
     if reason := _misfit(record, tensorrt, gpu):
         raise ModelError(f"{engine} {reason}", record.rebuild(engine))
-    if file_sha256(engine) != record.engine_sha256:
+    content = _read(engine)
+    if _sha256(content) == record.engine_sha256:
+        return record, content
+    with pair_locked(engine):
+        record, content = read_record(engine), _read(engine)
+    if reason := _misfit(record, tensorrt, gpu):
+        raise ModelError(f"{engine} {reason}", record.rebuild(engine))
+    if _sha256(content) != record.engine_sha256:
         what = f"{engine} is not the engine that {record_path(engine).name} describes: truncated, or of another build"
         raise ModelError(what, f"Copy both files again. {record.rebuild(engine)}")
-    return record
+    return record, content
+
+
+@contextmanager
+def pair_locked(engine: Path) -> Iterator[None]:
+    """While an engine and its record take their places, which is not done at once, no other process does the same.
+
+    The lock is in the cache folder, so that nothing is left beside the engine; without such a folder nobody waits.
+    """
+    with ExitStack() as held:
+        with suppress(EdgesegError):
+            name = hashlib.sha256(str(engine.resolve()).encode(errors="surrogateescape")).hexdigest()[:32]
+            held.enter_context(locked(cache_folder("locks") / name))
+        yield
 
 
 def cache_key(onnx_sha256: str, options: BuildOptions, tensorrt: TensorRT, gpu: Gpu | None) -> str:
@@ -215,7 +251,27 @@ def cache_key(onnx_sha256: str, options: BuildOptions, tensorrt: TensorRT, gpu: 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _sha256(_read(path))
+
+
+def is_capability(text: Any) -> bool:
+    """Whether it names a compute capability, such as ``sm86``."""
+    return isinstance(text, str) and re.fullmatch(r"sm[0-9]{2,3}", text) is not None
+
+
+class _MalformedError(Exception):
+    """A key of a record that is not what it must be."""
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})", "Allow it to be read") from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _misfit(record: EngineRecord, tensorrt: TensorRT, gpu: Gpu) -> str:
@@ -231,7 +287,8 @@ def _misfit(record: EngineRecord, tensorrt: TensorRT, gpu: Gpu) -> str:
         if gpu.compute_capability not in record.options.target:
             return f"was built for {', '.join(record.options.target)}; this is {gpu}"
         return ""
-    assert record.gpu is not None
+    if record.gpu is None:
+        return "was built for no GPU that its record names"
     same_capability = gpu.compute_capability == record.gpu.compute_capability
     fits = {
         "none": gpu == record.gpu,
@@ -239,6 +296,61 @@ def _misfit(record: EngineRecord, tensorrt: TensorRT, gpu: Gpu) -> str:
         "ampere_plus": same_capability or int(gpu.compute_capability.removeprefix("sm")) >= 80,
     }[record.options.hardware_compatibility]
     return "" if fits else f"was built on {record.gpu}; this is {gpu}"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _record(raw: dict[str, Any], path: Path) -> EngineRecord:
+    """A record of what a JSON object says, every value of it looked at: it may be a stranger's."""
+    if differing := sorted(set(raw) ^ {field.name for field in fields(EngineRecord)}):
+        raise _MalformedError(f"{differing[0]!r:.60} is missing, or should not be there")
+
+    def take(key: str, fits: Callable[[Any], bool]) -> Any:
+        if not fits(raw[key]):
+            raise _MalformedError(f"{key} is {raw[key]!r:.60}")
+        return raw[key]
+
+    names = {field.name for field in fields(BuildOptions)}
+    options = take("options", lambda value: isinstance(value, dict) and set(value) == names)
+    lists = {key: tuple(options[key]) for key in ("batch", "target") if isinstance(options[key], list)}
+    gpu = take("gpu", lambda value: value is None or _is_gpu(value))
+    return EngineRecord(
+        spec=ModelSpec.from_json(json.dumps(take("spec", lambda value: isinstance(value, dict))), str(path)),
+        onnx=take("onnx", _is_name),
+        onnx_sha256=take("onnx_sha256", _is_sha256),
+        engine_sha256=take("engine_sha256", _is_sha256),
+        flavour=take("flavour", lambda value: value in ("TensorRT", "TensorRT-RTX")),
+        version=tuple(take("version", lambda value: _is_list_of(value, _is_count, most=8) and len(value) > 0)),
+        gpu=None if gpu is None else Gpu(gpu["name"], gpu["compute_capability"]),
+        options=BuildOptions(**{**options, **lists}),
+        plugins=take("plugins", lambda value: isinstance(value, bool)),
+        inputs=_tensors(take("inputs", lambda value: _is_list_of(value, _is_tensor, most=16))),
+        outputs=_tensors(take("outputs", lambda value: _is_list_of(value, _is_tensor, most=16))),
+    )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and is_printable(value, longest=255)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_gpu(value: Any) -> bool:
+    known = isinstance(value, dict) and set(value) == {"name", "compute_capability"}
+    return known and _is_name(value["name"]) and is_capability(value["compute_capability"])
+
+
+def _is_tensor(value: Any) -> bool:
+    known = isinstance(value, dict) and set(value) == {"name", "dtype", "shape"}
+    return known and all(map(_is_name, (value["name"], value["dtype"]))) and _is_list_of(value["shape"], _is_count, 8)
+
+
+def _is_list_of(value: Any, fits: Callable[[Any], bool], most: int) -> bool:
+    return isinstance(value, list) and len(value) <= most and all(map(fits, value))
 
 
 def _tensors(raw: list[dict[str, Any]]) -> tuple[TensorInfo, ...]:

@@ -5,17 +5,28 @@ The model takes uint8 RGB NHWC and carries its ModelSpec in the ONNX metadata.
 
 from __future__ import annotations
 
-import os
+import threading
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
+from edgeseg._native import available_cores
+from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
-from edgeseg.spec import METADATA_KEY, ModelSpec
+from edgeseg.runtime.onnx_file import look_through, read_spec, spec_of
+from edgeseg.runtime.onnxruntime_memory import limit_memory, ran_out
+from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+from edgeseg.runtime.onnxruntime_tensorrt import MOST_IMAGES, tensorrt_options
+from edgeseg.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
+else:
+    onnxruntime = load_onnxruntime()
+
+__all__ = ["OrtBackend", "read_spec"]
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -39,91 +50,99 @@ class OrtBackend:
         provider: what computes; ``cuda`` and ``tensorrt`` need the package onnxruntime-gpu.
 
     Raises:
-        ModelError: the file is damaged, is no ONNX, or holds an operator this ONNX Runtime lacks; or the provider does
-            not start, where ONNX Runtime itself would quietly go on with the CPU.
+        ModelError: the file is damaged, is no ONNX, holds what is not loaded from a stranger
+            (:mod:`edgeseg.runtime.onnx_file`), or an operator this ONNX Runtime lacks; or the provider does not start,
+            where ONNX Runtime itself would quietly go on with the CPU.
         SpecError: it carries no spec, or one that does not fit its inputs and outputs.
         MissingDependencyError: this ONNX Runtime was built without the provider.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, provider: Provider = "cpu") -> None:
-        options = _quiet_options()
+        contents = look_through(path)
+        self.spec = spec_of(contents, path)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _FATAL
+        options.inter_op_num_threads = 1
         # Said explicitly, because ONNX Runtime's own choice counts the cores this process may not use and then
         # complains that it cannot pin threads to them.
-        options.intra_op_num_threads = threads or available_cpus()
+        options.intra_op_num_threads = threads or available_cores()
         # Idle workers sleep rather than spin: decoder, kernels and encoder want the same few cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = _open_session(path, options, provider)
-        self.spec = _spec_of(session, path)
+        session = _open_session(path, options, provider, self.spec)
         _check_graph(session, self.spec, path)
         self._path = path
         self._input_name = session.get_inputs()[0].name
-        batch = session.get_inputs()[0].shape[0]
-        self.max_batch = batch if isinstance(batch, int) else None
+        self._batch = _fixed_batch(session)
+        self.max_batch = MOST_IMAGES if provider == "tensorrt" and self._batch is None else self._batch
+        self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = session
+        self._running: set[Any] = set()
+        """The options of what is under way, by which it can be ended."""
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """See :meth:`edgeseg.runtime.backend.Backend.infer`."""
-        session = self._session
-        if session is None:
-            raise ModelError(f"{self._path} is closed", "Open the model again")
         check_images(images, self.spec.input_size)
-        if self.max_batch is not None and len(images) != self.max_batch:
+        if len(images) != (self._batch or len(images)) or len(images) > (self.max_batch or len(images)):
+            sizes = self._batch or f"1 to {self.max_batch}"
             raise InputError(
-                f"{self._path} takes {self.max_batch} image(s) at a time, not {len(images)}",
+                f"{self._path} takes {sizes} image(s) at a time, not {len(images)}",
                 "Pass that many, or export it again with a free batch size",
             )
+        run = onnxruntime.RunOptions()
+        with self._lock:
+            session = self._session
+            if session is None:
+                raise _closed(self._path)
+            self._running.add(run)
         try:
-            output: NDArray[np.float32] | NDArray[np.uint8] = session.run(None, {self._input_name: images})[0]
+            (output,) = session.run(None, {self._input_name: images}, run)
         except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
+            if self._session is None:
+                raise _closed(self._path) from None
+            if limit := ran_out(error):
+                what = f"{self._path} wants more than the {limit} of memory that a model may take on this machine"
+                raise ModelError(what, "Pass fewer images at a time, or use a smaller model or input size") from None
             raise ModelError(f"{self._path} failed to run ({_one_line(error)})", "Export the model again") from error
-        return output
+        finally:
+            with self._lock:
+                self._running.discard(run)
+        _check_output(output, len(images), self.spec, self._path)
+        result: NDArray[np.float32] | NDArray[np.uint8] = output
+        return result
 
     def close(self) -> None:
-        """Free the session."""
-        self._session = None
-
-
-def read_spec(path: Path) -> ModelSpec:
-    """The spec an ONNX file carries, without preparing the file to run.
-
-    Raises:
-        ModelError, SpecError: as :class:`OrtBackend`.
-    """
-    options = _quiet_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    return _spec_of(_open_session(path, options), path)
-
-
-def available_cpus() -> int:
-    """The number of CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _quiet_options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.inter_op_num_threads = 1
-    return options
+        """Free the session. What other threads have under way ends with a ModelError, be it an endless loop."""
+        with self._lock:
+            self._session = None
+            for run in self._running:
+                run.terminate = True
 
 
 def _open_session(
-    path: Path, options: onnxruntime.SessionOptions, provider: Provider = "cpu"
+    path: Path, options: onnxruntime.SessionOptions, provider: Provider, spec: ModelSpec
 ) -> onnxruntime.InferenceSession:
     names = _PROVIDERS[provider]
     known = onnxruntime.get_available_providers()
     if names[0] not in known:
         raise MissingDependencyError(
             f"this ONNX Runtime has no {names[0]}, only {', '.join(known)}",
-            "Put onnxruntime-gpu in its place (on a Jetson: NVIDIA's wheel for the JetPack), or use --backend ort",
+            "Put onnxruntime-gpu in its place (on a Jetson: NVIDIA's wheel for the JetPack), or use the backend ort",
         )
+    if provider == "cpu":
+        limit_memory(onnxruntime, options)
+    chosen: list[str | tuple[str, dict[str, str]]] = [name for name in names if name in known]
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=[name for name in names if name in known])
+        if provider == "tensorrt":
+            chosen[0] = (names[0], tensorrt_options(path, spec, _free_batch(path, options)))
+        # Where it fails it would print that, on standard output, and try again with another provider.
+        session = onnxruntime.InferenceSession(path, options, providers=chosen, enable_fallback=0)
+    except EdgesegError:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
         if "edgeseg:DenseCRF" in str(error):
             raise ModelError(
                 f"{path} holds the dense CRF as a TensorRT plugin, which ONNX Runtime cannot run",
-                "Use the model without it and --refine crf, or make an engine: edgeseg export --format tensorrt",
+                "Use the model without it and refine its labels by crf, or make a TensorRT engine of it",
             ) from error
         raise ModelError(
             f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} ({_one_line(error)})",
@@ -132,19 +151,20 @@ def _open_session(
     if session.get_providers()[0] != names[0]:
         raise ModelError(
             f"ONNX Runtime {onnxruntime.__version__} cannot start its {names[0]} on this machine",
-            "Install the CUDA, cuDNN or TensorRT libraries that it was built for, or use --backend ort",
+            "Install the CUDA, cuDNN or TensorRT libraries that it was built for, or use the backend ort",
         )
     return session
 
 
-def _spec_of(session: onnxruntime.InferenceSession, path: Path) -> ModelSpec:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise SpecError(
-            f"{path} is an ONNX model without edgeseg's spec ({METADATA_KEY} in its metadata)",
-            "Export it with: edgeseg export CHECKPOINT.pt",
-        )
-    return ModelSpec.from_json(text, str(path))
+def _free_batch(path: Path, options: onnxruntime.SessionOptions) -> str | None:
+    """The name of the input whose batch size the graph leaves open; None where it is fixed."""
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    return None if _fixed_batch(session) else session.get_inputs()[0].name
+
+
+def _fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    shape = session.get_inputs()[0].shape
+    return shape[0] if shape and isinstance(shape[0], int) else None
 
 
 def _check_graph(session: onnxruntime.InferenceSession, spec: ModelSpec, path: Path) -> None:
@@ -166,6 +186,22 @@ def _check_graph(session: onnxruntime.InferenceSession, spec: ModelSpec, path: P
             )
 
 
+def _check_output(output: Any, count: int, spec: ModelSpec, path: Path) -> None:
+    """A graph may leave its dimensions open until it has run."""
+    height, width = spec.input_size
+    wanted: tuple[int, ...] = (count, height, width)
+    if spec.output == "logits":
+        wanted = (count, spec.num_classes, -(-height // spec.stride), -(-width // spec.stride))
+    if output.shape != wanted:
+        raise ModelError(
+            f"{path} returned {spec.output} of shape {output.shape}, but its spec says {wanted}", "Export it again"
+        )
+
+
+def _closed(path: Path) -> ModelError:
+    return ModelError(f"{path} is closed", "Open the model again")
+
+
 def _fits(found: list[int | str | None], wanted: list[int | None]) -> bool:
     """Whether every dimension that both sides fix is the same; a name or None leaves it free."""
     return len(found) == len(wanted) and all(
@@ -174,4 +210,6 @@ def _fits(found: list[int | str | None], wanted: list[int | None]) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """Without characters that would move the terminal's cursor: a graph's names are in it."""
+    text = " ".join(str(error).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:500]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError
 from edgeseg.runtime.backend import Backend
+from edgeseg.weights import check_model_file
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class _Entry:
     package: str
     install: str
     options: Mapping[str, str] = field(default_factory=dict)
+    runs_programs: bool = False
+    """Whether its artifacts are programs, so that it asks if they are trusted."""
     made_by: tuple[str, str] | None = None
     """Module and name of the function that turns an ONNX file into an artifact of this engine, and returns its path."""
 
@@ -35,6 +38,7 @@ _BACKENDS = {
     ),
     "tensorrt": _Entry(
         *("edgeseg.runtime.trt", "TrtBackend", frozenset({".engine"}), "tensorrt", "pip install 'edgeseg[tensorrt]'"),
+        runs_programs=True,
         # By name alone, for what builds engines lies above what runs them.
         made_by=("edgeseg_export.engine", "engine_for"),
     ),
@@ -49,7 +53,9 @@ def backend_names() -> list[str]:
     return list(_BACKENDS)
 
 
-def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None = None) -> Backend:
+def open_backend(
+    path: str | Path, *, backend: str = "auto", threads: int | None = None, trust_engine: bool = False
+) -> Backend:
     """Load an artifact into the engine that runs it.
 
     Args:
@@ -57,6 +63,8 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
         backend: one of :func:`backend_names`, or ``auto`` to go by the file's suffix alone;
             :func:`edgeseg.runtime.choose.choose` also looks at the machine.
         threads: CPU threads of the engine; None means every core this process may use.
+        trust_engine: load a TensorRT engine although it was not built by this user on this machine. An engine is a
+            program: it can do whatever you can.
 
     Raises:
         InputError: no such backend, or fewer than 1 thread.
@@ -69,8 +77,7 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
         raise InputError(f"threads is {threads}", "Use 1 or more, or leave it out to use every core")
     if backend != "auto" and backend not in _BACKENDS:
         raise InputError(f"there is no backend {backend!r}", f"Use auto, {', '.join(_BACKENDS)}")
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}", "Correct the path")
+    check_model_file(path)
     entry = _BACKENDS[by_suffix(path) if backend == "auto" else backend]
     try:
         if entry.made_by is not None and path.suffix.lower() == ".onnx":
@@ -83,7 +90,8 @@ def open_backend(path: str | Path, *, backend: str = "auto", threads: int | None
         raise MissingDependencyError(
             f"{path} needs the package {entry.package}, which cannot be imported ({error})", f"Run: {entry.install}"
         ) from error
-    return opener(path, threads=threads, **entry.options)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
+    trust = {"trust_engine": trust_engine} if entry.runs_programs else {}
+    return opener(path, threads=threads, **entry.options, **trust)  # type: ignore[call-arg]  # a Protocol says nothing of constructors
 
 
 def by_suffix(path: Path) -> str:

@@ -6,8 +6,10 @@ frames of one are copied while the other computes: those of another thread, or t
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,19 @@ from numpy.typing import NDArray
 from edgeseg.errors import DeviceError, EdgesegError, InputError, ModelError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.cuda import Cuda, Graph, open_cuda
-from edgeseg.runtime.engine_record import EngineRecord, TensorInfo, check_fits
+from edgeseg.runtime.engine_record import EngineRecord, TensorInfo, read_fitting
+from edgeseg.runtime.engine_trust import check_trusted
 from edgeseg.runtime.gpu import find_gpu
 from edgeseg.runtime.tensorrt_log import ErrorLog
 from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
 from edgeseg.runtime.tensorrt_plugins import load_plugins
 
+logger = logging.getLogger(__name__)
+
 _SLOTS = 2
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 100, 10_000
+"""Runs without a CUDA graph after one could not be recorded: the first time, and at most."""
 
 
 class TrtBackend:
@@ -33,18 +41,20 @@ class TrtBackend:
     Args:
         path: an engine that ``edgeseg export --format tensorrt`` wrote, its record beside it.
         threads: as other backends have it; the CPU does nothing here but copy.
+        trust_engine: load it although it was not built by this user on this machine. An engine is a program.
 
     Raises:
-        ModelError: no such engine, or it was built for another GPU or version, or is damaged.
+        ModelError: no such engine, or it was built for another GPU or version, is damaged, or is not trusted.
         SpecError: the spec in its record is malformed.
         MissingDependencyError: TensorRT, edgeseg's plugins, CUDA's Python binding or the driver is missing.
         DeviceError: there is no GPU, it failed, or it has too little free memory.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, trust_engine: bool = False) -> None:
         tensorrt = find_tensorrt()
-        record = check_fits(path, tensorrt, find_gpu())
+        record, content = read_fitting(path, tensorrt, find_gpu())
         _check_tensors(record, path)
+        check_trusted(path, record.engine_sha256, trust_engine, record.rebuild(path))
         if record.plugins:
             load_plugins(tensorrt)
         self.spec = record.spec
@@ -52,15 +62,16 @@ class TrtBackend:
         self._path = path
         self._least, _, self._most = record.options.batch
         self._log = ErrorLog(tensorrt)
+        self._told = False
         self._cuda: Cuda | None = open_cuda()
         self._engine: Any = None
         self._slots: list[_Slot] = []
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         try:
             with self._cuda.current():
-                self._engine = _load(path, record, tensorrt, self._log)
+                self._engine = _load(content, path, record, tensorrt, self._log)
                 for _ in range(_SLOTS):
-                    self._slots.append(_Slot(self._cuda, self._engine, record, path, self._log))
+                    self._slots.append(_Slot(self._cuda, self._engine, record, path, self._log, self._not_recorded))
         except BaseException:
             self.close()
             raise
@@ -104,6 +115,12 @@ class TrtBackend:
         self._slots, self._engine, self._free = [], None, queue.SimpleQueue()
         cuda.close()
 
+    def _not_recorded(self, error: EdgesegError) -> None:
+        """Say once that the engine runs slower than it might."""
+        if not self._told:
+            self._told = True
+            logger.warning("%s runs without a CUDA graph, somewhat slower: %s", self._path, error.what)
+
     def _parts(self, count: int) -> list[slice]:
         """``count`` images in parts that the engine takes."""
         parts = [slice(start, min(start + self._most, count)) for start in range(0, count, self._most)]
@@ -111,7 +128,7 @@ class TrtBackend:
             sizes = f"{self._most}" if self._least == self._most else f"{self._least} to {self._most}"
             raise InputError(
                 f"{self._path} takes {sizes} image(s) at a time; of {count} there is a rest of {short}",
-                "Pass a number that divides so, or build it again with --batch 1",
+                "Pass a number that divides so, or build it again for a batch of 1",
             )
         return parts
 
@@ -135,10 +152,18 @@ class TrtBackend:
 class _Slot:
     """A stream, an execution context, and a pair of buffers for each side."""
 
-    def __init__(self, cuda: Cuda, engine: Any, record: EngineRecord, path: Path, log: ErrorLog) -> None:
+    def __init__(
+        self,
+        cuda: Cuda,
+        engine: Any,
+        record: EngineRecord,
+        path: Path,
+        log: ErrorLog,
+        tell: Callable[[EdgesegError], None],
+    ) -> None:
         (image,), (output,) = record.inputs, record.outputs
         most = record.options.batch[2]
-        self._path, self._log, self._input_name = path, log, image.name
+        self._path, self._log, self._input_name, self._tell = path, log, image.name, tell
         self._stream = cuda.stream()
         self._images = cuda.pinned((most, *image.shape[1:]), np.dtype(image.dtype))
         self._output = cuda.pinned((most, *output.shape[1:]), np.dtype(output.dtype))
@@ -146,7 +171,8 @@ class _Slot:
         self._device_output = cuda.allocate(self._output.nbytes)
         self._graph: Graph | None = None
         self._batch = 0  # of the last run
-        self._captures, self._capturing = True, False
+        self._capturing = False
+        self._runs_to_capture, self._pause = 0, _FIRST_PAUSE
         self._context = engine.create_execution_context()
         if self._context is None:
             raise _failed(path, log, "cannot be made ready")
@@ -172,7 +198,8 @@ class _Slot:
             self._graph.launch(self._stream)
         else:
             self._enqueue()
-            if self._captures:
+            self._runs_to_capture -= 1
+            if self._runs_to_capture < 0:
                 self._capture()
 
     def finish(self, result: NDArray[Any]) -> None:
@@ -211,8 +238,11 @@ class _Slot:
             with self._stream.capture() as captured:
                 self._enqueue()
             self._graph = captured.graph
-        except EdgesegError:  # something in the engine waits or allocates: it goes step by step, as it just did
-            self._captures = False
+        except EdgesegError as error:
+            # Something in the engine waits or allocates, or memory is short just now: it goes step by step, as it just
+            # did, and this is tried again, ever more seldom.
+            self._runs_to_capture, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+            self._tell(error)
         finally:
             self._capturing = False
 
@@ -222,13 +252,14 @@ class _Slot:
             self._graph = None
 
 
-def _load(path: Path, record: EngineRecord, tensorrt: TensorRT, log: ErrorLog) -> Any:
+def _load(content: bytes, path: Path, record: EngineRecord, tensorrt: TensorRT, log: ErrorLog) -> Any:
+    """The engine; whether its code may run was asked before."""
     runtime = tensorrt.module.Runtime(log.logger)
     if record.options.dla is not None:
         runtime.DLA_core = record.options.dla
     if record.options.version_compatible:
         runtime.engine_host_code_allowed = True
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    engine = runtime.deserialize_cuda_engine(content)
     if engine is None:
         error = _failed(path, log, "cannot be loaded")
         raise type(error)(error.what, error.remedy or record.rebuild(path))
@@ -238,7 +269,7 @@ def _load(path: Path, record: EngineRecord, tensorrt: TensorRT, log: ErrorLog) -
 def _failed(path: Path, log: ErrorLog, what: str) -> EdgesegError:
     if log.out_of_memory:
         return DeviceError(f"the GPU has too little free memory for {path}", "End what else uses the GPU")
-    return ModelError(f"{path} {what} ({log.reason})", "Build it again: edgeseg export --format tensorrt")
+    return ModelError(f"{path} {what} ({log.reason})", "Build it again: edgeseg export MODEL.onnx --format tensorrt")
 
 
 def _check_tensors(record: EngineRecord, path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Random geometry and colour for each training sample, by OpenCV.
-
-All randomness is that of torch's global generator, which the loop seeds for each epoch.
-"""
+"""Random geometry and colour for each training sample, by OpenCV."""
 
 from __future__ import annotations
 
@@ -17,6 +14,9 @@ from edgeseg.palette import IGNORE
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
 from edgeseg.types import ImageU8
+
+Draw = tuple[int, int]
+"""The index of a sample, and the seed that all its randomness follows from."""
 
 
 class Augmented(TorchDataset[Pair]):
@@ -36,9 +36,11 @@ class Augmented(TorchDataset[Pair]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Pair:
+    def __getitem__(self, draw: Draw) -> Pair:
+        index, seed = draw
+        chance = torch.Generator().manual_seed(seed)
         image, labels = self.samples[index]
-        matrix = self._matrix((labels.shape[0], labels.shape[1]))
+        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance)
         height, width = self.crop_size
         warped = cv2.warpAffine(
             image.permute(1, 2, 0).numpy(),
@@ -55,14 +57,16 @@ class Augmented(TorchDataset[Pair]):
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(IGNORE,),
         )
-        warped = jitter_color(np.asarray(warped, dtype=np.uint8), self.color_jitter)
+        warped = jitter_color(np.asarray(warped, dtype=np.uint8), self.color_jitter, chance)
         return torch.from_numpy(warped).permute(2, 0, 1), torch.from_numpy(warped_labels)
 
-    def _matrix(self, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _matrix(
+        self, size: tuple[int, int], chance: torch.Generator
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop."""
         height, width = size
         crop_height, crop_width = self.crop_size
-        zoom, stretch, across, down, side = torch.rand(5, dtype=torch.float64).tolist()
+        zoom, stretch, across, down, side = torch.rand(5, dtype=torch.float64, generator=chance).tolist()
         low, high = self.log_scale
         scale = math.exp(low + (high - low) * zoom)
         aspect = math.exp(self.log_aspect * (stretch - 0.5))
@@ -76,7 +80,7 @@ class Augmented(TorchDataset[Pair]):
         return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
 
 
-def jitter_color(image: ImageU8, amount: float) -> ImageU8:
+def jitter_color(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:
     """Change brightness, contrast, saturation, hue, gamma and white balance at random, and blur now and then.
 
     Two look-up tables on uint8 do it: the same on float tensors took a third of a training step on a CPU.
@@ -84,14 +88,15 @@ def jitter_color(image: ImageU8, amount: float) -> ImageU8:
     Args:
         image: (H, W, 3) uint8 RGB.
         amount: 0..1, the largest relative change; hue turns by a tenth of the circle times this, white balance moves by
-            a quarter of it.
+            a quarter of it, gamma's exponent by half.
+        chance: what draws the changes.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     if not amount:
         return image
-    brightness, contrast, saturation, hue, gamma, red, blue, blur = (2 * torch.rand(8) - 1).tolist()
+    brightness, contrast, saturation, hue, gamma, red, blue, blur = (2 * torch.rand(8, generator=chance) - 1).tolist()
     levels = np.arange(256, dtype=np.float64)
     hsv_table = np.stack([(levels + hue * amount * 18) % 180, levels * (1 + saturation * amount), levels], axis=1)
     hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), _as_table(hsv_table))

@@ -1,4 +1,4 @@
-"""The state that ``--resume`` continues from: written after each epoch, complete or not at all."""
+"""What a run starts from: a checkpoint's weights, or its own state, which is written whole after each epoch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import ModelError
-from edgeseg.models.checkpoint import load_trusted, save_atomically
-from edgeseg.train.config import TrainConfig
-
-RESUME_FILE = "last.pt"
+from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
+from edgeseg.models.network import Network
+from edgeseg.train.config import OLD_NAMES, TrainConfig
+from edgeseg.train.folder import CONFIG_FILE, RESUME_FILE
 
 _FREE = frozenset({"data", "output", "device", "threads", "eval_every"})
-"""Settings that may differ between the run and its continuation: they do not change the curve."""
+"""Settings that may differ between the run and its continuation: they are no part of the recipe.
+
+Another device, other threads or another version of PyTorch add numbers up in another order, so that the curve goes on
+near the one it would have had, not on it.
+"""
+
+
+def start_from(network: Network, checkpoint: Path) -> None:
+    """Give a network the weights of a checkpoint wherever the shapes agree.
+
+    Raises:
+        ModelError: no such checkpoint, one of another architecture, or weights that are no finite numbers.
+    """
+    trained, spec = load_network(checkpoint)
+    if type(trained) is not type(network):
+        raise ModelError(
+            f"{checkpoint} is a {spec.network}, which this network cannot start from", f"Set network to {spec.network}"
+        )
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    fitting = {name: value for name, value in trained.state_dict().items() if value.shape == shapes[name]}
+    network.load_state_dict(fitting, strict=False)
 
 
 def save_state(folder: Path, config: TrainConfig, epoch: int, state: dict[str, Any]) -> None:
-    """Write last.pt: ``epoch`` epochs are done."""
+    """Write last.pt: ``epoch`` epochs are done.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     save_atomically(folder / RESUME_FILE, {"config": _recipe(config), "epoch": epoch, **state})
 
 
@@ -29,15 +53,20 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any]:
     """
     path = folder / RESUME_FILE
     if not path.is_file():
-        raise ModelError(f"there is no {path} to resume from", "Start without --resume, or correct --output")
+        raise ModelError(f"there is no {path} to resume from", "Start without resume, or correct output")
     state = load_trusted(path)
-    recipe = _recipe(config)
-    if differing := sorted(k for k in recipe if state.get("config", {}).get(k) != recipe[k]):
-        key = differing[0]
-        raise ModelError(
-            f"{path} was trained with {key}={state.get('config', {}).get(key)}, not {recipe[key]}",
-            "Resume with the settings of the run (its config.yaml), or start anew in another --output",
-        )
+    recipe, before = _recipe(config), state.get("config")
+    if not isinstance(before, dict):
+        raise ModelError(f"{path} is not the state of a training run", "Start anew in another output")
+    for key, value in recipe.items():
+        recorded = before.get(key)
+        if isinstance(recorded, str):
+            recorded = OLD_NAMES.get(key, {}).get(recorded, recorded)
+        if recorded != value:
+            raise ModelError(
+                f"{path} was trained with {key}={recorded!r}, not {value!r}",
+                f"Resume with the settings of the run ({CONFIG_FILE} beside it), or start anew in another output",
+            )
     return state
 
 

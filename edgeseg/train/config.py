@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
+from edgeseg.documents import read_yaml
 from edgeseg.errors import InputError
+from edgeseg.files import write_whole
 
-Schedule = Literal["poly", "one-cycle"]
+Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
 Amp = Literal["auto", "on", "off"]
 QatTarget = Literal["cpu", "tensorrt"]
+
+OLD_NAMES = {"schedule": {"one-cycle": "cosine"}}
+"""Values that runs of earlier versions are recorded with, and what they are called now."""
+
+_POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
+_NOT_NEGATIVE = (
+    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "dice_weight", "aux_weight"),
+    *("synthetic_scenes", "seed", "threads"),
+)
+_CHOICES = {"schedule": Schedule, "class_weights": ClassWeights, "amp": Amp, "qat_target": QatTarget}
+_LARGEST = {"seed": (1 << 32) - 1, "threads": 1024}
 
 
 @dataclass(frozen=True)
@@ -22,12 +38,13 @@ class TrainConfig:
     """The recipe.
 
     Attributes:
-        data: dataset.yaml, or the folder that holds it.
-        output: folder for checkpoints, metrics and pictures.
+        data: dataset.yaml, or the folder that holds it; kept as a Path.
+        output: folder for checkpoints, metrics and pictures; kept as a Path. It must not be or hold the data.
         network: name in ``edgeseg.models.registry``.
         weights: a checkpoint to start from instead of random weights; layers of another shape, such as the classifier
-            for other classes, start afresh. Empty for none.
-        qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Empty for none.
+            for other classes, start afresh. Kept as text, empty for none.
+        qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
+            for none.
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
@@ -37,12 +54,14 @@ class TrainConfig:
         batch_size: images a step.
         learning_rate: peak learning rate of AdamW.
         weight_decay: of AdamW; normalisation layers and biases are left out.
-        schedule: ``poly`` (power 0.9) or ``one-cycle`` (cosine), both after a linear warm-up.
+        schedule: ``poly`` (power 0.9) or ``cosine`` (half a period), both after a linear warm-up. ``one-cycle`` is an
+            older name of the latter.
         warmup_epochs: epochs from a hundredth of the learning rate to all of it.
         scale_min, scale_max: range of the random zoom, log-uniform.
         aspect: largest ratio by which width and height are stretched against each other, log-uniform from 1/aspect.
-        color_jitter: largest relative change of brightness, contrast and saturation; hue takes a tenth of it.
-        class_weights: ``log``: 1 / ln(1.10 + frequency), as in ENet; ``none``: all 1.
+        color_jitter: largest relative change of brightness, contrast and saturation; hue, gamma and white balance
+            change with it, see :func:`edgeseg.train.augment.jitter_color`.
+        class_weights: ``log``: 1 / ln(1.10 + frequency), ENet's form with a milder constant; ``none``: all 1.
         ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability;
             1 keeps all.
         dice_weight: weight of the Dice loss beside the cross-entropy; 0 trains without it.
@@ -53,15 +72,18 @@ class TrainConfig:
         eval_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
         seed: of weights, order and augmentation.
         device: ``auto``, ``cpu``, ``cuda``, …
-        amp: mixed precision; ``auto`` is on where the device is a GPU.
-        threads: CPU threads; 0 leaves it to torch.
+        amp: mixed precision; ``auto`` is on where the device is a GPU, ``qat`` excepted.
+        threads: CPU threads; 0 for all cores that this process may use.
+
+    Raises:
+        InputError: a value of another kind or out of range.
     """
 
-    data: Path
-    output: Path = Path("runs/train")
+    data: str | Path
+    output: str | Path = Path("runs/train")
     network: str = "fast_scnn"
-    weights: str = ""
-    qat: str = ""
+    weights: str | Path | None = ""
+    qat: str | Path | None = ""
     qat_target: QatTarget = "cpu"
     train_split: str = "train"
     val_split: str = "val"
@@ -93,33 +115,23 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        positive = (
-            "height",
-            "width",
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "loss_stride",
-            "eval_every",
-            "scale_min",
-        )
-        for name in positive:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _typed(getattr(self, field.name), field))
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}", "Give a positive number")
-        not_negative = (
-            "crop_height",
-            "crop_width",
-            "weight_decay",
-            "warmup_epochs",
-            "dice_weight",
-            "aux_weight",
-            "synthetic_scenes",
-            "seed",
-            "threads",
-        )
-        for name in not_negative:
+        for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}", "Give 0 or a positive number")
+        for name, largest in _LARGEST.items():
+            if getattr(self, name) > largest:
+                raise InputError(f"{name} is {getattr(self, name)}", f"Give at most {largest}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise InputError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(choices))}")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
         if not self.scale_max >= self.scale_min or not self.aspect >= 1:
             raise InputError(
                 f"scale_min {self.scale_min}, scale_max {self.scale_max} and aspect {self.aspect} span no range",
@@ -141,15 +153,11 @@ class TrainConfig:
                 "qat takes the weights of its own checkpoint, whole images and no mixed precision",
                 "Leave out weights, crop_height, crop_width and amp",
             )
-        literals = (
-            ("schedule", Schedule),
-            ("class_weights", ClassWeights),
-            ("amp", Amp),
-            ("qat_target", QatTarget),
-        )
-        for name, choices in literals:
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(choices))}")
+
+    @property
+    def folder(self) -> Path:
+        """``output``."""
+        return Path(self.output)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -162,9 +170,13 @@ class TrainConfig:
         return self.crop_height or self.height, self.crop_width or self.width
 
     def save(self, path: Path) -> None:
-        """Write as YAML that :func:`read_config` takes."""
+        """Write as YAML that :func:`read_config` takes, complete or not at all.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
-        path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+        write_whole(path, yaml.safe_dump(plain, sort_keys=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -173,33 +185,40 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         InputError: not there, not YAML, an unknown key, or a value of the wrong type.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML ({' '.join(str(error).split())})", "Correct it") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path} is not a mapping of keys to values", "Write one 'key: value' a line")
-    types = {f.name: str(f.type) for f in dataclasses.fields(TrainConfig)}
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     values: dict[str, Any] = {}
     for key, value in raw.items():
-        if key not in types:
-            raise InputError(f"{path}: unknown key {key!r}", f"Allowed are {', '.join(sorted(types))}")
-        values[key] = _typed(value, types[key], f"{path}: {key}")
+        if key not in fields:
+            raise InputError(f"{path}: unknown key {key!r}", f"Allowed are {', '.join(sorted(fields))}")
+        values[key] = _typed(value, fields[key], f"{path}: ")
     return values
 
 
-def _typed(value: Any, type_name: str, where: str) -> Any:
-    if type_name == "Amp" and isinstance(value, bool):
-        return "on" if value else "off"  # YAML takes a bare on or off for a truth value
-    if type_name == "int" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if type_name == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if type_name == "Path" and isinstance(value, str):
-        return Path(value)
-    if type_name not in ("int", "float", "Path") and isinstance(value, str):
-        return value
-    wanted = {"int": "a whole number", "float": "a number"}.get(type_name, "text")
-    raise InputError(f"{where} is {value!r}", f"Give {wanted}")
+def _typed(value: Any, field: dataclasses.Field[Any], where: str = "") -> Any:
+    """The value as its field keeps it.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    kind = str(field.type)
+    if isinstance(value, bool):
+        if kind == "Amp":
+            return "on" if value else "off"
+    elif kind == "int":
+        if isinstance(value, numbers.Integral):
+            return int(value)
+    elif kind == "float":
+        if isinstance(value, numbers.Real) and math.isfinite(value):
+            return float(value)
+    elif "Path" in kind:
+        if value is None and "None" in kind:
+            return ""
+        if isinstance(value, str | os.PathLike) and "\0" not in str(value):
+            return str(value) if "None" in kind else Path(value)
+    elif isinstance(value, str):
+        return OLD_NAMES.get(field.name, {}).get(value, value)
+    wanted = {"int": "a whole number", "float": "a finite number"}.get(kind, "a path" if "Path" in kind else "text")
+    raise InputError(f"{where}{field.name} is {value!r}", f"Give {wanted}")

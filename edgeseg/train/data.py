@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from edgeseg._native import available_cores
 from edgeseg.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
-from edgeseg.palette import IGNORE
 from edgeseg.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
@@ -22,7 +24,7 @@ Pair = tuple[Tensor, Tensor]
 """Image (3, H, W) uint8 RGB, labels (H, W) uint8 with 255 = no label."""
 
 CACHE_BYTES = 4 << 30
-"""Splits that fit are kept decoded in memory, which also spares the worker processes."""
+"""Splits that fit are kept decoded in memory."""
 
 
 class SplitTensors(TorchDataset[Pair]):
@@ -49,6 +51,37 @@ class SplitTensors(TorchDataset[Pair]):
 
     def image_path(self, index: int) -> Path:
         return self.samples[index].image
+
+    def file_labels(self, index: int) -> LabelsU8:
+        """(H, W) uint8 labels at the label file's own size, 255 = no label."""
+        return self.dataset.coding.read(self.samples[index].label)
+
+    def read_all(self) -> None:
+        """Read every sample, so that a file that cannot be used is found now, and the cache is full where there is one.
+
+        Raises:
+            DatasetError: a file cannot be used.
+        """
+        threads = ThreadPoolExecutor(min(available_cores(), len(self)))  # decoders let them run together
+        try:
+            for _ in threads.map(self.__getitem__, range(len(self))):
+                pass
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def class_pixels(self) -> NDArray[np.int64]:
+        """(C,) labelled pixels of each class in the label files, which alone are read.
+
+        Raises:
+            DatasetError: a file cannot be used, or no pixel of the split has a label.
+        """
+        pixels = self.dataset.class_pixels(self.name)
+        if not pixels.any():
+            raise DatasetError(
+                f"no pixel of the {len(self)} labels in split {self.name} of {self.dataset.path} has a class",
+                "Correct the labels",
+            )
+        return pixels
 
 
 MOMENTS_PER_STREET = 4
@@ -81,6 +114,11 @@ class SyntheticTensors(TorchDataset[Pair]):
             self._render(index // MOMENTS_PER_STREET)
         return self._cache[index]
 
+    def render_all(self) -> None:
+        """Render what has not been asked for yet."""
+        for index in range(self.count):
+            self[index]
+
     def _render(self, street: int) -> None:
         # Training streets have seeds of their own, far from those people look at and test with.
         seed = 1_000_000 * (self.seed + 1) + street
@@ -96,19 +134,34 @@ def to_tensors(image: ImageU8, labels: LabelsU8, size: tuple[int, int]) -> Pair:
     return torch.from_numpy(to_input(image, size)[0].transpose(2, 0, 1).copy()), torch.from_numpy(labels.copy())
 
 
-def class_frequencies(split: SplitTensors, num_classes: int) -> Tensor:
-    """The fraction of labelled pixels that each class has, (C,) float64.
+def check_classes(split: SplitTensors, pixels: NDArray[np.int64], scenes: SyntheticTensors) -> None:
+    """Refuse to train what cannot be learned: one class alone, or a class that no training picture shows.
+
+    Args:
+        split: to train on.
+        pixels: (C,) labelled pixels of each class in it.
+        scenes: rendered pictures that are trained on as well.
 
     Raises:
-        DatasetError: no pixel of the split has a label.
+        DatasetError: with the classes.
     """
-    counts = torch.zeros(num_classes, dtype=torch.float64)
-    for index in range(len(split)):
-        _, labels = split[index]
-        counts += torch.bincount(labels[labels != IGNORE].long(), minlength=num_classes)
-    if not counts.sum():
+    names = split.dataset.names
+    if len(names) < 2:
         raise DatasetError(
-            f"no pixel of the {len(split)} labels in split {split.name} of {split.dataset.path} has a class",
-            "Correct the labels",
+            f"{split.dataset.path} names one class, and there is nothing to tell it from",
+            "Name a class for all else, such as background, and label its pixels",
         )
-    return counts / counts.sum()
+    missing = {index for index in range(len(names)) if not pixels[index]}
+    for index in range(len(scenes)):
+        if not missing:
+            return
+        missing -= set(np.unique(scenes[index][1].numpy()).tolist())
+    if missing:
+        listed = ", ".join(names[index] for index in sorted(missing))
+        masks = (
+            "; where the second class is 255 in the label files, set label_format: binary" if len(names) == 2 else ""
+        )
+        raise DatasetError(
+            f"no pixel of split {split.name} of {split.dataset.path} has class {listed}",
+            f"Label some, move pictures that show it into the split, or take it out of names{masks}",
+        )

@@ -19,21 +19,34 @@ from edgeseg.models.network import Features, Network
 from edgeseg.train.capture import BATCH_NORM, DROPOUTS, OUTPUT_AXIS, PREFIX, capture, quantized_tensors
 from edgeseg.train.config import QatTarget
 
-logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns of kernels for GPUs that nothing here uses
-logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+
+@contextlib.contextmanager
+def _unsaid(*loggers: str) -> Iterator[None]:
+    """Keep warnings of these loggers back while a library is imported; whoever listens to them does so afterwards."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
 try:
-    from torchao.quantization.pt2e import (
-        FakeQuantize,
-        MovingAverageMinMaxObserver,
-        MovingAveragePerChannelMinMaxObserver,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
-    from torchao.quantization.pt2e.quantizer import (
-        QuantizationAnnotation,
-        QuantizationSpec,
-        Quantizer,
-        SharedQuantizationSpec,
-    )
+    with _unsaid("torchao", "torch.utils._pytree"):  # of kernels for GPUs that nothing here uses
+        from torchao.quantization.pt2e import (
+            FakeQuantize,
+            MovingAverageMinMaxObserver,
+            MovingAveragePerChannelMinMaxObserver,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+        from torchao.quantization.pt2e.quantizer import (
+            QuantizationAnnotation,
+            QuantizationSpec,
+            Quantizer,
+            SharedQuantizationSpec,
+        )
 except ImportError as error:
     raise MissingDependencyError(
         f"the package torchao cannot be used ({error})", "Run: pip install 'edgeseg[qat]'"
@@ -74,8 +87,12 @@ class FakeQuantized(Network):
         self.train()
 
     def features(self, images: Tensor) -> Features:
-        """As those of the network, rounded."""
-        logits, *taps = self.graph(images)
+        """As those of the network, rounded.
+
+        Raises:
+            FloatingPointError: a value is no finite number, so that its range is none.
+        """
+        logits, *taps = self._run(images)
         return Features(logits, tuple(taps))
 
     def train(self, mode: bool = True) -> FakeQuantized:
@@ -98,14 +115,18 @@ class FakeQuantized(Network):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Begin with the ranges that (N, 3, H, W) float32 images reach without rounding."""
+        """Begin with the ranges that (N, 3, H, W) float32 images reach without rounding.
+
+        Raises:
+            FloatingPointError: as :meth:`features`.
+        """
         was_training = self.training
         self.eval()
         with self._observing_only():
             for number, images in enumerate(batches, 1):
                 for one in self._fake_quantizers():
                     one.activation_post_process.averaging_constant = 1 / number  # the mean of all, for a beginning
-                self.graph(images)
+                self._run(images)
         for one in self._fake_quantizers():
             one.activation_post_process.averaging_constant = AVERAGING
         self.train(was_training)
@@ -119,6 +140,13 @@ class FakeQuantized(Network):
         state = self.graph.state_dict()
         return {name: state[PREFIX + name] for name in self._names}
 
+    def _run(self, images: Tensor) -> tuple[Tensor, ...]:
+        try:
+            tensors: tuple[Tensor, ...] = self.graph(images)
+        except AssertionError as error:  # so torchao's observers say it
+            raise FloatingPointError(str(error)) from None
+        return tensors
+
     def _fake_quantizers(self) -> list[_RangeFakeQuantize]:
         return [module for module in self.graph.modules() if isinstance(module, _RangeFakeQuantize)]
 
@@ -128,9 +156,11 @@ class FakeQuantized(Network):
         for one in rounding:
             one.enable_observer()
             one.disable_fake_quant()
-        yield
-        for one in rounding:
-            one.enable_fake_quant()
+        try:
+            yield
+        finally:
+            for one in rounding:
+                one.enable_fake_quant()
 
 
 class _Annotator(Quantizer):  # type: ignore[misc]  # torchao has no types

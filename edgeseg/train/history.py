@@ -3,49 +3,67 @@
 from __future__ import annotations
 
 import csv
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
-
-mpl.use("Agg")  # before pyplot: there may be no display
-
-from matplotlib import pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
-Row = dict[str, float]
-"""One epoch: epoch, learning_rate, train_loss, seconds, and val_miou, val_pixel_accuracy where it was evaluated."""
+from edgeseg.files import cannot_write, write_whole
+from edgeseg.train.folder import CURVES_FILE, EVENTS_FOLDER, METRICS_FILE
 
-COLUMNS = ("epoch", "learning_rate", "train_loss", "seconds", "val_miou", "val_pixel_accuracy")
+Row = dict[str, float]
+"""One epoch: epoch, learning_rate, train_loss, seconds; where it was evaluated also val_miou, val_classes (over how
+many classes that is the mean) and val_pixel_accuracy."""
+
+COLUMNS = ("epoch", "learning_rate", "train_loss", "seconds", "val_miou", "val_classes", "val_pixel_accuracy")
+
+_LARGEST_SIDE_IN = 30.0
+_DPI = 120
 
 
 class History:
-    """The rows of a run; each :meth:`add` rewrites the files, so that they are whole whenever the run is killed."""
+    """The rows of a run; each :meth:`add` rewrites the files, so that they are whole whenever the run is killed.
+
+    Raises:
+        SinkError: a file cannot be written; likewise in every method.
+    """
 
     def __init__(self, folder: Path, rows: Sequence[Row] = ()) -> None:
         self.folder = folder
         self.rows = list(rows)
-        self._events = SummaryWriter(folder / "tensorboard", purge_step=len(self.rows) + 1)
+        try:
+            self._events = SummaryWriter(folder / EVENTS_FOLDER, purge_step=len(self.rows) + 1)
+        except OSError as error:
+            raise cannot_write(folder / EVENTS_FOLDER, error) from None
 
     def add(self, row: Row) -> None:
         """Append an epoch."""
         self.rows.append(row)
-        with (self.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        for key, value in row.items():
-            if key != "epoch":
-                self._events.add_scalar(key, value, int(row["epoch"]))
-        self._events.flush()
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_whole(self.folder / METRICS_FILE, table.getvalue())
+        try:
+            for key, value in row.items():
+                if key != "epoch":
+                    self._events.add_scalar(key, value, int(row["epoch"]))
+            self._events.flush()
+        except OSError as error:
+            raise cannot_write(self.folder / EVENTS_FOLDER, error) from None
 
     def plot(self) -> None:
         """Draw curves.png: loss and learning rate by epoch, and validation mIoU."""
         epochs = [row["epoch"] for row in self.rows]
         evaluated = [row for row in self.rows if "val_miou" in row]
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+        figure = Figure((10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
         left.plot(epochs, [row["train_loss"] for row in self.rows], color="tab:blue")
         left.set(xlabel="epoch", ylabel="training loss")
         rate = left.twinx()
@@ -54,27 +72,43 @@ class History:
         right.plot([row["epoch"] for row in evaluated], [100 * row["val_miou"] for row in evaluated], marker=".")
         right.set(xlabel="epoch", ylabel="validation mIoU (%)")
         right.grid(alpha=0.3)
-        figure.savefig(self.folder / "curves.png", dpi=120)
-        plt.close(figure)
+        _save(figure, self.folder / CURVES_FILE)
 
     def close(self) -> None:
         """Close the event file."""
-        self._events.close()
+        try:
+            self._events.close()
+        except OSError as error:
+            raise cannot_write(self.folder / EVENTS_FOLDER, error) from None
 
 
 def plot_confusion(matrix: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
-    """Draw a confusion matrix (C, C), rows the truth, each row as fractions of its pixels."""
+    """Draw a confusion matrix (C, C), rows the truth, each row as fractions of its pixels.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
     fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = max(4.0, 0.5 * len(names) + 2)
-    figure, axes = plt.subplots(figsize=(side, side), constrained_layout=True)
+    side = min(max(4.0, 0.5 * len(names) + 2), _LARGEST_SIDE_IN)
+    figure = Figure((side, side), layout="constrained")
+    axes = figure.subplots()
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set(xlabel="predicted", ylabel="truth")
     if len(names) <= 30:
         for (row, column), value in np.ndenumerate(fractions):
             if value >= 0.01:
                 color = "white" if value > 0.5 else "black"
                 axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=color)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """As PNG; without pyplot, which would set a backend and keep the figure for the whole process."""
+    FigureCanvasAgg(figure)
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not
+        figure.savefig(content, format="png", dpi=_DPI)
+    write_whole(path, content.getvalue())

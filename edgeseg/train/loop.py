@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import ConcatDataset
 
+from edgeseg._native import available_cores
 from edgeseg.dataset import Dataset
-from edgeseg.errors import DatasetError, InputError, ModelError, SinkError
+from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.metrics import ConfusionMatrix
-from edgeseg.models.blocks import resize
-from edgeseg.models.checkpoint import load_network, save_network
-from edgeseg.models.network import Network, count_macs, count_parameters
+from edgeseg.models.checkpoint import save_network
+from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
+from edgeseg.postprocess import to_labels
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
-from edgeseg.train.checkpoint import RESUME_FILE, load_state, save_state
+from edgeseg.train.batches import Batches, ended_process
+from edgeseg.train.checkpoint import load_state, save_state, start_from
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, class_frequencies
+from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.ema import warm_ema
+from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
+from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
-from edgeseg.train.losses import SegmentationLoss, log_class_weights
-from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, begin, save_learned
+from edgeseg.train.losses import AuxiliaryHeads, SegmentationLoss, log_class_weights
+from edgeseg.train.machine import (
+    capability_of,
+    device_named,
+    precision_for,
+    settings_of_a_run,
+    shared_memory_bytes,
+    steps_between_looks,
+    workers_for,
+)
+from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
 
-MODEL_FILE = "model.pt"
-BEST_FILE = "best.pt"
-
 OnStep = Callable[[int, int, int, float], None]
-"""Called after each step with epoch, step of the epoch, steps per epoch and the step's loss."""
+"""Called after each step with epoch, step of the epoch, steps per epoch and the latest loss that the host knows: on a
+CPU that of the step, on a GPU that of one of the last twenty, NaN before the first."""
 
 OnEpoch = Callable[[Row], None]
 """Called after each epoch with its row of the history."""
@@ -52,66 +66,100 @@ class Trained:
     Attributes:
         model: the averaged weights of the last epoch, with their spec.
         best: those of the evaluation with the highest validation mIoU; beware of choosing on what you report.
-        miou: validation mIoU of ``model``, a fraction of 1.
+        miou: validation mIoU of ``model``, a fraction of 1, as ``edgeseg eval`` measures it; with ``qat`` that of the
+            network as it rounds.
         best_miou: that of ``best``.
+        classes: over how many classes ``miou`` is the mean: one that is neither in the labels nor predicted has none.
     """
 
     model: Path
     best: Path
     miou: float
     best_miou: float
-
-
-class AuxiliaryHeads(nn.Module):
-    """One linear head per tap of a network, for training alone: the features themselves must tell classes apart."""
-
-    def __init__(self, network: Network, num_classes: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1)) for channels in network.tap_channels
-        )
-
-    def forward(self, taps: tuple[Tensor, ...]) -> list[Tensor]:
-        """Logits (N, classes, h, w) of each tap."""
-        return [head(tap) for head, tap in zip(self.heads, taps, strict=True)]
+    classes: int
 
 
 class Trainer:
-    """All state of a run. :meth:`run` trains to the end; killed, it can be resumed from the last whole epoch."""
+    """All state of a run. :meth:`run` trains to the end; killed, it can be resumed from the last whole epoch.
+
+    PyTorch's threads and random numbers are as before once a method has returned.
+
+    Args:
+        config: the recipe.
+
+    Attributes:
+        missing: names of the classes that no pixel of the validation split has.
+        confusion: what the last evaluation counted; None before the first.
+
+    Raises:
+        InputError: the network cannot take the size, the device is not there, or a checkpoint does not fit.
+        DatasetError: the data set or a file of it cannot be used, or it does not show a class that it names.
+        ModelError: no such network or checkpoint.
+        SinkError: the output is or holds the data.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.device = _device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
+        self.device = device_named(config.device)
         self.dataset = Dataset.load(config.data)
         self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
         self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
-        scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
-        num_classes = self.dataset.num_classes
-        self._float_spec: ModelSpec | None = None
+        check_folder(config, self.dataset)
+        self.epoch = 0
+        self.best_miou = -1.0
+        self.confusion: ConfusionMatrix | None = None
+        with settings_of_a_run(config.threads, self.device):
+            torch.manual_seed(config.seed)
+            self._float_spec: ModelSpec | None = None
+            self.network = self._build()
+            self._figures = {
+                "parameters": count_parameters(self.network),
+                "macs": count_macs(self.network, config.input_size),
+            }
+            self.normalise = Normalise(self.spec).to(self.device)
+            self._read_data()
+            self.rounding = self._round() if config.qat else None
+            if self.rounding is not None:
+                self.network = self.rounding
+            self._prepare_steps()
+
+    def _build(self) -> Network:
+        config = self.config
         if config.qat:
-            self.network, self._float_spec = begin(config)
+            network, self._float_spec = begin(config)
             self._check_classes(self._float_spec)
         else:
-            self.network = build(config.network, num_classes)
-        self.network.to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
-        self.network.check_size(config.input_size)
-        self.network.check_size(config.crop_size)
-        self._figures = {
-            "parameters": count_parameters(self.network),
-            "macs": count_macs(self.network, config.input_size),
-        }
-        self.normalise = Normalise(self.spec).to(self.device)
-        self.rounding = self._round() if config.qat else None
-        if self.rounding is not None:
-            self.network = self.rounding
+            network = build(config.network, self.dataset.num_classes)
+        network.to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+        network.check_size(config.input_size)
+        network.check_size(config.crop_size)
+        return network
+
+    def _read_data(self) -> None:
+        """Find what cannot be used now, not epochs later; pictures that do not fit in memory are left for the steps."""
+        config = self.config
+        self._scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
+        images = len(self.train_set) + len(self._scenes)
+        self._batch_size = min(config.batch_size, images)
+        if self._batch_size < 2:
+            raise DatasetError(
+                f"batches of one image cannot train batch normalisation ({images} images)",
+                "Set batch_size to at least 2, and give two images or more",
+            )
+        self._pixels = self.train_set.class_pixels()
+        check_classes(self.train_set, self._pixels, self._scenes)
+        in_val = self.val_set.class_pixels()
+        self.missing = tuple(name for name, count in zip(self.dataset.names, in_val, strict=True) if not count)
+        for split in (self.train_set, self.val_set):
+            if split.cached or split is self.val_set:
+                split.read_all()
+
+    def _prepare_steps(self) -> None:
+        config, num_classes = self.config, self.dataset.num_classes
         self.heads = AuxiliaryHeads(self.network, num_classes).to(self.device) if config.aux_weight else None
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
-        frequencies = class_frequencies(self.train_set, num_classes)
-        class_frequencies(self.val_set, num_classes)  # a file that cannot be used is found now, not epochs later
+        frequencies = torch.from_numpy(self._pixels / self._pixels.sum())
         weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
         self.loss = SegmentationLoss(
             weights,
@@ -121,31 +169,29 @@ class Trainer:
             stride=config.loss_stride,
         )
         self.loss.to(self.device)
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
-        half = torch.bfloat16 if self.device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
-        self.autocast = torch.autocast(
+        half = precision_for(capability_of(self.device))
+        self.mixed = config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu" and not config.qat)
+        scaled = self.mixed and half is torch.float16
+        self.autocast = torch.autocast(self.device.type, half, enabled=self.mixed)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        # A scaler asks the device in each step whether to make it, unless the optimizer does so itself: a fused one.
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=scaled or None)
+
+    def _batches(self) -> Batches:
+        config = self.config
+        samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([self._scenes] if len(self._scenes) else [])])
+        height, width = config.crop_size
+        workers = workers_for(
             self.device.type,
-            half,
-            enabled=config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu" and not config.qat),
+            config.threads or available_cores(),
+            in_memory=self.train_set.cached,
+            batch_bytes=4 * height * width * self._batch_size,
+            shared_bytes=shared_memory_bytes(),
         )
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=half is torch.float16 and self.device.type == "cuda"
-        )
-        samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([scenes] if len(scenes) else [])])
-        if min(config.batch_size, len(samples)) < 2:
-            raise DatasetError(
-                f"batches of one image cannot train batch normalisation ({len(samples)} images)", "Use at least 2"
-            )
-        self.loader: DataLoader[Pair] = DataLoader(
-            Augmented(samples, len(samples), config),
-            batch_size=min(config.batch_size, len(samples)),
-            shuffle=True,
-            drop_last=True,
-            num_workers=0 if self.train_set.cached else max(1, (torch.get_num_threads() + 1) // 2),
-            pin_memory=self.device.type == "cuda",
-        )
-        self.epoch = 0
-        self.best_miou = -1.0
+        if workers:
+            self._scenes.render_all()  # once, not in each process
+        augmented = Augmented(samples, len(samples), config)
+        return Batches(augmented, self._batch_size, workers=workers, pinned=self.device.type == "cuda")
 
     @property
     def spec(self) -> ModelSpec:
@@ -157,97 +203,143 @@ class Trainer:
             input_size=self.config.input_size,
             stride=self.network.stride,
             label_ignore_index=self.dataset.coding.ignore_index,
-            data=f"{self.dataset.path.parent.name}, split {self.config.train_split}",
+            data=f"{_printable(self.dataset.path.resolve().parent.name)}, split {self.config.train_split}",
             metrics=self._figures,
         )
         before = self._float_spec
         return spec if before is None else replace(spec, mean=before.mean, std=before.std, license=before.license)
 
     def resume(self) -> list[Row]:
-        """Load the state of ``config.output`` and return the rows of its history."""
-        state = load_state(self.config.output, self.config)
+        """Load the state of ``config.output`` and return the rows of its history.
+
+        Raises:
+            ModelError: it is not there, damaged, or of another recipe or data.
+        """
+        path = self.config.folder / RESUME_FILE
+        state = load_state(self.config.folder, self.config)
         try:
             self.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
             if self.heads is not None:
                 self.heads.load_state_dict(state["heads"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except RuntimeError:
+            self.scaler.load_state_dict(state["scaler"])
+            self.epoch = int(state["epoch"])
+            self.best_miou = float(state["best_miou"])
+            rows: list[Row] = [{str(k): float(v) for k, v in row.items()} for row in state["history"]]
+        except Exception:  # of what a file holds instead
             raise ModelError(
-                f"{self.config.output / RESUME_FILE} has not the {self.dataset.num_classes} classes of "
+                f"{path} has not the state of this network with the {self.dataset.num_classes} classes of "
                 f"{self.dataset.path}",
-                "Resume with the dataset of the run, or start anew in another --output",
+                "Resume with the dataset of the run, or start anew in another output",
             ) from None
-        self.scaler.load_state_dict(state["scaler"])
-        self.epoch = state["epoch"]
-        self.best_miou = state["best_miou"]
-        rows: list[Row] = state["history"]
+        if (name := first_not_finite(self.ema.module)) is not None or not rows:
+            what = f"{path} holds weights that are no finite numbers ({name})" if rows else f"{path} holds no epoch"
+            raise ModelError(what, "Start anew in another output, with a lower learning_rate")
         return rows
 
     def run(self, *, resume: bool = False, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None) -> Trained:
         """Train until ``config.epochs`` are done.
 
+        The losses are looked at before anything of an epoch is kept, and so are the weights: what is in the folder is
+        always of finite numbers.
+
         Raises:
+            DivergedError: a loss or weight is no finite number; the folder holds the last epoch before.
             DatasetError: a file of the dataset cannot be used.
             ModelError: nothing to resume, or of another recipe.
             InputError: the output folder holds another run.
-            SinkError: the output folder cannot be made.
+            SinkError: a file of the output cannot be written, or another process trains into it.
+            DeviceError: out of memory, or a process that prepares pictures was ended.
         """
-        folder = self.config.output
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkError(
-                f"the folder {folder} cannot be made ({error.strerror})", "Choose another --output"
-            ) from None
-        if not resume and (folder / RESUME_FILE).exists():
-            raise InputError(f"{folder} holds a training run", "Continue it with --resume, or choose another --output")
-        if self.config.weights and not resume:
-            start_from(self.network, Path(self.config.weights))
-        history = History(folder, self.resume() if resume else ())
-        self.config.save(folder / "config.yaml")
-        spec = self.spec
-        try:
-            while self.epoch < self.config.epochs:
-                started = time.monotonic()
-                loss, rate = self._train_epoch(on_step)
-                self.epoch += 1
-                row: Row = {"epoch": self.epoch, "learning_rate": rate, "train_loss": loss}
-                last = self.epoch == self.config.epochs
-                if last or self.epoch % self.config.eval_every == 0:
-                    row.update(self._evaluate(spec))
-                row["seconds"] = time.monotonic() - started
-                history.add(row)
-                self._save(history.rows)
-                if "val_miou" in row:
-                    history.plot()
-                if on_epoch:
-                    on_epoch(row)
-        finally:
-            history.close()
-        return Trained(folder / MODEL_FILE, folder / BEST_FILE, history.rows[-1]["val_miou"], self.best_miou)
+        config = self.config
+        with held(config.folder, resume=resume), settings_of_a_run(config.threads, self.device):
+            if config.weights and not resume:
+                start_from(self.network, Path(config.weights))
+            history = History(config.folder, self.resume() if resume else ())
+            config.save(config.folder / CONFIG_FILE)
+            try:
+                with closing(self._batches()) as batches:
+                    while self.epoch < config.epochs:
+                        row = self._train_and_keep(batches, history, on_step)
+                        if on_epoch:
+                            on_epoch(row)
+            except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and (told := ended_process(error)) is not None:
+                    raise told from None
+                if not _is_out_of_memory(error):
+                    raise
+                raise DeviceError(
+                    f"{self.device} has not enough memory for batches of {config.batch_size}",
+                    "Set a smaller batch_size, or smaller crop_height and crop_width",
+                ) from None
+            finally:
+                history.close()
+        last = history.rows[-1]
+        classes = int(last.get("val_classes", self.dataset.num_classes))  # older runs have not counted them
+        miou = last.get("val_miou", float("nan"))
+        return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, miou, self.best_miou, classes)
 
-    def _train_epoch(self, on_step: OnStep | None) -> tuple[float, float]:
+    def _train_and_keep(self, batches: Batches, history: History, on_step: OnStep | None) -> Row:
+        """One epoch, and all that is written after it."""
+        started = time.monotonic()
+        try:
+            loss, rate = self._train_epoch(batches, on_step)
+        except NotFiniteError as error:
+            raise self._diverged(f"the loss is {error.value} at step {error.step} of epoch {self.epoch + 1}") from None
+        for network in (self.network, self.averaged_network):
+            if (name := first_not_finite(network)) is not None:
+                raise self._diverged(f"weights are no finite numbers after epoch {self.epoch + 1} ({name})")
+        done = self.epoch + 1
+        row: Row = {"epoch": done, "learning_rate": rate, "train_loss": loss}
+        if done == self.config.epochs or done % self.config.eval_every == 0:
+            row.update(self._evaluate())
+        row["seconds"] = time.monotonic() - started
+        history.add(row)
+        self._save(done, history.rows)
+        self.epoch = done
+        if "val_miou" in row:
+            history.plot()
+        return row
+
+    def _diverged(self, what: str) -> DivergedError:
+        config, folder = self.config, self.config.folder
+        kept = f"; {folder / RESUME_FILE} is the state after epoch {self.epoch}" if self.epoch else ""
+        remedies = [f"a learning_rate below {config.learning_rate:g}"]
+        if self.mixed:
+            remedies.append("amp off")
+        start = f"weights {folder / MODEL_FILE}" if (folder / MODEL_FILE).exists() and not config.qat else ""
+        return DivergedError(
+            f"{what}, so that nothing more can be learned{kept}",
+            f"Train into another output with {' or '.join(remedies)}" + (f", starting from {start}" if start else ""),
+        )
+
+    def _train_epoch(self, batches: Batches, on_step: OnStep | None) -> tuple[float, float]:
         """Mean loss and last learning rate of one epoch."""
-        # All randomness of an epoch follows from seed and epoch: a resumed run needs no generator's state.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.epoch)
-        steps = len(self.loader)
+        steps = len(batches)
         total, warmup = self.config.epochs * steps, int(self.config.warmup_epochs * steps)
         if self.rounding is not None:
             done = self.epoch / self.config.epochs
             self.rounding.freeze(statistics=done >= FREEZE_STATISTICS, ranges=done >= FREEZE_RANGES)
         self.network.train()
-        losses: list[Tensor] = []
+        # All randomness of an epoch follows from seed and epoch: a resumed run needs no generator's state.
+        seed = self.config.seed * 1_000_003 + self.epoch
+        torch.manual_seed(seed)
+        losses = EpochLosses(steps_between_looks(self.device.type))
         rate = 0.0
-        for step, (images, labels) in enumerate(self.loader):
+        for step, (images, labels) in enumerate(batches.epoch(seed)):
             factor = learning_rate_factor(self.config.schedule, self.epoch * steps + step, warmup, total)
             rate = self.config.learning_rate * factor
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses.append(self._step(images, labels))
+            try:
+                losses.add(self._step(images, labels))
+            except FloatingPointError:
+                losses.look()
+                raise NotFiniteError(step + 1, float("nan")) from None
             if on_step:
-                on_step(self.epoch + 1, step + 1, steps, float(losses[-1]))
-        return float(torch.stack(losses).mean()), rate
+                on_step(self.epoch + 1, step + 1, steps, losses.latest)
+        return losses.mean(), rate
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(self.device, non_blocking=True).long()
@@ -263,30 +355,38 @@ class Trainer:
         return loss.detach()
 
     @torch.no_grad()
-    def _evaluate(self, spec: ModelSpec) -> Row:
-        """Evaluate the averaged weights and keep them: model.pt always, best.pt when better than before."""
+    def _evaluate(self) -> Row:
+        """Measure the averaged weights and keep them: model.pt always, best.pt when better than before.
+
+        As ``edgeseg eval`` does: one picture after the other, in float32, at the label file's own size.
+        """
         network = self.averaged_network.eval()
         confusion = ConfusionMatrix(self.dataset.num_classes)
-        for images, labels in DataLoader(self.val_set, batch_size=self.config.batch_size):
-            with self.autocast:
-                logits = network(self._inputs(images))
-            predictions = resize(logits.float(), self.config.input_size).argmax(dim=1).to(torch.uint8)
-            confusion.update(labels.numpy(), predictions.cpu().numpy())
+        for index in range(len(self.val_set)):
+            logits = network(self._inputs(self.val_set[index][0].unsqueeze(0))).float().cpu().numpy()
+            labels = self.val_set.file_labels(index)
+            size = (labels.shape[0], labels.shape[1])
+            confusion.update(labels, to_labels(logits, size, self.config.threads))
+        self.confusion = confusion
         miou = confusion.miou()
-        spec = spec.with_metrics(val_miou=miou)
+        classes = int(np.isfinite(confusion.iou()).sum())
+        # What a network says with the rounding of INT8 is no figure of the float weights in its checkpoint.
+        spec = self.spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
+        if classes < self.dataset.num_classes:
+            spec = spec.with_metrics(val_classes=classes)
         self._keep(MODEL_FILE, network, spec)
-        plot_confusion(confusion.matrix, spec.class_names, self.config.output / "confusion.png")
+        plot_confusion(confusion.matrix, spec.class_names, self.config.folder / CONFUSION_FILE)
         if miou > self.best_miou:
             self.best_miou = miou
             self._keep(BEST_FILE, network, spec)
-        return {"val_miou": miou, "val_pixel_accuracy": confusion.pixel_accuracy()}
+        return {"val_miou": miou, "val_classes": float(classes), "val_pixel_accuracy": confusion.pixel_accuracy()}
 
     def _keep(self, name: str, network: Network, spec: ModelSpec) -> None:
         if self.rounding is None:
-            save_network(self.config.output / name, network, spec)
+            save_network(self.config.folder / name, network, spec)
         else:
             assert isinstance(network, type(self.rounding))
-            save_learned(self.config.output / name, network, spec, self.config.qat_target)
+            save_learned(self.config.folder / name, network, spec, self.config.qat_target)
 
     @property
     def averaged_network(self) -> Network:
@@ -299,7 +399,7 @@ class Trainer:
         if spec.class_names != self.dataset.names:
             raise InputError(
                 f"{self.config.qat} has other classes than {self.dataset.path}",
-                "Pass the data it was trained on, or train without --qat first",
+                "Pass the data it was trained on, or train without qat first",
             )
 
     def _round(self) -> FakeQuantized:
@@ -309,7 +409,12 @@ class Trainer:
         rounding = FakeQuantized(self.network, self.config.qat_target, self.config.input_size)
         count = min(CALIBRATION_IMAGES, len(self.train_set))
         chosen = torch.linspace(0, len(self.train_set) - 1, count).round().long()
-        rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+        try:
+            rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+        except FloatingPointError:
+            raise ModelError(
+                f"{self.config.qat} does not return finite numbers for the training images", "Train it again"
+            ) from None
         return rounding
 
     def _inputs(self, images: Tensor) -> Tensor:
@@ -325,11 +430,11 @@ class Trainer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
-    def _save(self, rows: list[Row]) -> None:
+    def _save(self, epoch: int, rows: list[Row]) -> None:
         save_state(
-            self.config.output,
+            self.config.folder,
             self.config,
-            self.epoch,
+            epoch,
             {
                 "network": self.network.state_dict(),
                 "ema": self.ema.state_dict(),
@@ -342,28 +447,12 @@ class Trainer:
         )
 
 
-def start_from(network: Network, checkpoint: Path) -> None:
-    """Give a network the weights of a checkpoint wherever the shapes agree.
-
-    Raises:
-        ModelError: no such checkpoint, or one of another architecture.
-    """
-    trained, spec = load_network(checkpoint)
-    if type(trained) is not type(network):
-        raise ModelError(f"{checkpoint} is a {spec.network}, which this network cannot start from", "Set --network")
-    shapes = {name: value.shape for name, value in network.state_dict().items()}
-    fitting = {name: value for name, value in trained.state_dict().items() if value.shape == shapes[name]}
-    network.load_state_dict(fitting, strict=False)
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class of its own for GPUs, and for the CPU but words."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]})", "Use --device auto"
-        ) from None
-    return device
+def _printable(name: str) -> str:
+    """A folder's name where it is no Unicode or holds what would reach the terminal: with a mark in that place."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -10,14 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.models.blocks import resize
+from edgeseg.models.network import Network
 from edgeseg.palette import IGNORE
 
-MIN_HARD_FRACTION = 1 / 16
-"""Hard example mining keeps at least this fraction of the labelled pixels."""
+HARD_SHARE = 16
+"""Hard example mining keeps at least one in so many of the labelled pixels."""
 
 
 def log_class_weights(frequencies: Tensor, c: float = 1.10) -> Tensor:
-    """1 / ln(c + frequency) (ENet, section 5.2): rare classes weigh up to 1 / ln(c) = 10.5."""
+    """1 / ln(c + frequency), the form of ENet (section 5.2): rare classes weigh up to 1 / ln(c) = 10.5.
+
+    ENet has c = 1.02, with which they weigh up to 50.
+    """
     return 1 / torch.log(c + frequencies)
 
 
@@ -25,7 +29,8 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor, th
     """Cross-entropy over the pixels whose true class has a probability under ``threshold``.
 
     If those are fewer than a sixteenth of the labelled pixels, the hardest sixteenth is taken (online hard example
-    mining, Shrivastava 2016, as used per pixel by Wu 2016). The mean is weighted by class.
+    mining, Shrivastava 2016, as used per pixel by Wu 2016). The mean is weighted by class. The host never waits for a
+    number of the device.
 
     Args:
         logits: (N, C, H, W) float.
@@ -38,15 +43,11 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor, th
     """
     nll = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
     labelled = labels != IGNORE
-    count = int(labelled.sum())
-    if not count:
-        return logits.sum() * 0
     weights = torch.where(labelled, class_weights[torch.where(labelled, labels, 0)], 0.0)
     if threshold < 1:
-        limit = torch.as_tensor(-math.log(threshold), device=nll.device)
-        fewest = max(1, int(count * MIN_HARD_FRACTION))
-        if int((nll > limit).sum()) < fewest:
-            limit = nll.detach().flatten().topk(fewest).values[-1]
+        hardest = nll.detach().flatten().topk(max(1, nll.numel() // HARD_SHARE)).values
+        last = (labelled.sum() // HARD_SHARE - 1).clamp_min(0)
+        limit = hardest.gather(0, last.view(1)).clamp_max(-math.log(threshold))
         weights = torch.where(nll.detach() >= limit, weights, 0.0)
     return (nll * weights).sum() / weights.sum().clamp_min(1e-12)
 
@@ -105,3 +106,17 @@ class SegmentationLoss(nn.Module):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return ohem_cross_entropy(logits, labels, self.class_weights, self.ohem_threshold)
+
+
+class AuxiliaryHeads(nn.Module):
+    """One linear head per tap of a network, for training alone: the features themselves must tell classes apart."""
+
+    def __init__(self, network: Network, num_classes: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1)) for channels in network.tap_channels
+        )
+
+    def forward(self, taps: tuple[Tensor, ...]) -> list[Tensor]:
+        """Logits (N, classes, h, w) of each tap."""
+        return [head(tap) for head, tap in zip(self.heads, taps, strict=True)]

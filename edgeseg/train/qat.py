@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ FREEZE_RANGES = 0.8
 
 CALIBRATION_IMAGES = 32
 """What the first ranges are seen on."""
+
+ROUNDED_MIOU = "val_miou_rounded"
+"""The figure in such a checkpoint's spec: as ``val_miou``, of the network as it rounds in PyTorch."""
 
 _KEY = "qat"
 
@@ -69,17 +73,21 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
         ModelError: not a checkpoint of edgeseg, or one that has been through this already.
         InputError: the configuration is for another network or size.
     """
-    network, spec = _load(Path(config.qat))
+    network, spec = _load(Path(str(config.qat)))
     if config.network != spec.network:
-        raise InputError(f"{config.qat} is a {spec.network}, not a {config.network}", "Leave out --network")
+        raise InputError(f"{config.qat} is a {spec.network}, not a {config.network}", "Leave out network")
     if config.input_size != spec.input_size:
         height, width = spec.input_size
-        raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out --height and --width")
+        raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out height and width")
     return network, _centre(network, spec, config.qat_target)
 
 
 def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: QatTarget) -> None:
-    """Write a checkpoint of plain weights that also carries the ranges."""
+    """Write a checkpoint of plain weights that also carries the ranges.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
     learned = {"target": target, "ranges": network.ranges()}
     save_atomically(path, {"spec": spec.to_json(), "model": network.float_state(), _KEY: learned})
 
@@ -95,18 +103,23 @@ def read_learned(checkpoint: Path) -> Learned | None:
         return None
     try:
         learned = Learned(raw["target"], tuple((float(low), float(high)) for low, high in raw["ranges"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         learned = None
-    if learned is None or learned.target not in get_args(QatTarget):
-        raise ModelError(f"the ranges in {checkpoint} cannot be read", "Train it again with --qat")
+    if learned is None or learned.target not in get_args(QatTarget) or not all(map(_is_range, learned.ranges)):
+        raise ModelError(f"the ranges in {checkpoint} cannot be read", "Train it for INT8 again (qat)")
     return learned
+
+
+def _is_range(limits: tuple[float, float]) -> bool:
+    low, high = limits
+    return math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high
 
 
 def _load(checkpoint: Path) -> tuple[Network, ModelSpec]:
     network, spec = load_network(checkpoint)
     if (learned := read_learned(checkpoint)) is not None:
         raise ModelError(
-            f"{checkpoint} has been trained with --qat already, for {learned.target}",
+            f"{checkpoint} has been trained for INT8 already, for {learned.target}",
             "Pass the checkpoint that run began with",
         )
     return network, spec

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from glob import glob
 
 import cv2
@@ -18,10 +19,11 @@ import numpy as np
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
+from edgeseg.video.media import reason, too_large
 from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.opencv_log import silence
+from edgeseg.video.opencv_log import Quiet
 from edgeseg.video.source import SourceLostError, StreamInfo
-from edgeseg.video.uri import FPS, SIDE, parameters
+from edgeseg.video.uri import FPS, SIDE, parameters, redacted
 
 _FORMS = {
     "width": (SIDE, "width=1280"),
@@ -31,6 +33,8 @@ _FORMS = {
 }
 _BUFFERS = 2  # one that is read and one that is filled; with one alone drivers miss every second frame
 _OLDEST_S = 10.0
+_BLIND_S = 20.0  # without one picture that can be used, until it counts as lost
+_BREATH_S = 0.01
 
 
 class CameraSource(OnePassSource):
@@ -45,6 +49,7 @@ class CameraSource(OnePassSource):
 
     def __init__(self, capture: cv2.VideoCapture, uri: str) -> None:
         self._capture = capture
+        self._quiet = Quiet()
         super().__init__(
             StreamInfo(
                 uri=uri,
@@ -66,6 +71,7 @@ class CameraSource(OnePassSource):
         """
         name, _, query = uri.partition("?")
         wanted = parameters(uri, query, _FORMS)
+        uri = redacted(uri)
         scheme, _, text = name.partition(":")
         on_linux = sys.platform == "linux"
         camera: int | str
@@ -77,36 +83,51 @@ class CameraSource(OnePassSource):
             camera = int(text)
             device = f"/dev/video{camera}"
         else:
-            raise SourceError(f"{uri} does not name a camera", "Write camera:0, or --camera 0")
+            raise SourceError(f"{uri} does not name a camera", "Write camera:0")
         if on_linux:
             _check_device(device)
-        silence()
-        capture = cv2.VideoCapture(camera, cv2.CAP_V4L2 if on_linux else cv2.CAP_ANY)
-        if not capture.isOpened():
-            raise SourceLostError(
-                f"{device if on_linux else uri} does not open as a camera",
-                "Close other programs that use it, or try another number: a camera may show several devices",
-            )
-        try:
-            _set(capture, wanted, uri)
-        except BaseException:
-            capture.release()
-            raise
-        return cls(capture, uri)
+        with Quiet():
+            capture = cv2.VideoCapture(camera, cv2.CAP_V4L2 if on_linux else cv2.CAP_ANY)
+            if not capture.isOpened():
+                raise SourceLostError(
+                    f"{redacted(device) if on_linux else uri} does not open as a camera",
+                    "Close other programs that use it, or try another number: a camera may show several devices",
+                )
+            try:
+                _set(capture, wanted, uri)
+            except BaseException:
+                capture.release()
+                raise
+            return cls(capture, uri)
 
     def _frames(self) -> Iterator[Frame]:
         index = 0
-        start_s = captured_s = time.monotonic()
+        start_s = captured_s = seen_s = time.monotonic()
         while True:
-            delivered, bgr = self._capture.read()
-            if not delivered or bgr is None:
+            try:
+                delivered, bgr = self._capture.read()
+            except Exception as error:  # OpenCV raises where a picture is damaged, or too large for it
+                self._leave_out(f"a damaged picture ({reason(error)})")
+                delivered, bgr = time.monotonic() - seen_s < _BLIND_S, None
+            if not delivered:
                 raise SourceLostError(f"{self.info.uri} stopped delivering after {index} frames", self._REMEDY)
+            if bgr is None:
+                self._nap(_BREATH_S)
+                if self._closed:
+                    return
+                continue
             if bgr.ndim != 3 or bgr.shape[2] != 3:
                 raise SourceError(f"{self.info.uri} delivers no colour pictures of 3 channels", "Have it deliver BGR")
             captured_s = max(captured_s, self._captured_s())
+            if why := too_large(*bgr.shape[:2]):
+                self._leave_out(why)
+                if captured_s - seen_s > _BLIND_S:
+                    raise SourceLostError(f"{self.info.uri} delivers nothing but {why}", "Set it to a smaller size")
+                continue
             rgb_u8 = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
             yield Frame(rgb_u8, index, captured_s, pts_s=captured_s - start_s)
             index += 1
+            seen_s = captured_s
 
     def _captured_s(self) -> float:
         """When the frame just read was taken: V4L2 drivers date it by the clock of ``time.monotonic()``."""
@@ -118,7 +139,9 @@ class CameraSource(OnePassSource):
         return now_s
 
     def _release(self) -> None:
-        self._capture.release()
+        with suppress(Exception):  # of a driver that is gone
+            self._capture.release()
+        self._quiet.release()
 
 
 def camera_devices() -> list[str]:
@@ -130,11 +153,13 @@ def _check_device(device: str) -> None:
     if not os.path.exists(device):
         others = ", ".join(camera_devices())
         raise SourceLostError(
-            f"there is no camera {device}; " + (f"there are {others}" if others else "no /dev/video* exists"),
-            "Pass the number of one of these with --camera" if others else "Plug one in, or run on synthetic:",
+            f"there is no camera {redacted(device)}; " + (f"there are {others}" if others else "no /dev/video* exists"),
+            "Pass camera: and the number of one of these" if others else "Plug one in, or try synthetic:",
         )
     if not os.access(device, os.R_OK | os.W_OK):
-        raise SourceError(f"{device} may not be opened by this user", "Add yourself to the group that owns it: video")
+        raise SourceError(
+            f"{redacted(device)} may not be opened by this user", "Add yourself to the group that owns it: video"
+        )
 
 
 def _set(capture: cv2.VideoCapture, wanted: Mapping[str, str], uri: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from edgeseg.types import Frame, Result
+from edgeseg.video.faults import in_one_line
 from edgeseg.video.handover import Handover
 from edgeseg.video.source import Source
 from edgeseg.video.status import StreamStatus
@@ -16,10 +18,18 @@ from edgeseg.video.telemetry import Histograms, Report
 
 _FRAMES_AHEAD = 2
 _FPS_WINDOW_S = 5.0
+_HOPELESS_FRAMES = 10
+_HOPELESS_S = 10.0
+_MOST_REASONS = 10
+_OTHER_REASONS = "other reasons"
 
 
 class Capture:
     """Reads a source as fast as it delivers, or as there is room for its frames; keeps the stream's account.
+
+    Attributes:
+        failed: why the stream has ended before its time, in one line; else empty.
+        given_up: whether that was for a stage.
 
     Args:
         name: of the stream.
@@ -48,11 +58,18 @@ class Capture:
         self.thread = threading.Thread(target=self._read, name=f"edgeseg-capture {name}".strip(), daemon=True)
         self._max_frames = max_frames
         self._on_error = on_error
+        self.failed = ""
+        self.given_up = False
+        self._last_wanted = math.inf
         self.hops = Histograms()
         self._processed = 0
         self._lost = 0
+        self._counting = threading.Lock()  # of what several threads lose
         self._recent_ms: dict[str, float] = {}
         self._done_s: deque[float] = deque(maxlen=1000)
+        self._faults: dict[str, int] = {}
+        self._stumbles = 0  # in a row
+        self._stumbling_since_s = 0.0
 
     def _read(self) -> None:
         try:
@@ -66,20 +83,56 @@ class Capture:
                 if not self.waiting.put(Result(frame, latency_ms={"capture": capture_ms}, stream=self.name)):
                     return
         except BaseException as error:
-            self._on_error(error)
+            if not self.given_up:
+                self.failed = in_one_line(error)
+                self._on_error(error)
         finally:
             self.waiting.end()
 
     def count(self, result: Result) -> None:
         """One more has passed all stages."""
         self._processed += 1
+        self._stumbles = 0
         self.hops.add(result.latency_ms)
         self._recent_ms = dict(result.latency_ms)
         self._done_s.append(time.monotonic())
 
     def lose(self) -> None:
         """One more was taken and not finished: too old when its turn came, or with a stage that failed."""
-        self._lost += 1
+        with self._counting:
+            self._lost += 1
+
+    def stumble(self, reason: str) -> bool:
+        """A stage failed on a frame, which was lost; says whether this reason is new."""
+        now_s = time.monotonic()
+        self._stumbling_since_s = self._stumbling_since_s if self._stumbles else now_s
+        self._stumbles += 1
+        if reason not in self._faults and len(self._faults) >= _MOST_REASONS:
+            reason = _OTHER_REASONS  # who sends the pictures may be the author of the messages
+        is_new = reason not in self._faults
+        self._faults[reason] = self._faults.get(reason, 0) + 1
+        return is_new
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether stages have failed on every frame for so long that no other will pass them."""
+        return self._stumbles >= _HOPELESS_FRAMES and time.monotonic() - self._stumbling_since_s >= _HOPELESS_S
+
+    def give_up(self, reason: str, frame: Frame) -> None:
+        """End the stream at this frame: those before it are finished, those that wait are dropped."""
+        self.failed = reason
+        self.given_up = True
+        self._last_wanted = frame.index
+        self.waiting.abandon()
+        self.source.close()
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether a frame is to pass the stages: not where it follows the one at which the stream was given up."""
+        return frame.index <= self._last_wanted
+
+    def settle(self) -> None:
+        """Count what has not come back from the stages as dropped: the run is over, and left them behind."""
+        self._lost = self.waiting.given - self.waiting.dropped - self._processed
 
     def status(self) -> StreamStatus:
         """How it stands; asked from any thread."""
@@ -97,6 +150,8 @@ class Capture:
             fps=(len(recent) - 1) / span_s if span_s > 0 else 0.0,
             latency=report.latency,
             recent_ms=self._recent_ms,
+            failed=self.failed,
+            faults=self._faults.copy(),
         )
 
     def report(self) -> Report:
@@ -109,4 +164,6 @@ class Capture:
             elapsed_s=0.0,
             latency=self.hops.summary(),
             stream=self.name,
+            failed=self.failed,
+            faults=self._faults.copy(),
         )

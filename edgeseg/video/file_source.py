@@ -13,11 +13,14 @@ import av
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.labels import LabelFolder
+from edgeseg.video.media import CONVERT, open_file, pixel_aspect_of, reason, video_stream
 from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.picture import to_rgb
+from edgeseg.video.picture import frame_s, orientation_of, to_rgb, upright_aspect
 from edgeseg.video.source import StreamInfo
+from edgeseg.video.timeline import RecordedTimeline
+from edgeseg.video.uri import redacted
 
-_REPLACE = "Copy or download the file again, or convert it with ffmpeg"
+_CUT_AND_JOINED = {"mpegts", "mpeg"}
 
 _SLACK_S = 0.5  # by which formats without an exact index may end before the time they announce
 
@@ -36,39 +39,42 @@ class FileSource(OnePassSource):
 
     def __init__(self, path: str | Path, labels: LabelFolder | None = None) -> None:
         self._path = Path(path)
+        self._shown = redacted(str(path))
         self._labels = labels
         self._sound_end_s = 0.0
-        try:
-            self._container = av.open(str(self._path))
-        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-            raise SourceError(f"{self._path} cannot be opened ({error.strerror})", "Correct the path") from None
-        except (av.FFmpegError, OSError) as error:
-            raise SourceError(f"{self._path} is not a video, or is damaged ({error.strerror})", _REPLACE) from None
+        self._container = open_file(self._path)
         try:
             super().__init__(self._look())
             if labels is not None:
-                labels.match_count(self.info.frame_count, str(path))
+                labels.match_count(self.info.frame_count, self._shown)
         except BaseException:
-            self._container.close()
+            self._release()
             raise
 
     def _look(self) -> StreamInfo:
         """Decode the first picture: the upright size is known from it alone."""
-        if not self._container.streams.video:
-            raise SourceError(f"{self._path} holds no video stream", "Pass a video file")
-        stream = self._stream = self._container.streams.video[0]
+        stream = video_stream(self._container)
+        if stream is None:
+            what = "no video stream" if not self._container.streams.video else "no video that can be decoded"
+            raise SourceError(f"{self._shown} holds {what}", "Pass a video file")
+        self._stream = stream
         stream.thread_type = "AUTO"
         pictures = self._decode()
         try:
             first = next(pictures, None)
-        except (av.FFmpegError, OSError) as error:
-            raise SourceError(f"{self._path} cannot be decoded ({error.strerror})", _REPLACE) from None
+        except SourceError:
+            raise
+        except Exception as error:
+            raise SourceError(f"{self._shown} cannot be decoded ({reason(error)})", CONVERT) from None
         if first is None:
-            raise SourceError(f"{self._path} holds no picture", _REPLACE)
+            raise SourceError(f"{self._shown} holds no picture", CONVERT)
         self._pictures = chain([first], pictures)
-        height, width = (first.height, first.width) if first.rotation % 180 == 0 else (first.width, first.height)
+        self._pixel_aspect = pixel_aspect_of(stream)
+        height, width = first.height, first.width
+        if orientation_of(first).transposed:
+            height, width = width, height
         return StreamInfo(
-            uri=str(self._path),
+            uri=self._shown,
             live=False,
             width=width,
             height=height,
@@ -90,8 +96,8 @@ class FileSource(OnePassSource):
                 continue
             try:
                 pictures = self._stream.decode(packet)
-            except av.FFmpegError:
-                with suppress(av.FFmpegError):
+            except Exception:
+                with suppress(Exception):
                     yield from self._stream.decode(None)
                 raise
             yield from pictures
@@ -99,24 +105,31 @@ class FileSource(OnePassSource):
     def _frames(self) -> Iterator[Frame]:
         count = 0
         end_s = 0.0
-        where = str(self._path)
         of_announced = f" of {self.info.frame_count}" if self.info.frame_count else ""
-        try:
-            for picture in self._pictures:
-                if picture.time is not None and picture.time_base is not None:
+        timeline = RecordedTimeline(joins_leaps=self._container.format.name in _CUT_AND_JOINED)
+        while True:
+            try:
+                picture = next(self._pictures, None)
+                if picture is None:
+                    break
+                if picture.time is not None and picture.duration and picture.time_base is not None:
                     end_s = picture.time + float(picture.duration * picture.time_base)
                 rgb_u8 = to_rgb(picture)
-                labels_u8 = self._labels.of_frame(count, rgb_u8.shape[:2], where) if self._labels else None
-                yield Frame(rgb_u8, count, time.monotonic(), pts_s=picture.time, labels_u8=labels_u8)
-                count += 1
-        except (av.FFmpegError, OSError) as error:
-            raise SourceError(
-                f"{where} is damaged after {count}{of_announced} frames ({error.strerror})", _REPLACE
-            ) from None
+                pixel_aspect = upright_aspect(self._pixel_aspect, picture)
+            except SourceError as error:
+                raise SourceError(f"{self._shown}: {error.what}", error.remedy) from None
+            except Exception as error:
+                raise SourceError(
+                    f"{self._shown} is damaged after {count}{of_announced} frames ({reason(error)})", CONVERT
+                ) from None
+            labels_u8 = self._labels.of_frame(count, rgb_u8.shape[:2], self._shown) if self._labels else None
+            pts_s = timeline.place(picture.time, frame_s(picture, self.info.fps))
+            yield Frame(rgb_u8, count, time.monotonic(), pts_s=pts_s, labels_u8=labels_u8, pixel_aspect=pixel_aspect)
+            count += 1
         if count != self.info.frame_count and end_s < self._announced_end_s():
-            raise SourceError(f"{where} is cut short: it ends after {count}{of_announced} frames", _REPLACE)
+            raise SourceError(f"{self._shown} is cut short: it ends after {count}{of_announced} frames", CONVERT)
         if self._labels is not None:
-            self._labels.match_count(count, where)
+            self._labels.match_count(count, self._shown)
 
     def _announced_end_s(self) -> float:
         """The time that the last frame must reach if the file is whole; 0 where the format does not tell.
@@ -137,4 +150,5 @@ class FileSource(OnePassSource):
         return announced_s - _SLACK_S
 
     def _release(self) -> None:
-        self._container.close()
+        with suppress(Exception):  # nothing is written, so nothing is lost
+            self._container.close()

@@ -14,7 +14,7 @@ import cv2
 
 from edgeseg.errors import MissingDependencyError, SourceError
 from edgeseg.video.camera_source import CameraSource
-from edgeseg.video.opencv_log import silence
+from edgeseg.video.opencv_log import Quiet
 from edgeseg.video.source import SourceLostError
 from edgeseg.video.uri import FPS, SIDE, parameters, redacted
 
@@ -50,14 +50,14 @@ class GstSource(CameraSource):
                 "Use the system's (sudo apt install python3-opencv; JetPack brings one) in an environment made with "
                 "--system-site-packages: pip uninstall opencv-python; pip install 'numpy<2'",
             )
-        silence()
-        capture = _start(pipeline)
-        if capture is None or not capture.isOpened():
-            raise SourceLostError(
-                f"the GStreamer pipeline does not start: {redacted(pipeline)}",
-                "Try it with gst-launch-1.0, which tells why; with fakesink in place of appsink and what follows",
-            )
-        return cls(capture, redacted(uri))
+        with Quiet():
+            capture = _start(pipeline)
+            if capture is None or not capture.isOpened():
+                raise SourceLostError(
+                    f"the GStreamer pipeline does not start: {redacted(f'gst:{pipeline}').removeprefix('gst:')}",
+                    "Try it with gst-launch-1.0, which tells why; with fakesink in place of appsink and what follows",
+                )
+            return cls(capture, redacted(uri))
 
 
 def _start(pipeline: str) -> cv2.VideoCapture | None:
@@ -86,7 +86,7 @@ def csi_pipeline(uri: str) -> str:
     name, _, query = uri.partition("?")
     number = name.partition(":")[2].removeprefix("//")
     if not number.isdecimal():
-        raise SourceError(f"{uri} does not name a camera", "Write csi://0")
+        raise SourceError(f"{redacted(uri)} does not name a camera", "Write csi://0")
     wanted = parameters(uri, query, _FORMS)
     fps = Fraction(wanted.get("fps", "30"))
     return gst_pipeline(

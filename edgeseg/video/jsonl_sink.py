@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeseg.errors import InputError, SinkError
+from edgeseg.files import cannot_write, check_writable
 from edgeseg.types import Result, Segmentation
 from edgeseg.video.coco_masks import polygon_masks, run_length_masks
-from edgeseg.video.sink import SinkClosed
+from edgeseg.video.sink import ReaderGone
 
 SCHEMA_VERSION = 1
 """Goes up when a key changes its meaning or goes away; keys may be added within a version."""
@@ -27,12 +28,16 @@ class JsonLinesSink:
     """A line of JSON for each frame, written at once.
 
     The file is begun with the first frame: a run without frames leaves none, and leaves an older one alone. A write
-    that fails leaves whole lines. When the reader of a pipe goes away, the run ends in good order.
+    that fails leaves whole lines. When the reader of a pipe goes away, the output ends, and with it a run that has no
+    other.
 
     Args:
         path: file or named pipe in a folder that exists; ``-`` for standard output.
         masks: whether lines hold the mask of each class, and how: ``rle`` for COCO's compressed run lengths,
             ``polygons`` for COCO's polygons.
+
+    Attributes:
+        outputs: the path.
 
     Raises:
         SinkError: no such folder, or not writable.
@@ -41,6 +46,7 @@ class JsonLinesSink:
 
     def __init__(self, path: str | Path, *, masks: Masks = "none") -> None:
         self._path = Path(path)
+        self.outputs = (Path("/dev/stdout") if str(path) == "-" else self._path,)
         self._name = "standard output" if str(path) == "-" else str(path)
         self._masks: Masks = masks
         self._file: int | None = None
@@ -49,16 +55,16 @@ class JsonLinesSink:
         if masks not in ("none", "rle", "polygons"):
             raise InputError(f"there are no masks {masks!r}", "Use none, rle or polygons")
         if str(path) == "-":
-            self._file = os.dup(_STDOUT)
+            self._file = _standard_output()
         else:
-            self._check_writable()
+            check_writable(self._path)
 
     def write(self, result: Result) -> None:
         """Write the line of one frame.
 
         Raises:
             SinkError: the disk refused.
-            SinkClosed: nobody reads the pipe any more.
+            ReaderGone: nobody reads the pipe any more.
             InputError: the result has no segmentation.
         """
         if result.segmentation is None:
@@ -74,13 +80,10 @@ class JsonLinesSink:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except BrokenPipeError:
-            raise SinkClosed(f"nobody reads {self._name} any more") from None
+            raise ReaderGone(f"nobody reads {self._name} any more, after {self._lines} lines") from None
         except OSError as error:
             self._cut(len(line) - len(rest))
-            raise SinkError(
-                f"{self._name} could not be written after {self._lines} lines ({error.strerror})",
-                "Free some space, or choose another place",
-            ) from None
+            raise cannot_write(self._name, error, f"after {self._lines} lines") from None
         self._lines += 1
 
     def close(self) -> None:
@@ -96,9 +99,9 @@ class JsonLinesSink:
         captured = datetime.fromtimestamp(captured_s, timezone.utc).isoformat(timespec="milliseconds")
         values: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
-            "stream": result.stream,
+            **_text("stream", result.stream),
             "index": frame.index,
-            "name": frame.name,
+            **_text("name", frame.name),
             "pts_s": None if frame.pts_s is None else round(frame.pts_s, 6),
             "time": captured.replace("+00:00", "Z"),
             "size": list(segmentation.labels.shape),
@@ -113,20 +116,30 @@ class JsonLinesSink:
             ]
         return values
 
-    def _check_writable(self) -> None:
-        if not self._path.parent.is_dir():
-            raise SinkError(f"there is no folder {self._path.parent} for {self._path.name}", "Make it first")
-        is_new = not self._path.exists()
-        if not is_new and not self._path.is_file() and not self._path.is_dir():
-            return  # opening a pipe and closing it again would tell its reader that this was all
-        try:
-            self._path.open("ab").close()
-            if is_new:
-                self._path.unlink()
-        except OSError as error:
-            raise SinkError(f"{self._path} cannot be written ({error.strerror})", "Choose another place") from None
-
     def _cut(self, torn: int) -> None:
         """Take the beginning of a line off the end of a file."""
         if self._file is not None and torn and stat.S_ISREG(os.fstat(self._file).st_mode):
             os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - torn)
+
+
+def _standard_output() -> int:
+    """A descriptor of its own for standard output."""
+    try:
+        return os.dup(_STDOUT)
+    except OSError as error:
+        raise cannot_write("standard output", error) from None
+
+
+def _text(key: str, value: str) -> dict[str, str]:
+    """The value under its key; of a file's name that is not UTF-8 with U+FFFD for what is not, and its bytes beside."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        name = value.encode(errors="surrogateescape") if _is_file_name(value) else value.encode(errors="surrogatepass")
+        return {key: name.decode(errors="replace"), f"{key}_hex": name.hex()}
+    return {key: value}
+
+
+def _is_file_name(value: str) -> bool:
+    """Whether all that is no text in it stands for a byte of a file's name (PEP 383)."""
+    return all("\udc80" <= letter <= "\udcff" for letter in value if "\ud800" <= letter <= "\udfff")

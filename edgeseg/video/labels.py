@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeseg.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
+from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError
+from edgeseg.image_files import LABEL_SUFFIXES, index_by_stem, list_images
+from edgeseg.label_coding import MASKS, LabelCoding, are_masks, told_as_masks
 from edgeseg.spec import ModelSpec
 from edgeseg.types import LabelsU8
 
 
 class LabelFolder:
-    """The label files of a folder: by stem for images, in order of name for the frames of a video.
+    """The label files of a folder: by stem for images, in natural order of name for the frames of a video.
 
     Args:
         folder: where the label files lie.
@@ -32,12 +34,19 @@ class LabelFolder:
     def for_model(cls, folder: str | Path, spec: ModelSpec) -> LabelFolder:
         """The folder read with the classes of a model; coded as its dataset.yaml says, where it belongs to one.
 
+        For a model of two classes, labels of 0 and 255 and nothing else are masks.
+
         Raises:
             DatasetError: as above, or the data set has other classes than the model.
         """
         dataset = Dataset.find_above(Path(folder))
         if dataset is None:
-            return cls(folder, LabelCoding(spec.num_classes, spec.label_ignore_index))
+            coding = LabelCoding(spec.num_classes, spec.label_ignore_index)
+            undecided = spec.num_classes == 2 and spec.label_ignore_index is None
+            if undecided and are_masks(list_images(Path(folder), LABEL_SUFFIXES)):
+                told_as_masks(f"the labels in {folder}")
+                coding = MASKS
+            return cls(folder, coding)
         if dataset.names != spec.class_names:
             raise DatasetError(
                 f"{dataset.path} has the classes {', '.join(dataset.names)}, the model {', '.join(spec.class_names)}",

@@ -13,22 +13,25 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
+from edgeseg._native import available_cores
 from edgeseg.errors import SinkError
+from edgeseg.files import REMEDIES, check_writable, written_whole
 from edgeseg.types import ImageU8, Result
-from edgeseg.video.mp4_boxes import cut_torn_fragment
+from edgeseg.video.mp4_boxes import cut_torn_fragment, ends_whole
+from edgeseg.video.output_file import OutputFile
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000
-_THREADS = max(1, (os.cpu_count() or 1) // 2)
-"""Of the encoder, which would take one and a half times as many as there are cores, and those from the network."""
+_BACK_S = 1.0  # times that go back further than this are those of a source that began again
 
 
 class Mp4Sink:
     """A video of the overlay, or of the plain frames where no stage made one.
 
-    The picture is H.264 4:2:0 in BT.709 colours; odd sizes are padded by one pixel, as 4:2:0 asks for. The first frame
-    is at time 0 and the distances in time are the source's. The file is begun with the first frame: a run without
-    frames leaves none, and leaves an older one alone.
+    The picture is H.264 4:2:0 in BT.709 colours; odd sizes are padded by one pixel, as 4:2:0 asks for. Pixels are as
+    wide for their height as the first frame's. The first frame is at time 0 and the distances in time are the source's;
+    where its times begin again, the video goes on. The file is begun with the first frame: a run without frames leaves
+    none, and leaves an older one alone.
 
     While it grows the file is fragmented, so that a full disk or a power cut costs the last seconds alone. Close
     copies it into a plain MP4 with the index in front (faststart); where there is no room for that it stays fragmented,
@@ -37,34 +40,31 @@ class Mp4Sink:
     Args:
         path: ends in ``.mp4``; its folder exists.
         fps: the rate of frames that have no presentation time.
+        note: a line for those who look into the file, or None.
+
+    Attributes:
+        outputs: the path.
 
     Raises:
         SinkError: another suffix, no such folder, or not writable.
     """
 
-    def __init__(self, path: str | Path, fps: float = 10.0) -> None:
+    def __init__(self, path: str | Path, fps: float = 10.0, *, note: str | None = None) -> None:
         self._path = Path(path)
         self._fps = fps
+        self._note = note
+        self.outputs = (self._path,)
+        self._file: OutputFile | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._reformatter = VideoReformatter()  # one for all: each prepares its tables anew
         self._size: tuple[int, int] | None = None
         self._count = 0
-        self._start_s = 0.0
+        self._start_s = self._last_s = self._step_s = 0.0
         self._last_pts = -1
         self._closed = False
         self._failed = False
-        if self._path.suffix.lower() != ".mp4":
-            raise SinkError(f"{self._path} is not an .mp4", "Name it .mp4: video is saved as MP4 alone")
-        if not self._path.parent.is_dir():
-            raise SinkError(f"there is no folder {self._path.parent} for {self._path.name}", "Make it first")
-        is_new = not self._path.exists()
-        try:
-            self._path.open("ab").close()
-            if is_new:
-                self._path.unlink()
-        except OSError as error:
-            raise SinkError(f"{self._path} cannot be written ({error.strerror})", "Choose another place") from None
+        check_video_path(self._path)
 
     def write(self, result: Result) -> None:
         """Encode one picture.
@@ -79,11 +79,11 @@ class Mp4Sink:
         if self._size is not None and size != self._size:
             raise SinkError(
                 f"{self._path} began with {self._size[1]}x{self._size[0]} pictures, now comes {size[1]}x{size[0]}",
-                "A video has one size: save the masks instead (--save-masks DIR), or run each size alone",
+                "A video has one size: save segments or masks instead, or run each size alone",
             )
         try:
             if self._stream is None or self._container is None:
-                self._container, self._stream = self._begin(size)
+                self._container, self._stream = self._begin(size, result.frame.pixel_aspect)
             picture = self._reformatter.reformat(
                 av.VideoFrame.from_ndarray(_even(rgb_u8), format="rgb24"),
                 format="yuv420p",
@@ -93,6 +93,7 @@ class Mp4Sink:
             picture.pts = self._next_pts(result.frame.pts_s)
             picture.time_base = _TIME_BASE
             self._container.mux(self._stream.encode(picture))
+            self._check()
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise self._refused(error) from None
@@ -107,60 +108,78 @@ class Mp4Sink:
         self._closed = True
         container, stream = self._container, self._stream
         self._container = self._stream = None
-        if container is None or stream is None:
-            return
         try:
-            try:
-                if not self._failed:  # FFmpeg may crash when more is muxed after a failure
-                    container.mux(stream.encode(None))
-            finally:
-                container.close()
-        except (av.FFmpegError, OSError) as error:
-            self._failed = True
-            raise self._refused(error) from None
+            if container is not None and stream is not None:
+                self._finish(container, stream)
         finally:
+            if self._file is not None:
+                self._file.close()
             if self._failed:
                 with suppress(OSError):
                     cut_torn_fragment(self._path)
-        if not self._failed:
+        if container is not None and not self._failed:
             self._put_index_in_front()
 
-    def _put_index_in_front(self) -> None:
-        path = self._path.resolve()  # a link shall stay one
-        if not path.is_file():
-            return
-        part = part_of(path)
+    def _finish(self, container: OutputContainer, stream: VideoStream) -> None:
         try:
-            with (
-                av.open(str(path)) as fragmented,
-                av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as plain,
-            ):
-                stream = plain.add_stream_from_template(fragmented.streams.video[0])
-                for packet in fragmented.demux(video=0):
-                    if packet.dts is not None:
-                        packet.stream = stream
-                        plain.mux(packet)
-            with part.open("rb") as written:
-                os.fsync(written.fileno())  # else a power cut soon after could take what was safe before
-            part.replace(path)
-        except (av.FFmpegError, OSError):
-            part.unlink(missing_ok=True)
+            try:
+                if not self._failed:
+                    container.mux(stream.encode(None))
+            finally:
+                container.close()
+            assert self._file is not None
+            self._file.close()
+            if not self._failed:
+                self._check()
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise self._refused(error) from None
 
-    def _begin(self, size: tuple[int, int]) -> tuple[OutputContainer, VideoStream]:
+    def _check(self) -> None:
+        if self._file is not None and self._file.error is not None:
+            raise self._file.error
+
+    def _put_index_in_front(self) -> None:
+        if not self._path.is_file():
+            return
+        options = {"movflags": "+faststart"}
+        # Where there is no room for a copy it stays as it is.
+        with (
+            suppress(av.FFmpegError, OSError, SinkError),
+            written_whole(self._path) as part,
+            av.open(_as_file(self._path)) as fragmented,
+            av.open(_as_file(part), "w", format="mp4", options=options) as plain,
+        ):
+            plain.metadata.update(fragmented.metadata)
+            stream = plain.add_stream_from_template(fragmented.streams.video[0])
+            for packet in fragmented.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    plain.mux(packet)
+            plain.close()
+            if not ends_whole(part):
+                raise OSError("the disk is full")  # FFmpeg does not say so
+
+    def _begin(self, size: tuple[int, int], pixel_aspect: Fraction) -> tuple[OutputContainer, VideoStream]:
         options = {
             "movflags": "+empty_moov+default_base_moof",
             "frag_duration": str(_FRAGMENT_US),
             "flush_packets": "1",
         }
-        container = av.open(str(self._path), "w", format="mp4", options=options)
+        self._file = OutputFile(self._path)
+        container = av.open(self._file, "w", format="mp4", options=options)
+        if self._note is not None:
+            container.metadata["comment"] = self._note
         stream = container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
         stream.height, stream.width = (length + length % 2 for length in size)
         stream.pix_fmt = "yuv420p"
         # Without B-frames pictures are stored in the order of their times, which uneven ones need to be kept exactly.
         stream.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
         codec = stream.codec_context
-        codec.thread_count = _THREADS
+        # Its own choice is one and a half times as many as there are cores, which takes them from the network.
+        codec.thread_count = max(1, available_cores() // 2)
         codec.time_base = _TIME_BASE
+        codec.sample_aspect_ratio = pixel_aspect
         # Untagged, players guess the colour matrix by the picture's height; tagged, they all show the same colours.
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
         codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
@@ -172,19 +191,31 @@ class Mp4Sink:
         time_s = self._count / self._fps if pts_s is None else pts_s
         if self._count == 0:
             self._start_s = time_s
+        elif time_s < self._last_s - _BACK_S:
+            self._start_s += time_s - self._last_s - (self._step_s or 1 / self._fps)
+        else:
+            self._step_s = time_s - self._last_s
+        self._last_s = time_s
         self._last_pts = max(round((time_s - self._start_s) / _TIME_BASE), self._last_pts + 1)
         return self._last_pts
 
     def _refused(self, error: av.FFmpegError | OSError) -> SinkError:
         return SinkError(
             f"{self._path} could not be written after {self._count} frames ({error.strerror})",
-            "Free some space, or choose another place",
+            REMEDIES.get(error.errno or 0, "Choose another place"),
         )
 
 
-def part_of(path: Path) -> Path:
-    """The file beside an .mp4 that becomes it when it is closed; one is left over where a process is killed then."""
-    return path.with_name(f".{path.name}.part")
+def check_video_path(path: Path) -> None:
+    """Raise SinkError unless a video can be written there; nothing is left."""
+    if path.suffix.lower() != ".mp4":
+        raise SinkError(f"{path} is not an .mp4", "Name it .mp4: video is saved as MP4 alone")
+    check_writable(path)
+
+
+def _as_file(path: Path) -> str:
+    """For FFmpeg, which takes what stands before a colon for a protocol."""
+    return f"file:{os.fspath(path)}"
 
 
 def _even(rgb_u8: ImageU8) -> ImageU8:

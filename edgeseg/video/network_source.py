@@ -1,42 +1,75 @@
-"""Cameras and videos on the network through PyAV: RTSP, and what FFmpeg reads over HTTP, such as Motion JPEG.
+"""Cameras and videos on the network: RTSP, and Motion JPEG and video files over HTTP, decoded by PyAV.
 
 rtsp://user:password@camera/stream        over TCP
 rtsp://camera/stream#transport=udp        what stands after # is for edgeseg, and no server sees it
 http://camera/video.mjpg#timeout=10       seconds without an answer, or without data, until it counts as lost; else 5
+https://camera/video.mjpg#ca_file=cam.pem trust this certificate, rather than those that the system trusts
+rtsps://camera/stream#tls_verify=0        trust any certificate: also that of whoever sits between
 https://host/drive.mp4                    what has an end over HTTP is read like a file, every frame
 rtsp://recorder/yesterday#live=0          so is what live=0 is written after; live=1 makes a camera of it
+
+The host of the address is the only one that is connected to: redirects elsewhere are not followed, playlists not read.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from functools import partial
+from itertools import chain
 from typing import cast
 from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
-from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
+from edgeseg.video.byte_stream import has_its_index_last
+from edgeseg.video.http_stream import HttpError, HttpStream, RedirectError
+from edgeseg.video.media import (
+    STREAM_CODECS,
+    limit_pixels,
+    open_bytes,
+    open_rtsp,
+    pixel_aspect_of,
+    reason,
+    too_large,
+    video_stream,
+)
+from edgeseg.video.multipart import parts
 from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.packet_reader import Arrived, PacketReader
-from edgeseg.video.picture import to_rgb
+from edgeseg.video.picture import frame_s, to_rgb, upright_aspect
+from edgeseg.video.rtsp_relay import RtspRelay
 from edgeseg.video.source import SourceLostError, StreamInfo
+from edgeseg.video.timeline import RecordedTimeline
+from edgeseg.video.tls import tls_context
 from edgeseg.video.uri import LIVE, parameters, redacted
 
 _TIMEOUT_S = 5.0
 _BLIND_S = 20.0  # some cameras send a key picture only every ten seconds
 _REMEDY = "See whether the camera is on and the address is right"
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EIO}
+_LONGEST_ADDRESS = 200  # letters shown of what a server sends
+_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID: a clock that was not set after the start
 
-_HTTP_FORMS = {"timeout": (r"[1-9]\d{0,2}(\.\d+)?|0\.\d*[1-9]", "timeout=10, in seconds"), "live": LIVE}
+_HTTP_FORMS = {
+    "timeout": (r"[1-9]\d{0,2}(\.\d+)?|0\.\d*[1-9]", "timeout=10, in seconds"),
+    "live": LIVE,
+    "tls_verify": ("[01]", "tls_verify=0 to take any certificate, which protects from nobody"),
+    "ca_file": (".+", "ca_file=/etc/camera.pem"),
+}
 _RTSP_FORMS = {**_HTTP_FORMS, "transport": ("tcp|udp|udp_multicast|http", "transport=udp, or tcp, udp_multicast, http")}
 _UNTIMED = {"mpjpeg", "mjpeg"}
 """Formats without times; FFmpeg makes them up, at 25 frames per second."""
+_PLAYLISTS = (b"#EXTM3U", b"<?xml", b"<MPD", b"ffconcat", b"v=0")
 
 
 class NetworkSource(OnePassSource):
@@ -49,91 +82,167 @@ class NetworkSource(OnePassSource):
     Args:
         uri: with the options at the top of this module.
 
-    Attributes:
-        damaged: packets that could not be decoded so far.
-
     Raises:
         SourceLostError: nobody answers, or not in time.
         SourceError: not let in, no such stream, no video, or an unknown option.
     """
 
     def __init__(self, uri: str) -> None:
-        self.damaged = 0
         self._shown = redacted(uri)
         address, _, fragment = uri.partition("#")
-        is_rtsp = self._is_rtsp = address.startswith("rtsp")
+        self._is_rtsp = address.startswith("rtsp")
         self._host = _host(address, fragment)
-        options = parameters(uri, fragment, _RTSP_FORMS if is_rtsp else _HTTP_FORMS)
+        options = parameters(uri, fragment, _RTSP_FORMS if self._is_rtsp else _HTTP_FORMS)
         self._timeout_s = float(options.get("timeout", _TIMEOUT_S))
-        self._container = self._open(address, _rtsp_options(options.get("transport", "tcp")) if is_rtsp else {})
+        self._context = partial(tls_context, verify=options.get("tls_verify") != "0", ca_file=options.get("ca_file"))
+        self._http: HttpStream | None = None
+        self._relay: RtspRelay | None = None
+        self._container: InputContainer | None = None
         self._reader: PacketReader | None = None
+        self._pixel_aspect = Fraction(1)
         try:
-            self._codec, info = self._look(options.get("live"))
-            super().__init__(info)
-            stream = self._container.streams.video[0]
-            if info.live:
+            # Raised here, outside of what catches FFmpeg's own errors, which spell the address out.
+            failure = self._connect(address, options)
+            if failure is not None:
+                raise failure
+            super().__init__(self._info_for(options.get("live")))
+            limit_pixels(self._codec)
+            if self.info.live:
                 self._codec.thread_type = "SLICE"  # threads by frame hold back as many frames as there are threads
-                self._reader = PacketReader(self._container, stream, self._timeout_s)
+                self._reader = PacketReader(self._packets, self._let_go, self._timeout_s)
             else:
                 self._codec.thread_type = "AUTO"
         except BaseException:
-            self._container.close()
+            self._let_go()
             raise
 
-    def _open(self, address: str, options: dict[str, str]) -> InputContainer:
-        # What a stream is made of is mostly told at once; FFmpeg else counts frames for a second to tell their rate.
-        options = {"analyzeduration": "1000000", "fpsprobesize": "0", **options}
+    def _connect(self, address: str, options: dict[str, str]) -> SourceError | None:
+        """Connect, and see what it is; what keeps it from that."""
         start_s = time.monotonic()
         try:
-            return av.open(address, options=options, timeout=(self._timeout_s, self._timeout_s))
-        except (av.FFmpegError, OSError) as error:
+            if address.startswith(("https", "rtsps")):
+                self._context()  # what is wrong with ca_file is told before anybody is called
+            if self._is_rtsp:
+                self._open_rtsp(address, options.get("transport", "tcp"))
+            else:
+                self._open_http(address)
+            return None
+        except SourceError as error:
+            return error
+        except Exception as error:
             # FFmpeg's RTSP forgets that it was interrupted.
-            is_late = time.monotonic() - start_s >= self._timeout_s
-            failure = self._no_answer() if is_late else self._failure(error)
-        raise failure  # out here, so that FFmpeg's own error, which spells the address out, does not hang on to it
+            is_late = self._is_rtsp and time.monotonic() - start_s >= self._timeout_s
+            return self._no_answer() if is_late and not self._was_redirected() else self._failure(error)
 
-    def _look(self, live: str | None) -> tuple[VideoCodecContext, StreamInfo]:
-        if not self._container.streams.video:
-            raise SourceError(f"{self._shown} holds no video stream", "Pass the address of a video stream")
-        stream = self._container.streams.video[0]
-        codec = cast("VideoCodecContext | None", stream.codec_context)
-        if codec is None:
-            raise SourceError(f"{self._shown} is coded in a way that PyAV does not know", "Set the camera to H.264")
-        self._name = self._container.format.name
-        ends = not self._is_rtsp and self._container.duration is not None
+    def _open_rtsp(self, address: str, transport: str) -> None:
+        is_tunnel = transport == "http"
+        self._relay = RtspRelay(address, self._timeout_s, self._context, tunnel=is_tunnel)
+        container = open_rtsp(self._relay.address, "tcp" if is_tunnel else transport, self._timeout_s)
+        self._take(container)
+
+    def _open_http(self, address: str) -> None:
+        stream = self._http = HttpStream(address, self._timeout_s, self._context)
+        stream.allow(self._timeout_s)
+        kind = stream.content_type.lower()
+        if kind.startswith("multipart/"):
+            self._name = "mpjpeg"
+            self._jpegs = parts(stream, stream.content_type)
+            self._first = next(self._jpegs, b"")
+            self._codec = av.CodecContext.create("mjpeg", "r")
+            return
+        if "mpegurl" in kind or "dash+xml" in kind or stream.peek(16).lstrip().startswith(_PLAYLISTS):
+            raise SourceError(
+                f"{self._shown} is a playlist or a page, which names other addresses",
+                "Pass the address of the video itself: the camera's RTSP or Motion JPEG",
+            )
+        if not stream.seekable() and has_its_index_last(stream):
+            raise SourceError(
+                f"{self._shown} is an MP4 whose index is at its end, and this server gives files only from their start",
+                "Download it first, or write it with ffmpeg -movflags +faststart",
+            )
+        # What a stream is made of is mostly told at once; FFmpeg else counts frames for a second to tell their rate.
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+        if stream.peek(189)[::188] == b"GG":  # MPEG-TS, to whose decoders FFmpeg passes no limits while it looks
+            options["codec_whitelist"] = "none"
+        self._take(open_bytes(stream, options=options))
+
+    def _take(self, container: InputContainer) -> None:
+        self._container = container
+        stream = video_stream(container, STREAM_CODECS)
+        if stream is None:
+            coded = " that PyAV knows" if container.streams.video else ""
+            raise SourceError(f"{self._shown} holds no video stream{coded}", "Pass the address of a video stream")
+        self._stream: VideoStream = stream
+        self._codec = stream.codec_context
+        self._pixel_aspect = pixel_aspect_of(stream)
+        self._name = container.format.name
+
+    def _info_for(self, live: str | None) -> StreamInfo:
+        if self._container is None:
+            width, height = self._size_of_first()
+            return StreamInfo(self._shown, live != "0", width, height)
+        has_end = self._container.duration is not None or (self._http is not None and self._http.size is not None)
         is_image = self._name.endswith("_pipe")
-        info = StreamInfo(
+        return StreamInfo(
             uri=self._shown,
-            live=live == "1" if live else not (ends or is_image),
-            width=codec.width or None,
-            height=codec.height or None,
-            fps=float(stream.average_rate) if stream.average_rate else None,
+            live=live == "1" if live else self._is_rtsp or not (has_end or is_image),
+            width=self._codec.width or None,
+            height=self._codec.height or None,
+            fps=float(self._stream.average_rate) if self._stream.average_rate else None,
         )
-        return codec, info
+
+    def _size_of_first(self) -> tuple[int | None, int | None]:
+        trial = av.CodecContext.create("mjpeg", "r")
+        limit_pixels(trial)
+        with suppress(Exception):
+            for picture in trial.decode(av.Packet(self._first)):
+                return picture.width, picture.height
+        return None, None
+
+    def _was_redirected(self) -> bool:
+        return self._relay is not None and bool(self._relay.redirect)
 
     def _failure(self, error: Exception) -> SourceError:
-        """What the user is told of FFmpeg's error."""
+        """What the user is told of an error of ours, of FFmpeg's or of the system's."""
         number = getattr(error, "errno", None)
-        reason = str(getattr(error, "strerror", None) or type(error).__name__)
-        if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+        why = (self._relay.refusal if self._relay is not None else "") or reason(error)
+        status = error.status if isinstance(error, HttpError) else 0
+        if isinstance(error, RedirectError) or self._was_redirected():
+            where = str(error) if self._relay is None else self._relay.redirect
             return SourceError(
-                f"{self._shown} does not let you in ({reason})",
+                f"{self._shown} redirects to {redacted(where[:_LONGEST_ADDRESS]) or 'nowhere'}, which is not followed",
+                "Pass that address itself where you trust it",
+            )
+        if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError) or status in (401, 403):
+            return SourceError(
+                f"{self._shown} does not let you in ({why})",
                 "Write the user and password before the host, as in rtsp://user:password@host, "
                 "with %40 for @ and the like",
             )
-        if isinstance(error, av.HTTPNotFoundError):
-            return SourceError(f"there is no stream {self._shown} ({reason})", "Correct the path after the host")
+        if isinstance(error, av.HTTPNotFoundError) or status in (404, 410):
+            return SourceError(f"there is no stream {self._shown} ({why})", "Correct the path after the host")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            kind = SourceLostError if error.verify_code == _NOT_YET_VALID else SourceError
+            return kind(
+                f"{self._shown} is not who it says: its certificate is refused ({error.verify_message})",
+                "Name the file of its certificate, or of who signed it: #ca_file=cert.pem; in a network where nobody "
+                "else can be, #tls_verify=0",
+            )
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            return SourceError(
+                f"{self._shown} cannot be reached encrypted ({why})", "Write rtsp:// or http:// where it knows no TLS"
+            )
         if isinstance(error, av.ExitError | TimeoutError):
             return self._no_answer()
-        if number == errno.EIO and not _has_address(self._host):
+        if isinstance(error, socket.gaierror | UnicodeError):
             return SourceLostError(
                 f"{self._shown}: no host of this name is known", "Correct the name, or use its number"
             )
-        broke_off = self._is_rtsp and isinstance(error, av.InvalidDataError)  # so FFmpeg calls it
-        if isinstance(error, ConnectionError | av.HTTPServerError) or broke_off or number in _UNREACHABLE:
-            return SourceLostError(f"{self._shown} cannot be reached ({reason})", _REMEDY)
+        broke_off = self._is_rtsp and isinstance(error, av.InvalidDataError | EOFError)  # so FFmpeg calls it
+        if isinstance(error, OSError) or status >= 500 or broke_off or number in _UNREACHABLE:
+            return SourceLostError(f"{self._shown} cannot be reached ({why})", _REMEDY)
         return SourceError(
-            f"{self._shown} cannot be opened as a video stream ({reason})",
+            f"{self._shown} cannot be opened as a video stream ({why})",
             "See whether ffplay or VLC shows it, and correct the address",
         )
 
@@ -146,33 +255,59 @@ class NetworkSource(OnePassSource):
     def _frames(self) -> Iterator[Frame]:
         count = 0
         seen_s = time.monotonic()
+        recorded = None if self.info.live else RecordedTimeline(joins_leaps=self._name == "mpegts")
         for packet, arrived_s, follows in self._arrivals():
-            if not follows:
-                self._codec.flush_buffers()
             try:
+                if not follows:
+                    self._codec.flush_buffers()
                 pictures = self._codec.decode(packet)
-            except av.FFmpegError as error:
-                if not self.info.live:
-                    raise self._damage(count, error) from None
-                self.damaged += 1
+            except Exception as error:
+                self._fail_one(f"a damaged picture ({reason(error)})", count)
                 pictures = []
             for picture in pictures:
-                yield Frame(to_rgb(picture), count, arrived_s, pts_s=self._pts_s(picture))
-                count += 1
-                seen_s = arrived_s
+                frame = self._frame(picture, count, arrived_s, recorded)
+                if frame is not None:
+                    yield frame
+                    count += 1
+                    seen_s = arrived_s
             if self.info.live and arrived_s - seen_s > _BLIND_S:
+                why = f" (the last was {self.state.left_out_for})" if self.state.left_out_for else ""
                 raise SourceLostError(
-                    f"{self._shown} has sent nothing that can be decoded for {_BLIND_S:g} s",
+                    f"{self._shown} has sent nothing that can be used for {_BLIND_S:g} s{why}",
                     "See whether ffplay or VLC shows it",
                 )
         if self.info.live and not self._closed:
             raise SourceLostError(f"{self._shown} ended after {count} frames", "See whether the camera is on")
 
+    def _frame(
+        self, picture: av.VideoFrame, index: int, arrived_s: float, recorded: RecordedTimeline | None
+    ) -> Frame | None:
+        """The picture as a frame; None where it is one that is left out."""
+        if why := too_large(picture.height, picture.width):
+            self._fail_one(why, index)
+            return None
+        try:
+            rgb_u8 = to_rgb(picture)
+        except Exception as error:
+            self._fail_one(error.what if isinstance(error, SourceError) else reason(error), index)
+            return None
+        pts_s = None if self._name in _UNTIMED else picture.time
+        if recorded is not None:
+            pts_s = recorded.place(pts_s, frame_s(picture, self.info.fps))
+        aspect = upright_aspect(self._pixel_aspect, picture)
+        return Frame(rgb_u8, index, arrived_s, pts_s=pts_s, pixel_aspect=aspect)
+
+    def _fail_one(self, why: str, count: int) -> None:
+        """A picture cannot be used: of a live stream it alone is lost, with anything else it is the end."""
+        if not self.info.live:
+            raise SourceError(f"{self._shown}, after {count} frames: {why}", "Upload it again") from None
+        self._leave_out(why)
+
     def _arrivals(self) -> Iterator[Arrived]:
         """The packets: of a live stream as they come, else as they are wanted."""
         try:
             if self._reader is None:
-                for packet in self._container.demux(self._container.streams.video[0]):
+                for packet in self._packets():
                     yield Arrived(packet, time.monotonic(), follows=True)
             else:
                 while (arrived := self._reader.take()) is not None:
@@ -182,32 +317,51 @@ class NetworkSource(OnePassSource):
             failure = SourceLostError(
                 f"{self._shown} has sent nothing for {self._timeout_s:g} s", "See whether the camera is on"
             )
-        except (av.FFmpegError, OSError) as error:
-            failure = SourceLostError(f"{self._shown} broke off ({error.strerror})", "See whether the camera is on")
+        except Exception as error:
+            refusal = self._relay.refusal if self._relay is not None else ""
+            failure = SourceLostError(
+                f"{self._shown} broke off ({refusal or reason(error)})", "See whether the camera is on"
+            )
         raise failure
 
-    def _damage(self, count: int, error: av.FFmpegError) -> SourceError:
-        return SourceError(f"{self._shown} is damaged after {count} frames ({error.strerror})", "Upload it again")
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        """The packets one after the other, each within the timeout and the limit of bytes."""
+        connection = self._http or self._relay
+        assert connection is not None
+        if self._http is not None:
+            self._http.allow(self._timeout_s)
+        for packet in self._jpeg_packets() if self._container is None else self._container.demux(self._stream):
+            connection.renew()
+            yield packet
+            if self._http is not None:
+                self._http.allow(self._timeout_s)
 
-    def _pts_s(self, picture: av.VideoFrame) -> float | None:
-        return None if self._name in _UNTIMED else picture.time
+    def _jpeg_packets(self) -> Iterator[av.Packet[VideoStream]]:
+        first, self._first = self._first, b""
+        for jpeg in chain([first], self._jpegs):
+            packet = cast("av.Packet[VideoStream]", av.Packet(jpeg))
+            packet.is_keyframe = True
+            yield packet
 
     def close(self) -> None:
         """Release the connection and end the iteration at once, even of a stream that has fallen silent."""
         super().close()
         if self._reader is not None:
             self._reader.stop()
+        if self._http is not None:
+            self._http.close()
 
     def _release(self) -> None:
         if self._reader is None:
-            self._container.close()
+            self._let_go()
 
-
-def _rtsp_options(transport: str) -> dict[str, str]:
-    options = {"rtsp_transport": transport, "allowed_media_types": "video"}
-    if transport.startswith("udp"):
-        options["max_delay"] = "200000"  # µs to wait for a packet that was overtaken
-    return options
+    def _let_go(self) -> None:
+        if self._container is not None:
+            with suppress(Exception):
+                self._container.close()
+        for connection in (self._http, self._relay):
+            if connection is not None:
+                connection.close()
 
 
 def _host(address: str, fragment: str) -> str:
@@ -227,10 +381,3 @@ def _host(address: str, fragment: str) -> str:
             "Write rtsp://user:password@host/stream; in the password write %40 for @, %2F for /, %23 for #, %3A for :",
         )
     return host
-
-
-def _has_address(host: str) -> bool:
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except OSError:
-        return False

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 from edgeseg.types import Frame
 from edgeseg.video.source import StreamInfo
@@ -45,6 +46,10 @@ class OnePassSource(ABC):
     def _release(self) -> None:
         """Give back the device or file; may be called more than once."""
 
+    def _leave_out(self, why: str) -> None:
+        """A frame of a live source cannot be used; the source goes on."""
+        self._state = replace(self._state, left_out=self._state.left_out + 1, left_out_for=why)
+
     def _nap(self, seconds: float) -> None:
         """Wait, but hardly longer than until close: naps look at a flag, for which no signal handler needs a lock."""
         until_s = time.monotonic() + seconds
@@ -68,14 +73,14 @@ class OnePassSource(ABC):
             self.close()
             raise StopIteration
         if self._state.condition == "connecting":
-            self._state = SourceState("running")
+            self._state = self._state.now("running")
         return frame
 
     def close(self) -> None:
         """Release the device or file and end the iteration soon. Calling it twice is harmless."""
         self._closed = True
         if self._state.condition != "ended":
-            self._state = SourceState("ended")
+            self._state = self._state.now("ended")
         # If a frame is being read, the reading thread sees the flag when it is done and comes here itself.
         if self._reading.acquire(blocking=False):
             try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from edgeseg.errors import EdgesegError
 from edgeseg.types import Result
+from edgeseg.video.faults import in_one_line, located
 from edgeseg.video.handover import Handover
-from edgeseg.video.sink import Sink, SinkClosed, Window
+from edgeseg.video.sink import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, Window
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import LatencyHistogram, SinkReport
 
@@ -22,15 +23,17 @@ class Outlet:
 
     Args:
         sink: what is written to.
+        streams: whose results come.
         latest_wins: whether a new result takes the place of one that waits; else the stages wait.
         on_closed: called when the person closed the sink.
-        on_error: told of what the sink raised.
+        on_error: told of what the sink raised, once it is given up, or once that part of it is which serves a stream.
     """
 
     def __init__(
         self,
         sink: Sink,
         *,
+        streams: Collection[str] = ("",),
         latest_wins: bool,
         on_closed: Callable[[], None],
         on_error: Callable[[BaseException], None],
@@ -44,6 +47,8 @@ class Outlet:
         self._written = 0
         self._lost = 0
         self._last_s = 0.0
+        self._live_streams = set(streams)
+        self._reasons: list[str] = []
         self._on_closed = on_closed
         self._on_error = on_error
 
@@ -51,6 +56,11 @@ class Outlet:
     def last_s(self) -> float:
         """``time.monotonic()`` of the end of the last write; 0 before the first."""
         return self._last_s
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it takes nothing any more, of any stream."""
+        return not self._live_streams
 
     def run(
         self, idle: Callable[[], None] | None = None, status: Callable[[], Sequence[StreamStatus]] | None = None
@@ -81,19 +91,31 @@ class Outlet:
             self._on_closed()
         except Exception as error:
             self._lost += 1
-            self._on_error(error)
+            self._live_streams.clear()
+            self._fail(error)
         finally:
             self.waiting.abandon()
             self.close()
 
     def _write(self, result: Result) -> None:
+        if result.stream not in self._live_streams:
+            self._lost += 1
+            return
         start_s = time.monotonic()
         try:
             self.sink.write(result)
         except (SinkClosed, EdgesegError):
             raise  # an EdgesegError's message names the output
+        except ResultSkipped:
+            self._lost += 1
+            return
+        except StreamSinkFailed as failure:
+            self._lost += 1
+            self._live_streams.discard(result.stream)
+            self._fail(failure.error)
+            return
         except Exception as error:
-            raise RuntimeError(f"{self.name} failed at frame {result.frame.index}") from error
+            raise located(error, self.sink, result) from error
         done_s = self._last_s = time.monotonic()
         self._written += 1
         self.write_ms.add((done_s - start_s) * 1000)
@@ -104,11 +126,17 @@ class Outlet:
         try:
             self.sink.close()
         except Exception as error:
-            self._on_error(error)
+            if not self.has_failed:  # else it was told already
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._reasons.append(in_one_line(error))
+        self._on_error(error)
 
     def report(self) -> SinkReport:
         """What became of the results."""
-        return SinkReport(self.name, self._written, self.waiting.dropped + self._lost, self.write_ms.summary())
+        dropped = self.waiting.dropped + self._lost
+        return SinkReport(self.name, self._written, dropped, self.write_ms.summary(), "; ".join(self._reasons))
 
 
 _IDLE_EVERY_S = 0.05

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import av
-from av.container import InputContainer
 from av.video.stream import VideoStream
 
 _BEHIND_S = 0.25
@@ -34,21 +34,26 @@ class PacketReader:
     """Keeps the sockets' buffers empty, however slow the decoder is, so that no frame grows old where nobody sees it.
 
     What waits to be decoded is given up once it is old and a key picture has come, from which decoding can begin: the
-    latest wins here as well. The thread owns the container and closes it.
+    latest wins here as well.
 
     Args:
-        container: opened with this timeout for reading.
-        stream: whose packets are wanted.
+        packets: gives them one after the other, called on the thread and called again after ``InvalidDataError``.
+        close: called on the thread when it is over.
         timeout_s: seconds without data after which it counts as silent.
 
     Attributes:
         skipped: packets given up so far.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, timeout_s: float) -> None:
+    def __init__(
+        self,
+        packets: Callable[[], Iterator[av.Packet[VideoStream]]],
+        close: Callable[[], None],
+        timeout_s: float,
+    ) -> None:
         self.skipped = 0
-        self._container = container
-        self._stream = stream
+        self._packets = packets
+        self._close = close
         self._timeout_s = timeout_s
         self._waiting: deque[Arrived] = deque()
         # A Condition's lock is reentrant, so a signal handler may call stop() on the very thread that holds it.
@@ -63,7 +68,7 @@ class PacketReader:
         """The oldest packet that waits, or the next to come; None once the stream has ended or :meth:`stop` was called.
 
         Raises:
-            av.FFmpegError, OSError: it cannot be read any more; ExitError or TimeoutError where it has fallen silent.
+            Exception: it cannot be read any more; ``ExitError`` or ``TimeoutError`` where it has fallen silent.
         """
         with self._changed:
             while not self._waiting and not self._over and not self._stopped:
@@ -90,14 +95,14 @@ class PacketReader:
         with self._changed:
             self._over = True
             self._changed.notify_all()
-        self._container.close()  # last, as a server that is gone may be waited for
+        self._close()  # last, as a server that is gone may be waited for
 
     def _read(self) -> None:
         bad_reads = 0
         before_s = time.monotonic()
         while True:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._packets():
                     arrived_s = time.monotonic()
                     if self._stopped:
                         return

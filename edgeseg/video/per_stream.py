@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from edgeseg.types import Result
-from edgeseg.video.sink import Sink
+from edgeseg.video.faults import combined
+from edgeseg.video.sink import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of
+
+_LONGEST_BYTES = 100
+"""Of a stream's name in a file's, which has 255 in all."""
 
 
 class PerStream:
-    """A sink that opens another for each stream when its first result comes.
+    """A sink that has another for each stream. One that fails is given up alone.
 
     Args:
         make: opens the sink of the stream of that name.
+        streams: those that are known, whose sinks are opened at once; of others when their first result comes.
+
+    Raises:
+        SinkError: as ``make``; what was opened is closed again.
     """
 
-    def __init__(self, make: Callable[[str], Sink]) -> None:
+    def __init__(self, make: Callable[[str], Sink], streams: Sequence[str] = ()) -> None:
         self._make = make
         self._sinks: dict[str, Sink] = {}
+        self._failed: dict[str, Exception] = {}
+        with ExitStack() as opened:
+            for stream in streams:
+                self._sinks[stream] = make(stream)
+                opened.callback(self._sinks[stream].close)
+            opened.pop_all()
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """What the sinks of the streams write."""
+        return tuple(path for sink in self._sinks.values() for path in outputs_of(sink))
 
     def write(self, result: Result) -> None:
         """Give the result to its stream's sink.
 
         Raises:
-            SinkError, SinkClosed: as that sink.
+            StreamSinkFailed: that sink failed, and was closed.
+            SinkClosed, ResultSkipped: as that sink.
         """
-        if result.stream not in self._sinks:
-            self._sinks[result.stream] = self._make(result.stream)
-        self._sinks[result.stream].write(result)
+        if result.stream in self._failed:
+            raise StreamSinkFailed(self._failed[result.stream])
+        try:
+            if result.stream not in self._sinks:
+                self._sinks[result.stream] = self._make(result.stream)
+            self._sinks[result.stream].write(result)
+        except (SinkClosed, ResultSkipped):
+            raise
+        except Exception as error:
+            self._failed[result.stream] = error
+            failed = self._sinks.pop(result.stream, None)
+            if failed is not None:
+                with suppress(Exception):  # it would say the same
+                    failed.close()
+            raise StreamSinkFailed(error) from error
 
     def close(self) -> None:
         """Finish all outputs, also where one of them cannot be finished.
 
         Raises:
-            SinkError: the first that could not.
+            SinkError: names those that could not.
         """
         errors: list[Exception] = []
         for sink in self._sinks.values():
@@ -45,10 +78,32 @@ class PerStream:
                 errors.append(error)
         self._sinks.clear()
         if errors:
-            raise errors[0]
+            raise combined(errors)
 
 
-def path_of(path: Path, stream: str) -> Path:
-    """``out.mp4`` for the stream ``gate 2`` as ``out-gate-2.mp4``: a name that any file system takes."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", stream).strip("-") or "stream"
-    return path.with_name(f"{path.stem}-{name}{path.suffix}")
+def paths_of(path: Path, streams: Sequence[str]) -> dict[str, Path]:
+    """``out.mp4`` for the streams ``gate 2`` and ``двор`` as ``out-gate-2.mp4`` and ``out-двор.mp4``.
+
+    Letters and digits of all scripts stay, in a form that any file system takes. Names that would be one file, also
+    where upper case does not count, get numbers: ``out-gate-2.mp4``, ``out-gate-2-2.mp4``.
+    """
+    taken: set[str] = set()
+    paths: dict[str, Path] = {}
+    for stream in streams:
+        name = plain = _plain(stream)
+        number = 1
+        while (folded := unicodedata.normalize("NFKC", name).casefold()) in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(folded)
+        paths[stream] = path.with_name(f"{path.stem}-{name}{path.suffix}")
+    return paths
+
+
+def _plain(stream: str) -> str:
+    """The stream's name in letters, digits and hyphens; marks that belong to letters stay with them."""
+    kept = [
+        letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in unicodedata.normalize("NFC", stream)
+    ]
+    name = "-".join("".join(kept).split())
+    return name.encode()[:_LONGEST_BYTES].decode(errors="ignore").strip("-") or "stream"

@@ -8,31 +8,36 @@
 While one frame passes the stages, the network is at work on the next. What has come from several streams meanwhile
 goes through it together.
 
-Whatever fails, each thread ends. A source that fails ends its own stream: the good frames before it are finished, and
-the other streams go on. A stage or a sink that fails ends the run, and what has passed the stages by then is still
-written to the other sinks. The first error is raised on the calling thread once the threads have ended and the sinks
-are closed.
+What fails is given up, and the rest goes on. A source that fails ends its own stream: the good frames before it are
+finished. A stage that fails on a frame of a live stream costs that frame alone, until it has failed on all for ten
+seconds; of another stream it ends the stream. A sink that fails misses what comes from then on, the others nothing.
+The run ends early only where nothing is left to do. What was lost is told at once, and raised on the calling thread
+once the threads have ended and the sinks are closed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
-from edgeseg.errors import EdgesegError, InputError, SinkError
-from edgeseg.types import Frame, Result
+from edgeseg.errors import InputError, ModelError, SinkError
+from edgeseg.types import Result
+from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
+from edgeseg.video.faults import Faults, Tell, in_one_line, located, log_fault
 from edgeseg.video.handover import Handover, Junction
 from edgeseg.video.outlet import Outlet
+from edgeseg.video.outputs import keep_outputs_apart
 from edgeseg.video.sink import Follower, Sink, Window
 from edgeseg.video.source import Source
 from edgeseg.video.sources_file import named
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.status import StreamStatus
-from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report
+from edgeseg.video.telemetry import Report, SinkReport
 
 DropPolicy = Literal["latest", "none"]
 """What happens to frames that come faster than they are processed: the latest wins, or the source waits."""
@@ -46,6 +51,7 @@ _EARLY = 0.95
 _JOIN_S = 15.0  # a camera that fell silent holds its thread until the driver's timeout, ten seconds
 _DRAIN_S = 15.0  # for a sink to take what has passed the stages, once the run is ending
 _CLOSE_S = 60.0  # a long video is copied once when it is closed
+_STUCK_S = 20.0  # without a step of the network or the stages, once the run is ending; longer than a sink holds them up
 _INTERRUPTED_S = 5.0  # of patience where the calling thread was interrupted, as by a KeyboardInterrupt
 
 
@@ -65,6 +71,13 @@ class Pipeline:
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
         max_latency_ms: frames older than this when their turn comes are dropped.
         watch: told how the streams stand while they run.
+        tell: told at once, on any thread, what was lost; goes to the log ``edgeseg`` if left out.
+        inputs: files and folders that the run reads beside its sources, such as the model and the labels: no sink may
+            write over them, nor over the sources.
+
+    Raises:
+        InputError: no source, or names that are not their own.
+        SinkError: an output that is an input, or another output.
     """
 
     def __init__(
@@ -78,16 +91,19 @@ class Pipeline:
         drop_policy: DropPolicy | None = None,
         max_latency_ms: float | None = None,
         watch: Watch | None = None,
+        tell: Tell = log_fault,
+        inputs: Sequence[str | Path] = (),
     ) -> None:
         sources = list(source) if isinstance(source, Sequence) else [source]
         if names is None:
             names = [""] if len(sources) == 1 else list(named([one.info.uri for one in sources]))
         if not sources or len(set(names)) != len(sources):
             raise InputError(f"{len(sources)} sources with the names {', '.join(names)}", "Give each its own name")
+        keep_outputs_apart(sinks, sources, inputs)
         changed = threading.Condition()
         latest = [s.info.live if drop_policy is None else drop_policy == "latest" for s in sources]
         self._captures = [
-            Capture(name, one, latest_wins=wins, changed=changed, max_frames=max_frames, on_error=self._lose_source)
+            Capture(name, one, latest_wins=wins, changed=changed, max_frames=max_frames, on_error=self._lost_part)
             for name, one, wins in zip(names, sources, latest, strict=True)
         ]
         self._by_name = {capture.name: capture for capture in self._captures}
@@ -95,28 +111,32 @@ class Pipeline:
         self._inferred: Handover[Result] = Handover(1)
         self._stages = stages
         self._outlets = [
-            Outlet(sink, latest_wins=all(latest), on_closed=self.stop, on_error=self._fail) for sink in sinks
+            Outlet(sink, streams=names, latest_wins=all(latest), on_closed=self.stop, on_error=self._lost_part)
+            for sink in sinks
         ]
         for sink in sinks:
             if isinstance(sink, Follower):
-                sink.follow(self.status)
+                sink.follow(self.status, self.sink_reports)
         self._max_latency_ms = max_latency_ms
         self._watch = watch
         self._watched_s = 0.0
-        self._start_s = self._last_s = 0.0
+        self._start_s = self._last_s = self._step_s = 0.0
         self._ending_s = 0.0
         self._is_fresh = all(latest)
         self._infer_s = self._stages_s = 0.0  # a frame takes there, lately
-        self._errors: list[BaseException] = []
+        self._at: dict[str, str] = {}  # what the inference thread and the stages' thread are in, by name
+        self._faults = Faults(tell)
+        self._stuck: list[threading.Thread] = []
 
     def run(self) -> Report:
-        """Process until the sources end, :meth:`stop` is called or something fails; call it once.
+        """Process until the sources end, :meth:`stop` is called or nothing is left to do; call it once.
 
         Returns:
-            the report; where this raises instead, :meth:`report` gives it for the frames before the failure.
+            the report; where this raises instead, :meth:`report` gives it all the same.
 
         Raises:
-            EdgesegError: of a source, a stage (the message names it) or a sink.
+            EdgesegError: once all is done, where a source, a stage or a sink failed; the message names all that was
+                lost. Sinks whose readers went away are no error where they were all there was.
             RuntimeError: any other exception of a stage or sink, which is its cause.
         """
         window = next((outlet for outlet in self._outlets if isinstance(outlet.sink, Window)), None)
@@ -131,7 +151,7 @@ class Pipeline:
                 thread.start()
             if window is not None:
                 window.run(self._look, self.status)
-            self._wait_for(processing)
+            self._wait_for(inferring, processing)
             patience_s = _CLOSE_S
         finally:
             for capture in self._captures:
@@ -143,12 +163,16 @@ class Pipeline:
             for outlet in threaded:
                 self._wait_for_close(outlet, deadline_s)
             for thread in (inferring, processing, *(capture.thread for capture in self._captures)):
-                if thread.ident is not None:
+                if thread.ident is not None and thread not in self._stuck:
                     thread.join(_JOIN_S)
+            if self.left_behind:
+                for capture in self._captures:
+                    capture.settle()
             if window is not None and inferring.ident is None:
                 window.close()
-        if self._errors:
-            raise self._errors[0]
+        error = self._faults.sum_up()
+        if error is not None and not (self._faults.only_readers_gone and self._is_unheard):
+            raise error
         return self.report()
 
     def stop(self) -> None:
@@ -162,33 +186,19 @@ class Pipeline:
         """How each stream stands; asked from any thread."""
         return [capture.status() for capture in self._captures]
 
+    def sink_reports(self) -> list[SinkReport]:
+        """What became of the results at each sink so far; asked from any thread."""
+        return [outlet.report() for outlet in self._outlets]
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether a thread did not come back from what it is in: the process is better left than cleaned up."""
+        return bool(self._stuck)
+
     def report(self) -> Report:
         """The figures so far."""
-        elapsed_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s) - self._start_s
-        streams = tuple(replace(capture.report(), elapsed_s=elapsed_s) for capture in self._captures)
-        hops, sink_ms, age_ms = Histograms(), LatencyHistogram(), LatencyHistogram()
-        for capture in self._captures:
-            hops.merge(capture.hops)
-        for outlet in self._outlets:
-            sink_ms.merge(outlet.write_ms)
-            age_ms.merge(outlet.age_ms)
-        latency = hops.summary()
-        if self._outlets:
-            latency |= {"sink": sink_ms.summary(), "end to end": age_ms.summary()}
-        score = next((stage for stage in self._stages if isinstance(stage, Score) and stage.frames), None)
-        return replace(
-            streams[0],
-            uri=streams[0].uri if len(streams) == 1 else f"{len(streams)} streams",
-            frames_in=sum(stream.frames_in for stream in streams),
-            processed=sum(stream.processed for stream in streams),
-            dropped=sum(stream.dropped for stream in streams),
-            latency={hop: summary for hop, summary in latency.items() if summary.count},
-            miou=score.confusion.miou() if score else None,
-            scored=score.frames if score else 0,
-            stream="",
-            streams=streams if len(streams) > 1 else (),
-            sinks=tuple(outlet.report() for outlet in self._outlets),
-        )
+        last_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s)
+        return account(self._captures, self._outlets, self._stages, last_s - self._start_s)
 
     def _infer(self) -> None:
         """Give the frames that are waiting to the first stage's ``begin``, and then to the other stages one by one."""
@@ -203,10 +213,7 @@ class Pipeline:
                 start_s = time.monotonic()
                 batch = [result for result in taken if not self._is_stale(result)]
                 if begin is not None and batch:
-                    try:
-                        begin(batch)
-                    except Exception as error:
-                        raise _located(error, self._stages[0], batch[0].frame) from error
+                    self._begin(begin, batch)
                 self._infer_s = _smooth(self._infer_s, time.monotonic() - start_s)
                 while batch:
                     if not self._inferred.put(batch[0]):
@@ -217,6 +224,23 @@ class Pipeline:
         finally:
             self._lose(batch)
             self._inferred.end()
+
+    def _begin(self, begin: Callable[[Sequence[Result]], None], batch: list[Result]) -> None:
+        """All frames together; where that fails each by itself, and those that fail again are taken out."""
+        stage = self._stages[0]
+        try:
+            with self._inside(stage):
+                begin(batch)
+        except Exception as error:
+            for result in list(batch):
+                try:
+                    if len(batch) == 1:
+                        raise error
+                    with self._inside(stage):
+                        begin([result])
+                except Exception as its_own:
+                    batch.remove(result)
+                    self._stumble(its_own, stage, result)
 
     def _wait_for_turn(self, works_ahead: bool) -> None:
         """Until it is time to take a frame: one taken sooner would only grow old before the stages."""
@@ -234,16 +258,14 @@ class Pipeline:
         try:
             while (result := self._inferred.get()) is not None:
                 start_s = time.monotonic()
-                for stage in self._stages:
-                    try:
-                        result = stage(result)
-                    except Exception as error:
-                        raise _located(error, stage, result.frame) from error
-                self._by_name[result.stream].count(result)
+                done = self._pass_stages(result)
+                if done is None:
+                    continue
+                self._by_name[done.stream].count(done)
                 self._last_s = time.monotonic()
                 self._stages_s = _smooth(self._stages_s, self._last_s - start_s)
                 for outlet in self._outlets:
-                    outlet.waiting.put(result)
+                    outlet.waiting.put(done)
         except BaseException as error:
             self._fail(error)
             self._inferred.end()
@@ -251,6 +273,46 @@ class Pipeline:
         finally:
             for outlet in self._outlets:
                 outlet.waiting.end()
+
+    def _pass_stages(self, result: Result) -> Result | None:
+        """What has become of it, or None where it was lost."""
+        if not self._by_name[result.stream].wants(result.frame):
+            self._lose([result])
+            return None
+        for stage in self._stages:
+            try:
+                with self._inside(stage):
+                    result = stage(result)
+            except Exception as error:
+                self._stumble(error, stage, result)
+                return None
+        return result
+
+    @contextmanager
+    def _inside(self, stage: Stage) -> Iterator[None]:
+        """Note where a thread is, should it not come back."""
+        name = threading.current_thread().name
+        self._at[name] = type(stage).__name__
+        try:
+            yield
+        finally:
+            self._step_s = time.monotonic()
+            self._at.pop(name, None)
+
+    def _stumble(self, error: Exception, stage: Stage, result: Result) -> None:
+        """A stage failed on this frame: it is lost, and with it a stream that is not live or does not get better."""
+        capture = self._by_name[result.stream]
+        capture.lose()
+        if capture.given_up:
+            return
+        reason = f"{type(stage).__name__} failed ({in_one_line(error)})"
+        is_new = capture.stumble(reason)
+        if not capture.source.info.live or capture.is_hopeless:
+            failure = located(error, stage, result)
+            capture.give_up(in_one_line(failure), result.frame)
+            self._lost_part(failure)
+        elif is_new:
+            self._faults.lose_frame(reason, result)
 
     def _is_stale(self, result: Result) -> bool:
         age_ms = (time.monotonic() - result.frame.captured_s) * 1000
@@ -263,26 +325,49 @@ class Pipeline:
         for result in results:
             self._by_name[result.stream].lose()
 
-    def _lose_source(self, error: BaseException) -> None:
-        """The stream has ended before its time; the others go on."""
-        self._errors.append(error)
+    def _lost_part(self, error: BaseException) -> None:
+        """A stream or a sink was given up; without sinks left the run ends, unless it counts what it sees."""
+        unheard = self._is_unheard and not any(isinstance(stage, Score) for stage in self._stages)
+        silent = all(capture.failed or capture.waiting.is_over for capture in self._captures)
+        self._faults.add(error, goes_on=not (unheard or silent))
+        if unheard:
+            self._end()
+
+    @property
+    def _is_unheard(self) -> bool:
+        """Whether there were sinks, and all have failed."""
+        return bool(self._outlets) and all(outlet.has_failed for outlet in self._outlets)
 
     def _fail(self, error: BaseException) -> None:
+        self._faults.add(error, goes_on=False)
+        self._end()
+
+    def _end(self) -> None:
         """End the run: what waits for the network is dropped."""
-        self._errors.append(error)
         self._ending_s = self._ending_s or time.monotonic()
         for capture in self._captures:
             capture.waiting.abandon()
             capture.source.close()
 
-    def _wait_for(self, processing: threading.Thread) -> None:
+    def _wait_for(self, inferring: threading.Thread, processing: threading.Thread) -> None:
         """Until the last frame has passed the stages; not for long where a sink holds them up once the end is near."""
         while processing.is_alive():
             processing.join(_POLL_S)
             self._look()
-            if self._ending_s and time.monotonic() - self._ending_s > _DRAIN_S:
+            now_s = time.monotonic()
+            if self._ending_s and now_s - self._ending_s > _DRAIN_S:
                 for outlet in self._outlets:
                     outlet.waiting.abandon()
+            if self._ending_s and now_s - max(self._ending_s, self._step_s) > _STUCK_S:
+                self._leave_behind([thread for thread in (inferring, processing) if thread.is_alive()])
+                return
+
+    def _leave_behind(self, threads: list[threading.Thread]) -> None:
+        """Go on without them: a native call that does not return cannot be ended."""
+        self._stuck = threads
+        part = next(iter(self._at.copy().values()), "a stage")
+        what = f"{part} does not return, and was left behind"
+        self._faults.add(ModelError(what, "See whether the model ends on each picture"), goes_on=False)
 
     def _wait_for_close(self, outlet: Outlet, deadline_s: float) -> None:
         if outlet.thread.ident is None:
@@ -293,7 +378,8 @@ class Pipeline:
             self._look()
             if time.monotonic() > deadline_s:
                 what = f"{outlet.name} does not finish, and was left behind"
-                self._errors.append(SinkError(what, "See whether its disk or network answers"))
+                self._stuck.append(outlet.thread)
+                self._faults.add(SinkError(what, "See whether its disk or network answers"), goes_on=False)
                 return
 
     def _look(self) -> None:
@@ -305,11 +391,3 @@ class Pipeline:
 
 def _smooth(mean: float, value: float) -> float:
     return 0.8 * mean + 0.2 * value if mean else value
-
-
-def _located(error: Exception, part: Stage, frame: Frame) -> Exception:
-    """The error with the part and the frame in its message: the user's stay the user's, a bug becomes RuntimeError."""
-    where = f"{type(part).__name__} failed at frame {frame.index}"
-    if isinstance(error, EdgesegError):
-        return type(error)(f"{where}: {error.what}", error.remedy)
-    return RuntimeError(where)

@@ -60,10 +60,18 @@ class ProgressLine:
         now = self._conditions[stream.stream] = stream.state.condition
         if now == "lost" and before != "lost":
             self._lost_s[stream.stream] = stream.state.since_s
-            self._console.print(f"edgeseg: lost: {stream.state.reason}; it is tried again", markup=False)
+            self._print(f"edgeseg: lost: {stream.state.reason}; it is tried again")
         elif now == "running" and before == "lost":
             away_s = stream.state.since_s - self._lost_s[stream.stream]
-            self._console.print(f"edgeseg: {stream.uri} is back after {away_s:.0f} s", markup=False)
+            self._print(f"edgeseg: {stream.uri} is back after {away_s:.0f} s")
+
+    def tell(self, line: str) -> None:
+        """What the pipeline says was lost, at once; on any thread."""
+        self._print(f"edgeseg: {line}")
+
+    def _print(self, line: str) -> None:
+        shown = "".join(letter if letter.isprintable() else "?" for letter in line)  # a camera may write part of it
+        self._console.print(shown, markup=False)
 
     def close(self) -> None:
         """Take the bar away. Calling it twice is harmless."""

@@ -78,6 +78,15 @@ class ReconnectingSource(OnePassSource):
         if lost:
             self._become("lost", lost.what)
 
+    @property
+    def state(self) -> SourceState:
+        """How it stands right now; what was left out counts over all connections."""
+        own, inner = self._state, self._inner
+        if inner is None or not inner.state.left_out:
+            return own
+        theirs = inner.state
+        return replace(own, left_out=own.left_out + theirs.left_out, left_out_for=theirs.left_out_for)
+
     def _frames(self) -> Iterator[Frame]:
         index = 0
         while (inner := self._inner or self._connect()) is not None:
@@ -95,13 +104,21 @@ class ReconnectingSource(OnePassSource):
                 failure = error
             finally:
                 inner.close()
-                self._inner = None
+                self._let_go_of(inner)
             if self._closed or not live:
                 return
             if self._on_lost == "exit":
                 raise failure
             self._timeline.interrupt()
             self._become("lost", failure.what)
+
+    def _let_go_of(self, inner: Source) -> None:
+        theirs = inner.state
+        if theirs.left_out:
+            self._state = replace(
+                self._state, left_out=self._state.left_out + theirs.left_out, left_out_for=theirs.left_out_for
+            )
+        self._inner = None
 
     def _connect(self) -> Source | None:
         """Try until it opens; None once closed."""
@@ -139,8 +156,7 @@ class ReconnectingSource(OnePassSource):
         if self._closed:
             return
         before = self._state
-        since = {"since_s": before.since_s} if condition == before.condition else {}
-        self._state = SourceState(condition, reason, reconnects=self._reconnects, **since)
+        self._state = replace(before.now(condition, reason), reconnects=self._reconnects)
         if self._on_change is not None and condition != before.condition:
             self._on_change(self._state)
 

@@ -37,6 +37,13 @@ UNDERSTOOD = (
 )
 """What ``open_source`` opens, for messages and help."""
 
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for names in ("mp4 m4v mov 3gp", "mkv webm avi wmv asf flv ogv", "ts m2ts mts mpg mpeg", "mjpeg mjpg h264 hevc")
+    for name in names.split()
+)
+"""What video files are called, to tell a name from an address; a file that is there may be called anything."""
+
 OnLost = Literal["wait", "exit"]
 """What happens when a live source is lost."""
 
@@ -104,6 +111,7 @@ def open_source(
     labels: LabelFolder | None = None,
     on_lost: OnLost | None = None,
     on_change: OnChange | None = None,
+    allow_gst: bool = True,
 ) -> Source:
     """Open what the table at the top of this module lists.
 
@@ -115,6 +123,7 @@ def open_source(
         on_lost: ``exit`` raises when a live source is lost; ``wait`` waits for it also where it is not there yet. None
             waits too, but not for the first time, so that a wrong address is told at once.
         on_change: told when a live source is lost and when it is back, by the thread that iterates.
+        allow_gst: whether ``gst:`` is taken; a pipeline may read and write any file and talk to any host.
 
     Raises:
         SourceLostError: a live source is not there.
@@ -122,11 +131,16 @@ def open_source(
         MissingDependencyError: it needs GStreamer, and OpenCV has none.
         DatasetError: labels that do not fit the frames, or images that are none.
     """
-    text = str(uri)
-    scheme, colon, _ = text.partition(":")
-    opens = _SCHEMES.get(scheme) if (colon and not os.path.exists(text)) or text == "-" else None
-    if opens is None:
+    text = os.fspath(uri)
+    scheme = _scheme_of(text)
+    if scheme is None:
         return _open_path(text, labels)
+    if scheme == "gst" and not allow_gst:
+        raise SourceError(
+            "pipelines of GStreamer's are not allowed here", "Allow gst: sources where you trust whoever wrote them"
+        )
+    opens = _SCHEMES[scheme]
+    text = scheme + text[len(scheme) :]
     if labels is not None:
         raise DatasetError(
             f"label files cannot be matched with {redacted(text)}", "Use them with a video file or images"
@@ -136,6 +150,27 @@ def open_source(
     from edgeseg.video.reconnecting import ReconnectingSource
 
     return ReconnectingSource(lambda: opens(text), uri=redacted(text), on_lost=on_lost, on_change=on_change)
+
+
+def _scheme_of(text: str) -> str | None:
+    """The scheme of what is a URI; None for what is a path: what exists, and what looks like the name of a file."""
+    if text == "-":
+        return text
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon or scheme not in _SCHEMES or os.path.lexists(text):
+        return None
+    if scheme in _NETWORK and not rest.startswith("/"):
+        return None  # http:x.mp4
+    if scheme in ("camera", "v4l2", "csi") and not rest.startswith("/") and _looks_like_a_file(rest):
+        return None
+    return scheme
+
+
+def _looks_like_a_file(name: str) -> bool:
+    from edgeseg.dataset import IMAGE_SUFFIXES
+
+    return os.path.splitext(name)[1].lower() in {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
 
 
 def _open_camera(uri: str) -> Source:
@@ -168,9 +203,11 @@ def _open_synthetic(uri: str) -> Source:
     return SyntheticSource.open(uri)
 
 
+_NETWORK = ("rtsp", "rtsps", "http", "https")
+
 _LIVE: dict[str, Callable[[str], Source]] = {
     **dict.fromkeys(("camera", "v4l2"), _open_camera),
-    **dict.fromkeys(("rtsp", "rtsps", "http", "https"), _open_network),
+    **dict.fromkeys(_NETWORK, _open_network),
     **dict.fromkeys(("csi", "gst"), _open_gst),
 }
 """Those that may be lost, and are opened again."""
@@ -185,16 +222,27 @@ _SCHEMES: dict[str, Callable[[str], Source]] = {
 def _open_path(text: str, labels: LabelFolder | None) -> Source:
     from edgeseg.dataset import IMAGE_SUFFIXES
 
-    path = Path(text)
-    is_pattern = not path.exists() and any(mark in text for mark in "*?[")
-    if is_pattern or path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+    shown = redacted(text)
+    exists = os.path.lexists(text)
+    is_pattern = not exists and any(mark in text for mark in "*?[") and not _has_scheme(text)
+    if is_pattern or os.path.isdir(text) or os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES:
         from edgeseg.video.image_source import ImageSource
 
         return ImageSource(text, labels)
-    if "://" in text:
-        raise SourceError(f"{text.partition('://')[0]}:// is not understood as a source", f"Pass {UNDERSTOOD}")
-    if not path.exists():
-        raise SourceError(f"there is no file {redacted(text)}", f"Correct the path, or pass {UNDERSTOOD}")
+    if not exists:
+        if _has_scheme(text):
+            raise SourceError(f"{shown.partition(':')[0]}:// is not understood as a source", f"Pass {UNDERSTOOD}")
+        try:
+            os.lstat(text)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise SourceError(f"there is no file {shown}", f"Correct the path, or pass {UNDERSTOOD}") from None
+        except OSError as error:  # a folder that may not be entered, a name too long
+            raise SourceError(f"{shown} cannot be opened ({error.strerror})", "Correct the path") from None
     from edgeseg.video.file_source import FileSource
 
-    return FileSource(path, labels)
+    return FileSource(text, labels)
+
+
+def _has_scheme(text: str) -> bool:
+    scheme, mark, _ = text.partition("://")
+    return bool(mark) and scheme.isalnum()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from edgeseg.documents import is_printable, read_yaml
 from edgeseg.errors import InputError
-from edgeseg.video.uri import redacted
+from edgeseg.video.uri import printable, redacted
+
+_LONGEST = 200
 
 
 def read_sources(path: Path) -> dict[str, str]:
@@ -18,21 +21,34 @@ def read_sources(path: Path) -> dict[str, str]:
         path: a mapping of names to URIs, ``gate: rtsp://10.0.0.7/main``, or a list of URIs, which then are the names.
 
     Raises:
-        InputError: the file cannot be read, is neither, or names a stream twice.
+        InputError: the file cannot be read, is neither, or names a stream twice, or so that it cannot be printed.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "Correct --sources") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML ({' '.join(str(error).split())})", "Correct it") from None
+    raw = read_yaml(path, secret=True)  # it holds passwords, so nothing of it is quoted
     if isinstance(raw, list):
         # YAML takes "- synthetic:" for a mapping of synthetic to nothing.
         uris = [f"{next(iter(uri))}:" if isinstance(uri, dict) and [*uri.values()] == [None] else uri for uri in raw]
         raw = named(uris) if all(isinstance(uri, str) for uri in uris) else {}
     if not isinstance(raw, dict) or not raw or not all(isinstance(uri, str) for uri in raw.values()):
         raise InputError(f"{path} lists no sources", "Write one 'name: URI' a line")
-    return {str(name): uri for name, uri in raw.items()}
+    sources: dict[str, str] = {}
+    for key, uri in raw.items():
+        name = _name(key, path)
+        if name in sources:
+            raise InputError(f"{path} names two streams {name}", "Give each a name of its own")
+        sources[name] = uri
+    return sources
+
+
+def _name(key: Any, path: Path) -> str:
+    """The name of a stream, spelt in one way."""
+    name = unicodedata.normalize("NFC", str(key)).strip() if isinstance(key, str | int | float) else ""
+    if isinstance(key, bool) or not is_printable(name, longest=_LONGEST):
+        shown = printable(redacted(str(key)))[:_LONGEST]
+        raise InputError(
+            f"{path} names a stream {shown!r}",
+            f"Name it with 1 to {_LONGEST} letters, digits and signs that can be printed",
+        )
+    return redacted(name)
 
 
 def named(uris: Sequence[str]) -> dict[str, str]:
@@ -43,8 +59,10 @@ def named(uris: Sequence[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for uri in uris:
-        name, number = redacted(uri), 2
+        shown = redacted(uri)
+        name = shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+        number = 2
         while name in names:
-            name, number = f"{redacted(uri)} {number}", number + 1
+            name, number = f"{shown} {number}", number + 1
         names[name] = uri
     return names

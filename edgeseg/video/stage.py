@@ -11,15 +11,18 @@ import numpy as np
 
 from edgeseg import _native
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.metrics import ConfusionMatrix, left_out
 from edgeseg.palette import lookup_table
 from edgeseg.refine import check_refinable
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.temporal import TemporalSmoother
-from edgeseg.types import Inference, Result, Segmentation
+from edgeseg.types import Frame, Inference, Result, Segmentation
 from edgeseg.video.legend import draw_classes, draw_status
 from edgeseg.video.source import StreamInfo
+
+_STILLS_HZ = 15.0
+"""At which the images of a folder are taken to follow each other, where they are smoothed over time."""
 
 _SMOOTHING = 0.9  # of the figures on the picture, which could not be read if they changed fully with each frame
 
@@ -76,11 +79,18 @@ class Segment:
         output = self._smoother(
             np.asarray(inference.output, np.float32),
             inference.input_u8,
-            frame.captured_s if frame.pts_s is None else frame.pts_s,
+            _time_s(frame),
             result.stream,
         )
         latency_ms = {**inference.latency_ms, "temporal": (time.perf_counter() - start_s) * 1000}
         return replace(inference, output=output, latency_ms=latency_ms)
+
+
+def _time_s(frame: Frame) -> float:
+    """When a frame was taken, on its stream's clock; stills, which do not tell, are taken to follow at a usual pace."""
+    if frame.pts_s is not None:
+        return frame.pts_s
+    return frame.index / _STILLS_HZ if frame.name else frame.captured_s
 
 
 def smoother_for(temporal: bool | None, infos: Sequence[StreamInfo], spec: ModelSpec) -> TemporalSmoother | None:
@@ -151,14 +161,21 @@ class Score:
     def __init__(self, num_classes: int) -> None:
         self.confusion = ConfusionMatrix(num_classes)
         self.frames = 0
+        self._class_names: tuple[str, ...] = ()
+
+    def left_out(self) -> str:
+        """What the mean over the classes leaves out, in words; empty where nothing is."""
+        return left_out(self.confusion.iou(), self._class_names) if self._class_names else ""
 
     def __call__(self, result: Result) -> Result:
         """Count the pixels of the frame."""
         labels_u8 = result.frame.labels_u8
         if labels_u8 is not None:
             start_s = time.perf_counter()
-            self.confusion.update(labels_u8, _segmentation_of(result).labels)
+            segmentation = _segmentation_of(result)
+            self.confusion.update(labels_u8, segmentation.labels)
             self.frames += 1
+            self._class_names = segmentation.spec.class_names
             result.latency_ms["score"] = (time.perf_counter() - start_s) * 1000
         return result
 

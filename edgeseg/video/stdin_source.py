@@ -11,22 +11,37 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
+from edgeseg.video.byte_stream import MOST_BYTES, ByteStream, has_its_index_last
+from edgeseg.video.media import (
+    STREAM_CODECS,
+    limit_pixels,
+    open_bytes,
+    pixel_aspect_of,
+    reason,
+    too_large,
+    video_stream,
+)
 from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.picture import to_rgb
+from edgeseg.video.picture import frame_s, to_rgb, upright_aspect
 from edgeseg.video.source import StreamInfo
-from edgeseg.video.uri import FPS, LIVE, SIZE, parameters
+from edgeseg.video.timeline import RecordedTimeline
+from edgeseg.video.uri import FPS, LIVE, SIZE, parameters, redacted
 
 _FORMS = {"size": SIZE, "format": (r"\w+", "format=rgb24, as FFmpeg calls it"), "fps": FPS, "live": LIVE}
 _LOOK_EVERY_S = 0.1
+_BLIND_S = 20.0
 _UNTIMED = {"mjpeg", "jpeg_pipe", "png_pipe", "h264", "hevc"}
 """Formats without times; FFmpeg makes them up, at 25 frames per second."""
 
@@ -39,31 +54,32 @@ class StdinSource(OnePassSource):
         file_number: where to read; standard input if left out.
 
     Raises:
-        SourceError: a terminal, no video, or an unknown parameter.
+        SourceError: closed, a terminal, no video, or an unknown parameter.
     """
 
     def __init__(self, uri: str = "-", file_number: int | None = None) -> None:
         name, _, query = uri.partition("?")
+        self._uri = redacted(uri)
         if name not in ("-", "stdin:"):
-            raise SourceError(f"{uri} is not understood", "Write - or stdin:?size=640x480&format=rgb24&fps=30")
+            raise SourceError(f"{self._uri} is not understood", "Write - or stdin:?size=640x480&format=rgb24&fps=30")
         wanted = parameters(uri, query, _FORMS)
-        self._uri = uri
-        self._pipe = _Pipe(sys.stdin.fileno() if file_number is None else file_number)
+        live = wanted.get("live") == "1"
+        self._pipe = _Pipe(_standard_input() if file_number is None else file_number, live)
         self._fps = float(wanted["fps"]) if "fps" in wanted else None
-        self._container = self._open(wanted)
+        self._container = self._open(wanted, live)
         try:
-            super().__init__(self._look(live=wanted.get("live") == "1"))
+            super().__init__(self._look(live))
         except BaseException:
-            self._container.close()
+            self._release()
             raise
 
-    def _open(self, wanted: dict[str, str]) -> InputContainer:
+    def _open(self, wanted: dict[str, str], live: bool) -> InputContainer:
         if os.isatty(self._pipe.file_number):
             raise SourceError(
                 f"{self._uri} reads standard input, which is a terminal", "Pipe frames into it: … | edgeseg run -"
             )
         layout: str | None = None
-        options = {"fpsprobesize": "0", "analyzeduration": "1000000"} if wanted.get("live") == "1" else {}
+        options = {"fpsprobesize": "0", "analyzeduration": "1000000"} if live else {}
         if "size" in wanted:
             layout = "rawvideo"
             options = {"video_size": wanted["size"], "pixel_format": wanted.get("format", "rgb24")}
@@ -71,22 +87,37 @@ class StdinSource(OnePassSource):
         elif "format" in wanted:
             raise SourceError(f"{self._uri} is of raw frames, but of what size", "Add size=640x480")
         try:
-            return av.open(self._pipe, "r", format=layout, options=options)
-        except (av.FFmpegError, OSError) as error:
-            if not self._pipe.count:
+            if layout is None and not self._pipe.seekable() and has_its_index_last(self._pipe):
+                raise SourceError(
+                    "an MP4 whose index is at its end cannot be read from a pipe",
+                    "Pass the file itself, or write it with ffmpeg -movflags +faststart",
+                )
+            return open_bytes(self._pipe, layout=layout, options=options, limited=live)
+        except SourceError:
+            raise
+        except Exception as error:
+            if self._pipe.failure:
+                raise SourceError(
+                    f"standard input cannot be read ({self._pipe.failure})", "Pipe frames into it: … | edgeseg run -"
+                ) from None
+            if not self._pipe.total:
                 raise SourceError(
                     "nothing came on standard input", "See whether the program before the | ran"
                 ) from None
             raise SourceError(
-                f"what comes on standard input is no video that FFmpeg knows ({error.strerror})",
+                f"what comes on standard input is no video that FFmpeg knows ({reason(error)})",
                 "Write Motion JPEG, MPEG-TS or Matroska; for raw frames tell the size: stdin:?size=640x480",
             ) from None
 
     def _look(self, live: bool) -> StreamInfo:
-        if not self._container.streams.video:
+        stream = video_stream(self._container, STREAM_CODECS)
+        if stream is None:
             raise SourceError("what comes on standard input holds no video stream", "Write video into the pipe")
-        self._stream = self._container.streams.video[0]
+        self._stream = stream
         self._stream.thread_type = "SLICE" if live else "AUTO"
+        if live:
+            limit_pixels(stream.codec_context)
+        self._pixel_aspect = pixel_aspect_of(stream)
         self._is_untimed = self._container.format.name in {*_UNTIMED, "rawvideo"}
         rate = None if self._is_untimed else self._stream.average_rate
         return StreamInfo(
@@ -99,22 +130,67 @@ class StdinSource(OnePassSource):
 
     def _frames(self) -> Iterator[Frame]:
         index = 0
-        try:
-            for packet in self._container.demux(self._stream):
-                came_s = time.monotonic()
-                for picture in self._stream.decode(packet):
-                    yield Frame(to_rgb(picture), index, came_s, pts_s=self._pts_s(picture, index))
+        seen_s = time.monotonic()
+        timeline = RecordedTimeline(joins_leaps=self._container.format.name == "mpegts")
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except Exception as error:
+                if self._closed:
+                    return
+                raise self._damage(index, error) from None
+            if packet is None:
+                return
+            self._pipe.renew()
+            came_s = time.monotonic()
+            for picture in self._decoded(packet, index):
+                frame = self._frame(picture, index, came_s, timeline)
+                if frame is not None:
+                    yield frame
                     index += 1
-        except (av.FFmpegError, OSError) as error:
-            if not self._closed:
+                    seen_s = came_s
+            if self.info.live and came_s - seen_s > _BLIND_S:
                 raise SourceError(
-                    f"standard input is damaged or cut short after {index} frames ({error.strerror})",
-                    "See whether the program that writes it ended well, and for raw frames whether the size is right",
-                ) from None
+                    f"on standard input came nothing that can be used for {_BLIND_S:g} s: {self.state.left_out_for}",
+                    "See what the program that writes it does",
+                )
 
-    def _pts_s(self, picture: av.VideoFrame, index: int) -> float | None:
+    def _decoded(self, packet: av.Packet[VideoStream], index: int) -> list[av.VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except Exception as error:
+            if not self.info.live:
+                raise self._damage(index, error) from None
+            self._leave_out(f"a damaged picture ({reason(error)})")
+            return []
+
+    def _frame(self, picture: av.VideoFrame, index: int, came_s: float, timeline: RecordedTimeline) -> Frame | None:
+        """The picture as a frame; None where it is one that is left out."""
+        try:
+            why = too_large(picture.height, picture.width) if self.info.live else ""
+            rgb_u8 = None if why else to_rgb(picture)
+        except Exception as error:
+            if not self.info.live:
+                if isinstance(error, SourceError):
+                    raise
+                raise self._damage(index, error) from None
+            why, rgb_u8 = reason(error), None
+        if rgb_u8 is None:
+            self._leave_out(why)
+            return None
+        aspect = upright_aspect(self._pixel_aspect, picture)
+        return Frame(rgb_u8, index, came_s, pts_s=self._pts_s(picture, index, timeline), pixel_aspect=aspect)
+
+    def _damage(self, index: int, error: Exception) -> SourceError:
+        return SourceError(
+            f"standard input is damaged or cut short after {index} frames ({reason(error)})",
+            "See whether the program that writes it ended well, and for raw frames whether the size is right",
+        )
+
+    def _pts_s(self, picture: av.VideoFrame, index: int, timeline: RecordedTimeline) -> float | None:
         if not self._is_untimed:
-            return picture.time
+            return timeline.place(picture.time, frame_s(picture, self.info.fps))
         return None if self._fps is None else index / self._fps
 
     def close(self) -> None:
@@ -123,7 +199,20 @@ class StdinSource(OnePassSource):
         super().close()
 
     def _release(self) -> None:
-        self._container.close()
+        with suppress(Exception):
+            self._container.close()
+
+
+def _standard_input() -> int:
+    """The number of standard input.
+
+    Raises:
+        SourceError: there is none, as in a program that was started with it closed.
+    """
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # None, or something that is no file
+        raise SourceError("standard input is closed", "Pipe frames into it: … | edgeseg run -") from None
 
 
 def _check_format(uri: str, name: str) -> None:
@@ -136,20 +225,51 @@ def _check_format(uri: str, name: str) -> None:
         ) from None
 
 
-class _Pipe:
-    """A file for FFmpeg that can be left while nothing comes."""
+class _Pipe(ByteStream):
+    """A file for FFmpeg that can be left while nothing comes.
 
-    def __init__(self, file_number: int) -> None:
+    Attributes:
+        total: bytes that came.
+        failure: why the system could not read it; else empty.
+    """
+
+    def __init__(self, file_number: int, live: bool) -> None:
+        super().__init__(MOST_BYTES if live else None)
         self.file_number = file_number
         self.is_closed = False
-        self.count = 0
+        self.total = 0
+        self.failure = ""
+        try:
+            self._is_file = stat.S_ISREG(os.fstat(file_number).st_mode)
+            self._start = os.lseek(file_number, 0, os.SEEK_CUR) if self._is_file else 0
+        except OSError:
+            self._is_file, self._start = False, 0
 
-    def read(self, size: int) -> bytes:
+    def _receive(self, size: int) -> bytes:
         """The bytes that are there, at most ``size``; none once it has ended or was closed."""
         while not self.is_closed:
-            # Windows waits for sockets alone: there a read lasts until something comes.
-            if os.name != "posix" or select.select([self.file_number], [], [], _LOOK_EVERY_S)[0]:
-                data = os.read(self.file_number, size)
-                self.count += len(data)
-                return data
+            try:
+                # Windows waits for sockets alone: there a read lasts until something comes.
+                if os.name != "posix" or select.select([self.file_number], [], [], _LOOK_EVERY_S)[0]:
+                    data = os.read(self.file_number, size)
+                    self.total += len(data)
+                    return data
+            except OSError as error:
+                self.failure = error.strerror or type(error).__name__
+                raise
         return b""
+
+    def seekable(self) -> bool:
+        """Whether it is a file, ``< drive.mp4``, in which other places can be read."""
+        return self._is_file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to another place of the file."""
+        if whence == os.SEEK_CUR:
+            offset, whence = self.tell() + offset, os.SEEK_SET
+        self._seen = b""
+        return os.lseek(self.file_number, offset + (self._start if whence == 0 else 0), whence) - self._start
+
+    def tell(self) -> int:
+        """The place of the next byte to be read."""
+        return os.lseek(self.file_number, 0, os.SEEK_CUR) - self._start - len(self._seen)

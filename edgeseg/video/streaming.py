@@ -22,6 +22,7 @@ def stream(
     backend: str = "auto",
     threads: int | None = None,
     refine: str = "none",
+    trust_engine: bool = False,
     temporal: bool | None = None,
     overlay: float | None = None,
     drop_policy: DropPolicy | None = None,
@@ -40,8 +41,8 @@ def stream(
     Args:
         source: a URI or path that ``edgeseg run`` takes, or several, whose results carry ``stream``.
         model: a shipped model's name or a file, None for what suits the machine; or a segmenter, which then decides on
-            ``backend``, ``threads`` and ``refine``, and stays open.
-        backend, threads, refine: see :meth:`edgeseg.segmenter.Segmenter.open`.
+            all of these itself, and stays open.
+        backend, threads, refine, trust_engine: see :meth:`edgeseg.segmenter.Segmenter.open`.
         temporal: smooth labels over time, along the motion in the picture; None does so where every source is live.
         overlay: opacity, 0..1, to have ``overlay_rgb_u8`` painted; None for none.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
@@ -61,7 +62,9 @@ def stream(
         if isinstance(model, Segmenter):
             segmenter = model
         else:
-            segmenter = Segmenter.open(model, backend=backend, threads=threads, refine=refine)
+            segmenter = Segmenter.open(
+                model, backend=backend, threads=threads, refine=refine, trust_engine=trust_engine
+            )
             opened.callback(segmenter.close)
         sources: list[Source] = []
         for uri in uris:

@@ -19,6 +19,7 @@ from edgeseg.synthetic import CAMVID_NAMES, StreetScene
 from edgeseg.types import Frame
 from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.source import StreamInfo
+from edgeseg.video.uri import redacted
 
 _FRAMES = 300
 _LONGEST_NAP_S = 0.05  # so that close is soon noticed at any frame rate
@@ -89,14 +90,16 @@ def _arguments(uri: str) -> dict[str, Any]:
     """The keyword arguments that the part after ``synthetic:`` spells."""
     path, _, query = uri.partition(":")[2].partition("?")
     if path:
-        raise SourceError(f"{uri} is not understood", "Write synthetic:?size=480x360")
+        raise SourceError(f"{redacted(uri)} is not understood", "Write synthetic:?size=480x360")
     arguments: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _PARAMETERS:
-            raise SourceError(f"{uri} has the unknown parameter {key!r}", f"It takes {', '.join(_PARAMETERS)}")
+            raise SourceError(
+                f"{redacted(uri)} has the unknown parameter {key!r}", f"It takes {', '.join(_PARAMETERS)}"
+            )
         form, example = _PARAMETERS[key]
         if not re.fullmatch(form, value, re.ASCII):
-            raise SourceError(f"{uri}: {key} is {value!r}", f"Write it as {example}")
+            raise SourceError(f"{redacted(uri)}: {key} is {value!r}", f"Write it as {example}")
         if key == "size":
             arguments["width"], arguments["height"] = map(int, value.split("x"))
         elif key == "live":

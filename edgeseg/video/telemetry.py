@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
@@ -12,20 +14,28 @@ _FINEST_MS = 1e-3
 _GROWTH = 1.02  # each bin is 2 % wider than the last, so a percentile is within 1 % of the true one
 _BINS = math.ceil(math.log(1e9) / math.log(_GROWTH))  # up to 1000 s
 
+BOUNDS_MS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0)
+"""Upper bounds of the buckets that monitors are told, in milliseconds; beyond the last there is one without a bound."""
+
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of one hop.
+    """How long one hop took, since the start.
 
     Attributes:
         count: frames measured.
         p50_ms, p95_ms, p99_ms: milliseconds, within 1 %.
+        sum_ms: milliseconds of all frames together.
+        buckets: (upper bound in milliseconds, frames that took no longer), exact, for each of ``BOUNDS_MS`` and for
+            infinity. Both only grow, so that a monitor can tell how it was in any stretch of time.
     """
 
     count: int
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    sum_ms: float = 0.0
+    buckets: tuple[tuple[float, int], ...] = ()
 
 
 class LatencyHistogram:
@@ -33,15 +43,21 @@ class LatencyHistogram:
 
     def __init__(self) -> None:
         self._counts = np.zeros(_BINS, dtype=np.int64)
+        self._in_buckets = [0] * (len(BOUNDS_MS) + 1)
+        self._sum_ms = 0.0
 
     def add(self, ms: float) -> None:
         """Count one measurement in milliseconds."""
         bin_ = int(math.log(max(ms, _FINEST_MS) / _FINEST_MS) / math.log(_GROWTH))
         self._counts[min(bin_, _BINS - 1)] += 1
+        self._in_buckets[bisect_left(BOUNDS_MS, ms)] += 1
+        self._sum_ms += ms
 
     def merge(self, other: LatencyHistogram) -> None:
         """Add the measurements of another."""
         self._counts += other._counts
+        self._in_buckets = [mine + theirs for mine, theirs in zip(self._in_buckets, other._in_buckets, strict=True)]
+        self._sum_ms += other._sum_ms
 
     def percentile(self, percent: float) -> float:
         """The milliseconds that this percentage of the measurements does not exceed; NaN when there are none."""
@@ -52,8 +68,10 @@ class LatencyHistogram:
         return float(_FINEST_MS * _GROWTH ** (bin_ + 0.5))
 
     def summary(self) -> Latency:
-        """The percentiles that are reported."""
-        return Latency(int(self._counts.sum()), *(self.percentile(percent) for percent in (50, 95, 99)))
+        """The figures that are reported; safe while another thread adds."""
+        buckets = tuple(zip((*BOUNDS_MS, math.inf), accumulate(tuple(self._in_buckets)), strict=True))
+        p50_ms, p95_ms, p99_ms = (self.percentile(percent) for percent in (50, 95, 99))
+        return Latency(buckets[-1][1], p50_ms, p95_ms, p99_ms, self._sum_ms, buckets)
 
 
 class Histograms:
@@ -84,14 +102,18 @@ class SinkReport:
     Attributes:
         name: of its class.
         written: results it took.
-        dropped: those of live sources that a newer one replaced while it was busy, and those lost when it failed.
+        dropped: those of live sources that a newer one replaced while it was busy, those that it left out, and all
+            since it failed.
         write: how long it took for each.
+        failed: why it was given up, in one line, while the rest of the run goes on; of a sink that has an output for
+            each stream, why some of these were. Empty while all is well.
     """
 
     name: str
     written: int
     dropped: int
     write: Latency
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,8 +124,8 @@ class Report:
         uri: the source; of several, how many.
         frames_in: frames the source delivered; always ``processed + dropped`` once the run is over.
         processed: frames that passed all stages and were offered to every sink.
-        dropped: frames of a live source that a newer one replaced, those too old when their turn came, and those given
-            up when a run fails.
+        dropped: frames of a live source that a newer one replaced, those too old when their turn came, those that a
+            stage failed on, and those given up when a stream or a run fails.
         elapsed_s: seconds from the start of the run to the last frame processed.
         latency: by hop, in the order of the journey: ``capture`` (to decode a frame, or to wait for a camera's next),
             the stages, ``sink``, and ``end to end`` (from captured to written, waiting between the threads included).
@@ -112,6 +134,9 @@ class Report:
         stream: its name where the run has several; else empty.
         streams: one for each stream where the run has several; else empty.
         sinks: one for each sink.
+        failed: why a stream was given up, in one line; else empty.
+        faults: why frames of live streams were lost in a stage, in one line each, and how many were.
+        miou_note: what ``miou`` leaves out, in words: classes of which no pixel was seen; else empty.
     """
 
     uri: str
@@ -125,6 +150,9 @@ class Report:
     stream: str = ""
     streams: tuple[Report, ...] = ()
     sinks: tuple[SinkReport, ...] = ()
+    failed: str = ""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    miou_note: str = ""
 
     @property
     def fps(self) -> float:

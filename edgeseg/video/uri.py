@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from edgeseg.errors import SourceError
 
@@ -16,21 +16,46 @@ SIDE = r"[1-9]\d{0,4}"
 FPS = (r"[1-9]\d{0,2}(\.\d+)?", "fps=30")
 LIVE = ("[01]", "live=1")
 
-# Up to the last @, since a password may hold / or @ although it should not.
-_USER_INFO = re.compile(r"(\w:/|rtsps?:|https?:)/*\S*@", re.I)
-_SECRET = re.compile(
-    r"([\w.-]*(?:pas|pwd|pw|token|secret|key|auth|sig|session|credential)[\w.-]*=)(\"[^\"]*\"|[^&#;\s]*)",
-    re.I,
+# Up to the last @ of all, since a password may hold / or @ or blanks although it should not.
+_USER_INFO = re.compile(r"(\w:/|rtsps?:|https?:)/*.*@", re.I | re.S)
+_SECRET_NAME = (
+    r"[\w.-]*(?:pas|pwd|pw|token|secret|key|auth|sig|session|cred|access|jwt|bearer|pincode|user-id)[\w.-]*"
+    r"|(?<![a-z])(?:pin|code|otp|sid|nonce|hash)(?![a-z])"
 )
+_QUOTED = r"\"(?:\\.|[^\"\\])*(?:\"|$)|'[^']*(?:'|$)"
+_IN_QUERY = re.compile(rf"((?:{_SECRET_NAME})=)({_QUOTED}|[^&#;]*)", re.I)
+_IN_PIPELINE = re.compile(rf"((?:{_SECRET_NAME})\s*=\s*(?:\(\w+\)\s*)?)({_QUOTED}|(?:\\.|[^&#;\s\\])*)", re.I)
+_BARE = re.compile(r"\b(bearer\s+)\S+|\beyJ[\w-]{8,}(?:\.[\w-]*)*", re.I)
+_DECODED_TIMES = 3
 
 
 def redacted(text: str) -> str:
     """The text with ``***`` for the credentials in its URIs: ``user:password@``, ``?token=…`` and their like.
 
-    It rather hides too much: everything from ``://`` to the last ``@`` of a word, and the value of any parameter whose
-    name sounds like a secret.
+    It rather hides too much: everything from ``://`` to the last ``@``, and the value of any parameter whose name
+    sounds like a secret, also where they are percent-encoded, as in a URI within another. What cannot be printed is
+    escaped, so that a name is shown the same on every terminal.
     """
-    return _SECRET.sub(r"\1***", _USER_INFO.sub(_hide_user, text))
+    shown = _without_secrets(text)
+    decoded = text
+    for _ in range(_DECODED_TIMES):
+        decoded = unquote(decoded)
+        candidate = _without_secrets(decoded)
+        if candidate.count("***") > shown.count("***") or (candidate != decoded and shown == text):
+            shown = candidate
+    return printable(shown)
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what cannot be printed: bytes of a name that is not UTF-8, control characters."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _without_secrets(text: str) -> str:
+    values = _IN_PIPELINE if text.startswith("gst:") or " ! " in text else _IN_QUERY
+    text = values.sub(r"\1***", _USER_INFO.sub(_hide_user, text))
+    return _BARE.sub(lambda found: f"{found[1] or ''}***", text)
 
 
 def _hide_user(found: re.Match[str]) -> str:

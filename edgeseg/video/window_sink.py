@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,14 +36,19 @@ class WindowSink:
         title: the window's.
 
     Raises:
-        SinkError: there is no display.
+        SinkError: there is no display, or PyAV was imported before OpenCV.
     """
 
     def __init__(self, *, paced: bool, title: str = "edgeseg") -> None:
         if not display_works():
             raise SinkError(
                 "no window can be opened: there is no display here",
-                "Leave out --show, and look at the result with --save out.mp4",
+                "Save the result as a video, or serve the page, and look at that",
+            )
+        if _has_libraries_of_av():
+            raise SinkError(
+                "no window can be opened: PyAV was imported before OpenCV, whose windows hang with its libraries",
+                "Import edgeseg.video, or cv2, before av",
             )
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # OpenCV's Qt misses its fonts, and says so
         self._paced = paced
@@ -126,12 +132,30 @@ def _as_lost(picture: ImageU8) -> ImageU8:
     return grey
 
 
+def _has_libraries_of_av() -> bool:
+    """Whether the parts of libxcb in this process are PyAV's.
+
+    The wheels of OpenCV and PyAV bring them under the same names, so that those of whichever is imported first are
+    used by both. PyAV's are bound to a libxcb of their own: with them a window waits for ever for answers that come to
+    the other one.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux: no libxcb
+        return False
+    folders = {Path(line).parent.name for line in maps.splitlines() if "/libxcb-" in line}
+    return "av.libs" in folders and not any(folder.startswith("opencv") for folder in folders)
+
+
 @cache
 def display_works() -> bool:
     """Whether a window can be opened here; tried in a process of its own, since Qt aborts the one where it fails."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    attempt = [sys.executable, "-c", "import cv2; cv2.namedWindow('edgeseg'); cv2.destroyAllWindows()"]
+    # Isolated, and with the packages of this process alone: a cv2.py in the current folder is nobody's OpenCV.
+    folders = {str(Path(str(module.__file__)).parents[1]) for module in (cv2, np)}
+    script = f"import sys; sys.path[:0] = {sorted(folders)!r}; import cv2; cv2.namedWindow('edgeseg')"
+    attempt = [sys.executable, "-I", "-c", f"{script}; cv2.destroyAllWindows()"]
     try:
         return subprocess.run(attempt, capture_output=True, timeout=20, check=False).returncode == 0
     except subprocess.TimeoutExpired:

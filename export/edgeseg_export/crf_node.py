@@ -5,7 +5,7 @@ Such a file runs in TensorRT alone, with the plugin library loaded; see ``docs/t
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from onnx import TensorProto, helper
 
 from edgeseg.crf import Quality
 from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
+from edgeseg.files import written_whole
 from edgeseg.refine import check_refinable
 from edgeseg.runtime.tensorrt_plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
-from edgeseg_export.artifact import replacing, set_spec
+from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
 
 IMAGE_TYPE = TensorProto.FLOAT16
@@ -51,13 +52,7 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     model = prepare(model, path, "int8" if quantized else "fp32")
     params = spec.crf or CrfParams()
-    spec = replace(
-        spec,
-        output="labels",
-        stride=1,
-        crf=params,
-        metrics={name: value for name, value in spec.metrics.items() if not name.endswith("miou")},
-    )
+    spec = spec.unmeasured(output="labels", stride=1, crf=params)
     graph = model.graph
     images, logits = graph.input[0].name, graph.output[0].name
     height, width = spec.input_size
@@ -87,8 +82,8 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
     graph.output.append(labels)
     model.opset_import.append(helper.make_opsetid(DOMAIN, int(PLUGIN_VERSION)))
     set_spec(model, spec)
-    with replacing(output or path) as partial:
-        onnx.checker.check_model(model)
+    onnx.checker.check_model(model)
+    with written_whole(output or path, make_folders=True) as partial:
         onnx.save(model, partial)
     return spec
 

@@ -7,17 +7,22 @@ else, and 10 can do it too.
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from edgeseg.documents import is_printable
 from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.files import keep_apart, locked, written_whole
+from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.engine_record import (
     BuildOptions,
     EngineRecord,
@@ -25,14 +30,17 @@ from edgeseg.runtime.engine_record import (
     cache_key,
     check_fits,
     file_sha256,
+    pair_locked,
     record_path,
 )
+from edgeseg.runtime.engine_trust import note_built, was_built_here
 from edgeseg.runtime.gpu import Gpu, find_gpu
+from edgeseg.runtime.onnx_file import look_through, spec_in
 from edgeseg.runtime.tensorrt_log import ErrorLog, one_line
 from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
 from edgeseg.runtime.tensorrt_plugins import DOMAIN as PLUGIN_DOMAIN
 from edgeseg.runtime.tensorrt_plugins import load_plugins
-from edgeseg_export.artifact import replacing
+from edgeseg.weights import check_model_file
 from edgeseg_export.build_progress import BuildProgress, show_build
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
 
@@ -75,31 +83,39 @@ def build_engine(
 
 
 def cached_engine(
-    onnx_path: Path, options: BuildOptions | None = None, *, progress: BuildProgress | None = None
+    onnx_path: Path,
+    options: BuildOptions | None = None,
+    *,
+    progress: BuildProgress | None = None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Path:
     """The engine of an ONNX file for this machine: built on first use, found in the cache after.
 
     The cache is ``edgeseg/engines`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. Another model, option, TensorRT or GPU
-    makes another engine; one that is damaged is built again.
+    makes another engine; one that is damaged, or that was not built here, is built again. Where another process is
+    building it, this waits for that.
 
     Args:
         onnx_path: the artifact.
         options: how to build it; None for float32, one image at a time.
         progress: is told how far a build has come.
+        waiting: called before this waits for another process.
 
     Raises:
-        As :func:`build_engine`.
+        As :func:`build_engine`; EdgesegError: the cache cannot be made.
     """
     tensorrt = find_tensorrt()
     options, gpu = _for_this_machine(options or BuildOptions(), tensorrt)
-    if not onnx_path.is_file():
-        raise ModelError(f"there is no model file {onnx_path}", "Correct the path")
+    check_model_file(onnx_path)
     key = cache_key(file_sha256(onnx_path), options, tensorrt, gpu)
-    engine = _cache_folder() / f"{onnx_path.stem}-{key}.engine"
-    try:
-        check_fits(engine, tensorrt, gpu or Gpu("", options.target[0]))
-    except EdgesegError:
-        _build(onnx_path, engine, options, tensorrt, gpu, _cache_folder() / "timing.cache", progress)
+    folder = cache_folder("engines")
+    engine = folder / f"{onnx_path.stem[:40]}-{key}.engine"  # cut, for the name must not become too long
+    runs_on = gpu or Gpu("any", options.target[0])
+    if _is_usable(engine, tensorrt, runs_on):
+        return engine
+    with locked(engine, waiting):
+        if not _is_usable(engine, tensorrt, runs_on):
+            _build(onnx_path, engine, options, tensorrt, gpu, folder / "timing.cache", progress)
     return engine
 
 
@@ -112,13 +128,20 @@ def engine_for(onnx_path: Path) -> Path:
     Raises:
         As :func:`build_engine`.
     """
-    quantized = any(node.op_type == "QuantizeLinear" for node in read_onnx(onnx_path)[0].graph.node)
+    options = BuildOptions("int8" if "QuantizeLinear" in look_through(onnx_path).op_types else "fp16")
+
+    def waiting() -> None:
+        print(f"edgeseg: another process builds the engine of {onnx_path}; waiting for it", file=sys.stderr, flush=True)
+
     with show_build() as progress:
-        return cached_engine(onnx_path, BuildOptions("int8" if quantized else "fp16"), progress=progress)
+        return cached_engine(onnx_path, options, progress=progress, waiting=waiting)
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / "engines"
+def _is_usable(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> bool:
+    try:
+        return was_built_here(check_fits(engine, tensorrt, gpu).engine_sha256)
+    except EdgesegError:
+        return False
 
 
 def _for_this_machine(options: BuildOptions, tensorrt: TensorRT) -> tuple[BuildOptions, Gpu | None]:
@@ -128,13 +151,13 @@ def _for_this_machine(options: BuildOptions, tensorrt: TensorRT) -> tuple[BuildO
         if options.target not in ((), (gpu.compute_capability,)):
             raise InputError(
                 f"{tensorrt} builds for the GPU at hand, {gpu}, not for {', '.join(options.target)}",
-                "Leave out --target, or build on the device that is to run the engine",
+                "Leave out the target, or build on the device that is to run the engine",
             )
         return replace(options, target=()), gpu
     for name, value in (
-        ("--version-compatible", options.version_compatible),
-        ("--hardware-compatibility", options.hardware_compatibility != "none"),
-        ("--dla", options.dla is not None),
+        ("version_compatible", options.version_compatible),
+        ("hardware_compatibility", options.hardware_compatibility != "none"),
+        ("dla", options.dla is not None),
     ):
         if value:
             raise InputError(f"{tensorrt} knows no {name}", f"Leave out {name}, or use TensorRT")
@@ -144,9 +167,7 @@ def _for_this_machine(options: BuildOptions, tensorrt: TensorRT) -> tuple[BuildO
         try:
             targets = (find_gpu().compute_capability,)
         except EdgesegError as error:
-            raise EdgesegError(
-                error.what, f"Say what to build for, such as --target sm86 ({', '.join(known)})"
-            ) from None
+            raise EdgesegError(error.what, f"Say what target to build for, such as sm86 ({', '.join(known)})") from None
     if unknown := [target for target in targets if target not in known]:
         raise InputError(
             f"{tensorrt} does not build for {', '.join(unknown)}",
@@ -164,21 +185,26 @@ def _build(
     timing_cache: Path | None,
     progress: BuildProgress | None,
 ) -> EngineRecord:
-    model, spec = read_onnx(onnx_path)
+    keep_apart([output, record_path(output)], [onnx_path])
+    model, _ = read_onnx(onnx_path)
     prepared = prepare(model, onnx_path, options.precision)
     _check_batch(prepared, options, onnx_path)
     plugins = any(node.domain == PLUGIN_DOMAIN for node in prepared.graph.node)
     if plugins:
         load_plugins(tensorrt)
     onnx_sha256 = file_sha256(onnx_path)
-    with replacing(output) as partial, replacing(record_path(output)) as partial_record:
+    with (
+        ExitStack() as published,
+        written_whole(output, make_folders=True) as partial,
+        written_whole(record_path(output)) as partial_record,
+    ):
         plan, inputs, outputs = _Build(tensorrt, options, onnx_path, progress).run(prepared, timing_cache)
         partial.write_bytes(plan)
         record = EngineRecord(
-            spec=spec,
-            onnx=onnx_path.name,
+            spec=spec_in(prepared, onnx_path),
+            onnx=onnx_path.name if is_printable(onnx_path.name, longest=255) else "MODEL.onnx",
             onnx_sha256=onnx_sha256,
-            engine_sha256=file_sha256(partial),
+            engine_sha256=hashlib.sha256(plan).hexdigest(),
             flavour=tensorrt.flavour,
             version=tensorrt.version,
             gpu=gpu,
@@ -188,13 +214,16 @@ def _build(
             outputs=outputs,
         )
         partial_record.write_text(record.to_json(), encoding="utf-8")
+        note_built(record.engine_sha256)
+        published.enter_context(pair_locked(output))
     return record
 
 
 def _check_batch(model: onnx.ModelProto, options: BuildOptions, path: Path) -> None:
     first = model.graph.input[0].type.tensor_type.shape.dim[0]
     if first.HasField("dim_value") and options.batch != (first.dim_value,) * 3:
-        raise InputError(f"{path} takes {first.dim_value} image(s) at a time", f"Use --batch {first.dim_value}")
+        what = f"{path} takes {first.dim_value} image(s) at a time"
+        raise InputError(what, f"Use the batch {first.dim_value}")
 
 
 class _Build:
@@ -227,9 +256,9 @@ class _Build:
         config.progress_monitor = monitor
         self._configure(builder, config, network)
         cache = None if self._tensorrt.is_rtx or timing_cache is None else self._use(timing_cache, config)
-        with contextlib.ExitStack() as stack:
+        with ExitStack() as stack:
             if cache is not None and timing_cache is not None:  # told before the build if it cannot be written
-                partial = stack.enter_context(replacing(timing_cache))
+                partial = stack.enter_context(written_whole(timing_cache, make_folders=True))
             with self._interruptible():
                 plan = builder.build_serialized_network(network, config)
             if plan is None:
@@ -254,14 +283,14 @@ class _Build:
             level = getattr(trt.HardwareCompatibilityLevel, options.hardware_compatibility.upper(), None)
             if level is None:
                 raise InputError(
-                    f"{self._tensorrt} knows no --hardware-compatibility {options.hardware_compatibility}",
+                    f"{self._tensorrt} knows no hardware_compatibility {options.hardware_compatibility}",
                     "Use ampere_plus, or leave it out",
                 )
             config.hardware_compatibility_level = level
         if options.dla is not None:
             if options.dla not in range(builder.num_DLA_cores):
                 what = f"there is no DLA core {options.dla}: {self._tensorrt} finds {builder.num_DLA_cores} here"
-                raise InputError(what, "Leave out --dla to build for the GPU")
+                raise InputError(what, "Leave out dla to build for the GPU")
             config.default_device_type = trt.DeviceType.DLA
             config.DLA_core = options.dla
             config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
@@ -277,7 +306,10 @@ class _Build:
             config.add_optimization_profile(profile)
 
     def _use(self, timing_cache: Path, config: Any) -> Any:
-        content = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        content = b""
+        if timing_cache.exists():
+            check_model_file(timing_cache)
+            content = timing_cache.read_bytes()
         cache = config.create_timing_cache(content)
         if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
             # Of another GPU or version, or damaged: what it would say is worth nothing here.
@@ -295,14 +327,14 @@ class _Build:
             reasons.append(operator + one_line(error.desc()))
         return ModelError(
             f"{self._tensorrt} cannot take {self._onnx_path}: {reasons[0] if reasons else self._log.reason}",
-            "Run it with --backend ort, or put other operators in its place",
+            "Run it with the backend ort, or put other operators in its place",
         )
 
     def _failed(self, what: str) -> EdgesegError:
         if self._log.out_of_memory:
             return ModelError(
                 f"the GPU has too little free memory for {self._tensorrt} to build {self._onnx_path}",
-                "End what else uses the GPU, lower --workspace-mib, or lower the last number of --batch",
+                "End what else uses the GPU, lower workspace_mib, or lower the last number of the batch",
             )
         return ModelError(f"{self._onnx_path}: {self._tensorrt} {what} ({self._log.reason})", "Correct what it names")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,21 +47,20 @@ def check_engine(engine: Path, source: Path, record: EngineRecord) -> Parity:
     """Run probe images through an engine and through the ONNX file it came from, which runs on the CPU.
 
     Args:
-        engine: what ``build_engine`` wrote, for this machine.
+        engine: what ``build_engine`` has just written, for this machine.
         source: the ONNX file without the CRF.
         record: of the engine.
 
     Raises:
         As :class:`edgeseg.runtime.trt.TrtBackend`.
     """
-    reference: Backend = open_backend(source, backend="ort")
     images = probe_images(record.spec.input_size)
-    if record.plugins:
-        reference = RefinedOnCpu(reference)
-        images = images[::2]  # not the noise, which may need more of the lattice than the plugin has room for
-    candidate = open_backend(engine, backend="tensorrt")
-    try:
+    with ExitStack() as opened:
+        reference: Backend = open_backend(source, backend="ort")
+        opened.callback(reference.close)
+        if record.plugins:
+            reference = RefinedOnCpu(reference)
+            images = images[::2]  # not the noise, which may need more of the lattice than the plugin has room for
+        candidate = open_backend(engine, backend="tensorrt", trust_engine=True)
+        opened.callback(candidate.close)
         return compare(reference, candidate, ((image, None) for image in images))
-    finally:
-        reference.close()
-        candidate.close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg.errors import ModelError
+from edgeseg.runtime.onnx_file import set_spec, spec_in
+from edgeseg.spec import METADATA_KEY
 
 KEPT_FLOAT32 = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 """Operators that stay in float32: sums of exponentials over the classes, and what decides a label."""
@@ -22,7 +26,8 @@ def to_fp16(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
     All that comes before the first convolution, which is the normalisation, stays in float32: pixels reach 255 and the
     mean is subtracted from them, so that float16 would round the difference. So do ``KEPT_FLOAT32`` and operators of
-    other domains, the dense CRF among them. Inputs and outputs keep their names and types.
+    other domains, the dense CRF among them. Inputs and outputs keep their names and types. A spec in the metadata says
+    ``fp16`` from then on, without the figures that were measured of the float32 model.
 
     Args:
         model: a model in float32.
@@ -33,6 +38,8 @@ def to_fp16(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """
     converter = _Converter(model, where)
     converter.convert()
+    if any(entry.key == METADATA_KEY for entry in model.metadata_props):
+        set_spec(converter.model, spec_in(model, Path(where)).unmeasured(precision="fp16"))
     return converter.model
 
 
@@ -66,7 +73,7 @@ class _Converter:
             ):
                 raise ModelError(
                     f"{self._where} has control flow ({node.op_type}), which cannot be put into FP16",
-                    "Use --precision fp32",
+                    "Use the precision fp32",
                 )
             half = seen_convolution and self._computes_in_half(node)
             self._feed(node, half)
@@ -115,7 +122,7 @@ class _Converter:
             if not np.all(np.abs(values) <= _HALF_MAX):
                 raise ModelError(
                     f"{self._where}: the weight {name} is not finite or exceeds {_HALF_MAX:.0f}, the largest float16",
-                    "Use --precision fp32",
+                    "Use the precision fp32",
                 )
             self._new_weights[half_name] = numpy_helper.from_array(values.astype(np.float16), half_name)
         return half_name

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
+from edgeseg.files import keep_apart, written_whole
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.spec import ModelSpec
-from edgeseg_export.artifact import replacing, set_spec
+from edgeseg_export.artifact import set_spec
 
 OPSET = 18
 """The opset that ONNX Runtime >= 1.14 and TensorRT >= 10 both read."""
@@ -61,11 +62,12 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
         ModelError: not a checkpoint of edgeseg, or the exporter cannot express it.
         SinkError: the file cannot be written.
     """
+    keep_apart([output], [checkpoint])
     network, own = load_network(checkpoint)
     spec = spec or own
     network.check_size(spec.input_size)
     spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
-    with replacing(output) as partial:
+    with written_whole(output, make_folders=True) as partial:
         model = to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
         set_spec(model, spec)
         onnx.checker.check_model(model, full_check=True)

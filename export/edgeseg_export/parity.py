@@ -31,6 +31,7 @@ class Parity:
         max_abs_logit: largest logit of the reference, to judge the difference by; NaN likewise.
         label_agreement: fraction of pixels with the same label, at the images' own size.
         miou: 0..1 on those images whose truth was given; NaN without any.
+        confusion: what that was made of.
         infer_ms: median milliseconds of the engine alone.
         frame_ms: median milliseconds from image to labels at the image's own size.
     """
@@ -41,6 +42,7 @@ class Parity:
     max_abs_logit: float
     label_agreement: float
     miou: tuple[float, float]
+    confusion: tuple[ConfusionMatrix, ConfusionMatrix]
     infer_ms: tuple[float, float]
     frame_ms: tuple[float, float]
 
@@ -101,6 +103,7 @@ def compare(
         largest,
         agreeing / count,
         miou=(first.confusion.miou(), second.confusion.miou()),
+        confusion=(first.confusion, second.confusion),
         infer_ms=(float(np.median(first.infer_ms)), float(np.median(second.infer_ms))),
         frame_ms=(float(np.median(first.frame_ms)), float(np.median(second.frame_ms))),
     )

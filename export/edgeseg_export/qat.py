@@ -18,20 +18,21 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.files import keep_apart, written_whole
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
 from edgeseg.quantize.ptq import Target, model_with_ranges
 from edgeseg.runtime.backend import check_images
-from edgeseg.spec import ModelSpec, Precision
+from edgeseg.runtime.onnx_file import read_spec
+from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quantized_tensors
 from edgeseg.train.qat import read_learned
-from edgeseg_export.artifact import replacing, set_spec
+from edgeseg_export.artifact import set_spec
 from edgeseg_export.onnx import DeployedNetwork, to_onnx
 from edgeseg_export.parity import compare, probe_images
 
 _LEVELS: dict[Target, tuple[int, int]] = {"cpu": (0, 255), "tensorrt": (-127, 127)}
 _LARGEST_WEIGHT: dict[Target, int] = {"cpu": 64, "tensorrt": 127}
-_PRECISIONS: dict[Target, Precision] = {"cpu": "int8-cpu", "tensorrt": "int8-tensorrt"}
 
 NUDGE = 1e-4
 """By how much steps are wider where a network is compared with itself; see :func:`expected_agreement`."""
@@ -59,21 +60,20 @@ def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None =
         ModelError: not such a checkpoint, or its ranges are those of another version of the network.
         SinkError: the file cannot be written.
     """
+    keep_apart([output], [checkpoint])
     network, own = load_network(checkpoint)
     spec = spec or own
     if spec.output != "logits":
-        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Leave out --head")
+        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Set output to logits")
     network.check_size(spec.input_size)
     spec = replace(spec, stride=network.stride)
     captured = _Captured(checkpoint, network, spec)
-    with replacing(output) as partial, tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+    with written_whole(output, make_folders=True) as partial, tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         source = Path(folder, "float.onnx")
         onnx.save(captured.to_onnx(spec), source)
         model = model_with_ranges(source, captured.target, captured.ranges).quantize()
-        spec = replace(spec, precision=_PRECISIONS[captured.target])
-        set_spec(model, spec)
         onnx.save(model, partial)
-    return spec
+        return read_spec(partial)
 
 
 class FakeQuantizedBackend:
@@ -128,7 +128,7 @@ class _Captured:
     def __init__(self, checkpoint: Path, network: Network, spec: ModelSpec) -> None:
         learned = read_learned(checkpoint)
         if learned is None:
-            raise ModelError(f"{checkpoint} was not trained with --qat", "Export it in float")
+            raise ModelError(f"{checkpoint} was not trained for INT8", "Export it in float, or train it with qat first")
         self.checkpoint = checkpoint
         self.target = learned.target
         self.module = capture(network, spec.input_size)
@@ -136,7 +136,7 @@ class _Captured:
         if len(groups) != len(learned.ranges):
             raise ModelError(
                 f"{checkpoint} has {len(learned.ranges)} ranges, but {spec.network} needs {len(groups)}",
-                "Train it again with --qat",
+                "Train it for INT8 again (qat)",
             )
         (self._output,) = (node for node in self.module.graph.nodes if node.op == "output")
         self._limits = {node: limits for group, limits in zip(groups, learned.ranges, strict=True) for node in group}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import onnx
 from onnx import numpy_helper
 
-from edgeseg.errors import ModelError, SpecError
+from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
 from edgeseg.runtime.engine_record import Precision
-from edgeseg.spec import METADATA_KEY, ModelSpec
+from edgeseg.runtime.onnx_file import load_model, read_spec
+from edgeseg.spec import ModelSpec
 from edgeseg_export.fp16 import to_fp16
 
 _QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
@@ -27,24 +29,16 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
         onnx_path = path.with_suffix(".onnx")
         raise ModelError(
             f"{path} is a checkpoint; an engine is built from an ONNX file",
-            f"Run: edgeseg export {path}, then: edgeseg export {onnx_path} --format tensorrt",
+            f"Run: edgeseg export {quote(str(path))}, then: edgeseg export {quote(str(onnx_path))} --format tensorrt",
         )
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}", "Correct the path")
+    model = load_model(path)
     try:
-        model = onnx.load(path)
         ranked = all(value.type.tensor_type.HasField("shape") for value in (*model.graph.input, *model.graph.output))
         if ranked:  # the checker refuses a model without, but in words of its own
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's exceptions have no class of their own in common
         raise ModelError(f"{path} is no valid ONNX ({_one_line(error)})", "Copy or export the model again") from error
-    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
-    if text is None:
-        raise SpecError(
-            f"{path} is an ONNX model without edgeseg's spec ({METADATA_KEY} in its metadata)",
-            "Export it with: edgeseg export CHECKPOINT.pt",
-        )
-    return model, ModelSpec.from_json(text, str(path))
+    return model, read_spec(path)
 
 
 def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.ModelProto:
@@ -69,18 +63,23 @@ def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.Mo
     if precision == "int8" and not quantized:
         raise ModelError(
             f"{path} is not quantized: INT8 comes from the Q/DQ pairs in the model",
-            f"Run: edgeseg quantize {path} --data DATASET --target tensorrt, and build its output",
+            f"Run: edgeseg quantize {quote(str(path))} --data DATASET --target tensorrt, and build its output",
         )
     if precision != "int8" and quantized:
-        raise ModelError(f"{path} is quantized to INT8 and cannot be built in {precision}", "Use --precision int8")
+        raise ModelError(f"{path} is quantized to INT8 and cannot be built in {precision}", "Use the precision int8")
     if quantized and not _is_symmetric(model.graph):
         raise ModelError(
             f"{path} is quantized with zero points, as ONNX Runtime's CPU kernels want it; TensorRT takes none",
             "Quantize the float32 model again: edgeseg quantize MODEL.onnx --data DATASET --target tensorrt",
         )
-    cast_first(model)
-    del model.graph.value_info[:]  # it may hold types from before the swap
-    return to_fp16(model, str(path)) if precision == "fp16" else model
+    try:
+        cast_first(model)
+        del model.graph.value_info[:]  # it may hold types from before the swap
+        return to_fp16(model, str(path)) if precision == "fp16" else model
+    except EdgesegError:
+        raise
+    except Exception as error:  # of a graph that no checker has found fault with
+        raise ModelError(f"{path} cannot be prepared ({_one_line(error)})", "Export the model again") from error
 
 
 def _check_shape(value: onnx.ValueInfoProto, path: Path) -> None:
@@ -90,7 +89,7 @@ def _check_shape(value: onnx.ValueInfoProto, path: Path) -> None:
     free = [index for index, dim in enumerate(tensor.shape.dim) if index > 0 and not dim.HasField("dim_value")]
     if free:
         what = f"{path}: dimensions {free} of {value.name} are free; an engine of edgeseg has a free batch only"
-        raise ModelError(what, "Export the model again with --height and --width")
+        raise ModelError(what, "Export the model again with a height and a width")
 
 
 def _is_symmetric(graph: onnx.GraphProto) -> bool:
@@ -101,4 +100,5 @@ def _is_symmetric(graph: onnx.GraphProto) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    text = " ".join(str(error).split())[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

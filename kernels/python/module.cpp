@@ -9,6 +9,7 @@ namespace edgeseg::python {
 void bind_upsample_argmax(nb::module_& module);
 void bind_overlay(nb::module_& module);
 void bind_dense_crf(nb::module_& module);
+void bind_jpeg_scan(nb::module_& module);
 
 namespace {
 
@@ -43,6 +44,7 @@ NB_MODULE(_native, module) {
     bind_upsample_argmax(module);
     bind_overlay(module);
     bind_dense_crf(module);
+    bind_jpeg_scan(module);
     module.def("available_cores", &parallel::available_cores,
                "The cores that this process may keep busy, at least 1: what ``threads=0`` means everywhere.\n\n"
                "Those that it is bound to (``taskset``, cpusets), or fewer where a cgroup, such as a container's or a\n"

@@ -10,6 +10,7 @@
 #include "dense_crf/filter.h"
 #include "dense_crf/isa.h"
 #include "dense_crf/op.h"
+#include "jpeg_scan/damage.h"
 #include "overlay/op.h"
 #include "parallel/aligned_buffer.h"
 #include "upsample_argmax/op.h"
@@ -157,6 +158,65 @@ void run_picture_kernels(int classes, int height, int width, int stride, int thr
     expect(out.values == image.values, "overlay: opacity 0 changes the image", classes, height, width, threads);
 }
 
+/// A JPEG of random codes: mostly headers that make sense, so that the codes are read, and bytes that do not.
+std::vector<std::uint8_t> random_jpeg() {
+    const auto pick = [](unsigned count) { return static_cast<unsigned>(random() % count); };
+    std::vector<std::uint8_t> data = {0xFF, 0xD8};
+    const auto segment = [&](unsigned marker, const std::vector<std::uint8_t>& body) {
+        const std::size_t length = body.size() + 2;
+        data.insert(data.end(), {0xFF, static_cast<std::uint8_t>(marker), static_cast<std::uint8_t>(length >> 8),
+                                 static_cast<std::uint8_t>(length)});
+        data.insert(data.end(), body.begin(), body.end());
+    };
+    const auto byte = [](unsigned value) { return static_cast<std::uint8_t>(value); };
+    for (unsigned slot = 0; slot < 4; ++slot) {
+        std::vector<std::uint8_t> table = {byte((slot & 1) << 4 | slot >> 1)};
+        unsigned total = 0;
+        for (unsigned length = 1; length <= 16; ++length) {
+            const unsigned codes = length < 3 ? pick(2) : pick(4);
+            table.push_back(byte(codes));
+            total += codes;
+        }
+        while (total-- > 0) table.push_back(byte(pick(256)));
+        segment(0xC4, table);
+    }
+    const bool progressive = pick(2);
+    const unsigned components = 1 + 2 * pick(2);
+    std::vector<std::uint8_t> frame = {8, byte(pick(2)), byte(1 + pick(200)), 0, byte(1 + pick(200)), byte(components)};
+    for (unsigned i = 0; i < components; ++i)
+        frame.insert(frame.end(), {byte(i), byte((1 + pick(4)) << 4 | (1 + pick(4))), 0});
+    segment(progressive ? 0xC2 : 0xC0, frame);
+    if (pick(2)) segment(0xDD, {0, byte(1 + pick(9))});
+    for (unsigned scans = 1 + pick(4); scans-- > 0;) {
+        const unsigned first = progressive ? pick(64) : 0;
+        const unsigned chosen = first ? 1 : components;
+        std::vector<std::uint8_t> scan = {byte(chosen)};
+        for (unsigned i = 0; i < chosen; ++i) scan.insert(scan.end(), {byte(i), byte(pick(2) << 4 | pick(2))});
+        const unsigned last = first ? first + pick(64 - first) : progressive ? 0 : 63;
+        scan.insert(scan.end(), {byte(first), byte(last), byte(pick(2) << 4)});
+        segment(0xDA, scan);
+        for (unsigned bytes = pick(3000); bytes-- > 0;) {
+            data.push_back(byte(pick(256)));
+            if (data.back() == 0xFF) data.push_back(pick(9) ? 0 : byte(0xD0 + pick(8)));
+        }
+    }
+    for (unsigned strikes = pick(4); strikes-- > 0;) data[pick(static_cast<unsigned>(data.size()))] = byte(pick(256));
+    if (pick(3) == 0) data.resize(pick(static_cast<unsigned>(data.size())));
+    return data;
+}
+
+/// Where it ends is settled by real pictures in the Python suite; here, that it always does, and within its bytes.
+void run_jpeg_scan(int count) {
+    int damaged = 0;
+    for (int i = 0; i < count; ++i) {
+        const std::vector<std::uint8_t> jpeg = random_jpeg();
+        Array<std::uint8_t> exact(static_cast<std::ptrdiff_t>(jpeg.size()));
+        exact.values = jpeg;
+        damaged += jpeg_scan::damage(exact.data(), jpeg.size()) != nullptr;
+    }
+    expect(damaged > count / 10, "jpeg_scan: random codes hold together", 0, damaged, count, 1);
+}
+
 }  // namespace
 
 int main() {
@@ -187,6 +247,7 @@ int main() {
             run_picture_kernels(255, 40, 33, stride, threads);
         }
     }
+    run_jpeg_scan(3000);
     std::printf(failures ? "%d failures\n" : "all well\n", failures);
     return failures ? 1 : 0;
 }

@@ -59,7 +59,7 @@ def _count_lines(folder: Path) -> int:
 
 
 def _count_masks(folder: Path) -> int:
-    if not any((folder / "masks").iterdir()):
+    if not (folder / "masks").exists():
         return 0
     return len([LabelCoding(3).read(path) for path in list_images(folder / "masks")])
 

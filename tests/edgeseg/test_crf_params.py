@@ -72,28 +72,43 @@ def test_parameters_do_not_change():
 NAN, INFINITY = float("nan"), float("inf")
 
 
-@pytest.mark.parametrize("value", [0, -1, NAN, INFINITY, (3,), (3, 0), (3, NAN), (3, 3, 3, 3), "wide", None])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, NAN, INFINITY, 1e300, (3,), (3, 0), (3, NAN), (3, 3, 3, 3), "wide", "33", "333", True, (True,) * 3, None],
+)
 @pytest.mark.parametrize("name", ["bilateral_sigma_xy_px", "bilateral_sigma_rgb", "spatial_sigma_px"])
 def test_sigmas_that_are_not_above_zero_are_refused(name, value):
     with pytest.raises(InputError, match=rf"{name} is .*\. Give (a|one) number"):
         CrfParams(**{name: value})
 
 
-@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY, "3", None, True, (3, 3)])
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY, 1e300, "3", None, True, (3, 3)])
 @pytest.mark.parametrize("name", ["bilateral_weight", "spatial_weight"])
 def test_weights_that_are_not_finite_numbers_are_refused(name, value):
     with pytest.raises(InputError, match=rf"{name} is .*\. Give a finite number"):
         CrfParams(**{name: value})
 
 
-@pytest.mark.parametrize("value", [-1, 2.5, "5", None])
+@pytest.mark.parametrize("value", [-1, 2.5, "5", None, True, 10**400])
 def test_iterations_that_are_no_count_are_refused(value):
     with pytest.raises(InputError, match=r"iterations is .*\. Give a whole number"):
         CrfParams(iterations=value)
 
 
 @pytest.mark.parametrize(
-    "value", [3, (), ((0, 1),), ((0, 1), (1, 0, 1)), ((0, NAN), (1, 0)), ((0, INFINITY), (1, 0)), (("a", "b"), "cd")]
+    "value",
+    [
+        3,
+        (),
+        ((0, 1),),
+        ((0, 1), (1, 0, 1)),
+        ((0, NAN), (1, 0)),
+        ((0, INFINITY), (1, 0)),
+        (("a", "b"), "cd"),
+        ("01", "10"),
+        ((0, 1e300), (1, 0)),
+        ((0, True), (1, 0)),
+    ],
 )
 def test_a_compatibility_that_is_no_square_of_numbers_is_refused(value):
     with pytest.raises(InputError, match=r"compatibility .*\. Give \(C, C\) costs"):
@@ -126,8 +141,16 @@ def test_terms_that_cannot_be_are_refused(make):
         ({"more_terms": [{"sigma_px": 3, "weight": 1, "colour": 2}]}, "malformed"),
         ({"more_terms": 3}, "malformed"),
         ({"more_terms": [3]}, "malformed"),
+        ({"more_terms": "ab"}, "malformed"),
+        ({"more_terms": {"sigma_px": 3}}, "malformed"),
+        ({"more_terms": [{"sigma_px": 3, "weight": 1}] * 15}, "malformed"),
+        ({"x" * 10_000: 3}, "no parameters"),
+        (3, "the CRF's parameters are 3"),
+        (None, "the CRF's parameters are None"),
+        ([["iterations", 3]], "the CRF's parameters are"),
     ],
 )
 def test_dicts_that_cannot_be_parameters_are_refused(raw, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         CrfParams.from_dict(raw)
+    assert len(str(caught.value)) < 400

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+from datetime import date
+
 import numpy as np
 import pytest
 import yaml
@@ -69,6 +72,28 @@ def test_include_picks_files_by_name(folder):
         ({"splits": {}}, "splits is empty"),
         ({"splits": {"val": {"images": "images"}}}, "splits.val lacks 'labels'"),
         ({"splits": {"val": {"images": "i", "labels": "l", "mask": "m"}}}, "unknown key 'mask' in splits.val"),
+        ({"names": ["x", "y", True]}, "names holds True where a name must be.*in quotes"),
+        ({"names": ["x", "y", 1.5]}, "names holds 1.5"),
+        ({"names": ["x", "y", ["z"]]}, r"names holds \['z'\]"),
+        ({"names": ["x", "y", date(2024, 1, 2)]}, "names holds a date"),
+        ({"names": ["x", "y", ""]}, "names holds ''.*printable"),
+        ({"names": ["x", "y", "\x1b[31mz"]}, r"names holds '\\x1b\[31mz'"),
+        ({"names": ["x", "y", "z" * 300]}, "names holds 'zzz"),
+        ({"colors": [[0, 0, 0], [0, 0, 0.5], [1, 1, 1]]}, "colour"),
+        ({"colors": [[0, 0, 0], [0, True, 0], [1, 1, 1]]}, "colour"),
+        ({"label_format": ["rgb"]}, "label_format is"),
+        ({"label_format": "binary"}, "label_format is binary, but there are 3 names"),
+        ({"bit_depth": 13}, "bit_depth is 13.*Use one of 8, 10, 12, 14, 16"),
+        ({"bit_depth": True}, "bit_depth is True"),
+        ({"bit_depth": [12]}, "bit_depth is"),
+        ({"splits": ["val"]}, "splits is not a mapping"),
+        ({"splits": {"val": "images"}}, "splits.val is not a mapping"),
+        ({"splits": {True: {"images": "i", "labels": "l"}}}, "splits holds True"),
+        ({"splits": {"val": {"images": ["i"], "labels": "l"}}}, r"splits.val.images is \['i'\]"),
+        ({"splits": {"val": {"images": "", "labels": "l"}}}, "splits.val.images is ''"),
+        ({"splits": {"val": {"images": "i", "labels": True}}}, "splits.val.labels is True"),
+        ({"splits": {"val": {"images": "i", "labels": "l", "include": [3]}}}, "include holds 3"),
+        ({"splits": {"val": {"images": "i", "labels": "l", "include": {"a": 1}}}}, "include is not a list"),
     ],
 )
 def test_a_wrong_dataset_yaml_names_the_file_and_the_key(folder, changes, message):
@@ -83,6 +108,64 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "dataset.yaml").write_text(text)
     with pytest.raises(DatasetError, match=r"dataset\.yaml"):
         Dataset.load(tmp_path)
+
+
+def test_words_of_yaml_1_1_and_numbers_are_names(folder):
+    text = (folder / "dataset.yaml").read_text()
+    (folder / "dataset.yaml").write_text(text.replace("- x", "- off").replace("- y", "- on").replace("- z", "- 7"))
+    assert Dataset.load(folder).names == ("off", "on", "7")
+
+
+def test_folders_may_lead_elsewhere_and_be_numbers(tmp_path):
+    save(tmp_path / "elsewhere" / "a.png", np.zeros((2, 3, 3), np.uint8))
+    save(tmp_path / "data" / "7" / "a.png", np.zeros((2, 3), np.uint8))
+    (tmp_path / "data" / "dataset.yaml").write_text(
+        "names: [x, y, z]\nsplits:\n  1: {images: ../elsewhere, labels: 7}\n  2: {images: %s, labels: ./7/../7}\n"
+        % (tmp_path / "elsewhere")
+    )
+    dataset = Dataset.load(tmp_path / "data")
+    for split in ("1", "2"):
+        (sample,) = dataset.split(split).samples()
+        assert dataset.read(sample)[1].shape == (2, 3)
+
+
+WORDS = [
+    *("names", "splits", "images", "labels", "include", "colors", "ignore_index", "label_format", "bit_depth", "val"),
+    *("index", "rgb", "binary", "a", "*", "~", "null", "true", "off", "0", "255", "-1", "1e999", "0x1F", "2024-01-02"),
+    *("[", "]", "{", "}", ": ", "- ", ", ", "\n", "\n  ", "'", '"', "&a", "*a", "!!python/object:os.system", "<<", "#"),
+    *("\\ud800", "\x1b[2J", "\u202e", "é", "../../..", "/dev/null", "|\n ", "? "),
+]
+
+
+def test_a_garbled_dataset_yaml_is_one_line(folder):
+    whole = (folder / "dataset.yaml").read_text()
+    rng = random.Random(5)
+    loaded = 0
+    for _ in range(1500):
+        text = whole
+        for _ in range(rng.randint(1, 5)):
+            at = rng.randrange(len(text))
+            text = text[:at] + rng.choice(WORDS) + text[at + rng.choice([0, 0, 1, 5, 40]) :]
+        (folder / "dataset.yaml").write_text(text)
+        try:
+            for split in Dataset.load(folder).splits.values():
+                split.samples()
+            loaded += 1
+        except DatasetError as error:
+            message = str(error)
+            if not message.isprintable():
+                pytest.fail(f"{message!r} of {text!r}")
+    assert 20 < loaded < 1400
+
+
+def test_a_dataset_yaml_with_its_own_bit_depth(folder):
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    save(folder / "images" / "a.png", np.array([[0, 1000, 3000]] * 2, np.uint16))
+    save(folder / "images" / "b.png", np.array([[0, 1000, 3000]] * 2, np.uint16))
+    write_yaml(folder, bit_depth=14)
+    dataset = Dataset.load(folder)
+    assert dataset.read(dataset.split("val").samples()[0])[0][0, :, 0].tolist() == [0, 1000 >> 6, 3000 >> 6]
 
 
 def test_missing_dataset_and_missing_split(folder):

@@ -115,11 +115,49 @@ def test_classes_are_inferred_from_the_highest_index(tmp_path):
 def test_a_value_that_may_be_a_class_or_no_label_is_asked_about(tmp_path):
     pairs = [([[0, 1, 11]], [[0, 1, 0]])]
     folders = save_folders(tmp_path, pairs)
-    message = r"labels hold index 11, which no prediction holds.*--ignore-index 11 or --num-classes 12"
+    message = r"labels hold index 11, which no prediction holds.*ignore_index to 11 or num_classes to 12"
     with pytest.raises(DatasetError, match=message):
         evaluate_predictions(*folders)
     assert evaluate_predictions(*folders, ignore_index=11).confusion.miou() == 1.0
     assert evaluate_predictions(*folders, num_classes=12).confusion.miou() == pytest.approx((0.5 + 1 + 0) / 3)
+
+
+def test_a_part_of_the_labels_can_be_measured(tmp_path):
+    predictions, labels = save_folders(tmp_path, [([[0, 1]], [[0, 1]]), ([[0, 1]], [[1, 1]]), ([[1, 1]], [[1, 1]])])
+    (predictions / "001.png").unlink()
+    with pytest.raises(DatasetError, match=r"1 file\(s\) in .*labels have no partner.*: 001. .*set partial"):
+        evaluate_predictions(predictions, labels, num_classes=2)
+    evaluation = evaluate_predictions(predictions, labels, num_classes=2, partial=True)
+    assert (evaluation.images, evaluation.labels) == (2, 3)
+    assert evaluation.confusion.miou() == 1.0
+    assert evaluation.to_dict()["labels"] == 3
+    (labels / "000.png").unlink()
+    with pytest.raises(DatasetError, match=r"1 file\(s\) in .*predictions have no partner in .*labels: 000"):
+        evaluate_predictions(predictions, labels, num_classes=2, partial=True)
+
+
+@pytest.mark.parametrize("predicted", [[0, 1, 1, 0], [0, 255, 255, 0]])
+@pytest.mark.parametrize("told", ["nothing", "data set"])
+def test_masks_are_two_classes(tmp_path, predicted, told):
+    folders = save_folders(tmp_path, [([[0, 255, 255, 255]], [predicted])] * 2)
+    dataset = Dataset.load(save_dataset(tmp_path, names=("ground", "crack"))) if told == "data set" else None
+    evaluation = evaluate_predictions(*folders, dataset=dataset)
+    assert evaluation.confusion.matrix.tolist() == [[2, 0], [2, 4]]
+    assert evaluation.confusion.miou() == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert evaluation.class_names == (("ground", "crack") if dataset else ("0", "1"))
+
+
+def test_one_class_and_no_label_is_not_a_mask_where_predictions_say_otherwise(tmp_path):
+    folders = save_folders(tmp_path, [([[0, 255, 0]], [[0, 2, 0]])])
+    assert evaluate_predictions(*folders).class_names == ("0", "1", "2")
+
+
+def test_what_the_means_leave_out_is_said(tmp_path):
+    folders = save_folders(tmp_path, [([[0, 1]], [[0, 2]])])
+    evaluation = evaluate_predictions(*folders, num_classes=4)
+    assert evaluation.left_out() == "over 3 of 4 classes; no pixel of 3; accuracy over 2 of 4 classes; no pixel of 2, 3"
+    assert evaluate_predictions(*folders, num_classes=3).left_out() == "accuracy over 2 of 3 classes; no pixel of 2"
+    assert evaluation.to_dict()["left_out"] == evaluation.left_out()
 
 
 def test_a_class_that_is_never_predicted_counts_once_no_label_is_known(tmp_path):

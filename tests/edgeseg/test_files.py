@@ -143,6 +143,11 @@ def test_other_places_and_devices_are_fine(tmp_path):
     keep_apart([tmp_path / "masks", tmp_path / "photos/a.png", "/dev/null"], [tmp_path / "photos/a.jpg", "/dev/null"])
 
 
+def test_a_name_that_is_too_long_is_no_input(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    keep_apart([tmp_path / ("x" * 300)], [tmp_path / "a.png"])
+
+
 def test_a_path_that_is_not_there_yet_is_known_by_its_folder(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     assert same_file(tmp_path / "new.mp4", tmp_path / "link/new.mp4")

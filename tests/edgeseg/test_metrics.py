@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.metrics import ConfusionMatrix, left_out
 
 
 def naive_iou(labels, predictions, num_classes):
@@ -86,3 +86,25 @@ def test_other_dtypes_are_refused():
 def test_number_of_classes_has_bounds(count):
     with pytest.raises(InputError, match="1 to 255"):
         ConfusionMatrix(count)
+
+
+def test_a_mean_over_fewer_classes_says_so():
+    names = ["road", "fence", "sign"]
+    assert left_out(np.array([0.5, 0.0, 1.0]), names) == ""
+    assert left_out(np.array([0.5, np.nan, 1.0]), names) == "over 2 of 3 classes; no pixel of fence"
+    assert left_out(np.full(3, np.nan), names) == "over 0 of 3 classes; no pixel of road, fence, sign"
+    many = [f"c{index}" for index in range(19)]
+    figures = np.where(np.arange(19) < 10, 0.5, np.nan)
+    assert left_out(figures, many) == "over 10 of 19 classes; no pixel of c10, c11, c12, c13, c14 and 4 more"
+
+
+def test_large_pictures_are_counted_in_parts():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (3000, 3001)).astype(np.uint8)
+    predictions = rng.integers(0, 3, (3000, 3001)).astype(np.uint8)
+    confusion = ConfusionMatrix(3)
+    confusion.update(labels, predictions)
+    wanted = [[int(((labels == t) & (predictions == p)).sum()) for p in range(3)] for t in range(3)]
+    assert confusion.matrix.tolist() == wanted
+    confusion.update(labels[:, ::2], predictions[:, ::2])
+    assert confusion.matrix.sum() == labels.size + labels[:, ::2].size

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -100,3 +101,34 @@ def test_none_is_none_and_unknown_names_are_refused(tiny_spec):
 def test_a_model_that_returns_labels_cannot_be_refined(name, tiny_spec):
     with pytest.raises(ModelError, match="--head logits"):
         open_refiner(name, replace(tiny_spec, output="labels", stride=1))
+
+
+def test_a_model_that_cannot_be_refined_is_told_before_it_runs(tiny_spec):
+    one = replace(tiny_spec, class_names=("all",), colors=())
+    huge = replace(tiny_spec, class_names=tuple(map(str, range(200))), colors=(), input_size=(4096, 8192))
+    for spec, message in ((one, "has one class"), (huge, "200 classes at 8192x4096 are too much to refine")):
+        for name in ("crf", "guided"):
+            with pytest.raises(ModelError, match=message):
+                open_refiner(name, spec)
+
+
+def test_the_guided_filter_refuses_arrays_that_it_is_not_for():
+    refiner = GuidedRefiner(threads=1)
+    image = np.zeros((8, 12, 3), np.uint8)
+    good = np.full((2, 8, 12), 0.5, np.float32)
+    shifted = np.zeros(good.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(good.shape)
+    shifted[:] = good
+    np.testing.assert_array_equal(refiner(shifted, image), refiner(good, image))
+    for wrong in (good[0], good[:, :4], good.astype(np.float64), good.astype(np.uint8)):
+        with pytest.raises(InputError, match="probabilities have shape"):
+            refiner(wrong, image)
+    with pytest.raises(InputError, match="image"):
+        refiner(good, image[..., 0])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"radius_px": 0}, {"radius_px": 1 << 20}, {"epsilon": math.nan}, {"threads": -1}]
+)
+def test_a_guided_filter_that_cannot_be_is_refused(arguments):
+    with pytest.raises(InputError):
+        GuidedRefiner(**arguments)

@@ -102,8 +102,8 @@ def test_with_metrics_keeps_the_others_and_the_original():
         ({"colors": ((0, 0, 0),)}, "2 class names but 1 colours"),
         ({"output": "probabilities"}, "output is 'probabilities'"),
         ({"precision": "int4"}, "precision is 'int4'"),
-        ({"stride": 0}, "must be positive"),
-        ({"input_size": (0, 4)}, "must be positive"),
+        ({"stride": 0}, "stride is 0"),
+        ({"input_size": (0, 4)}, "input_size is 0"),
         ({"std": (1.0, 0.0, 1.0)}, "must be positive"),
     ],
 )
@@ -121,8 +121,8 @@ def test_values_out_of_range_are_refused(changes, message):
         (edited(format="remove"), "has format None"),
         (edited(tile=3), r"unknown keys \['tile'\]"),
         (edited(class_names="remove"), "malformed"),
-        (edited(mean=[1, 2]), "malformed"),
-        (edited(colors=[[1, 2]]), "malformed"),
+        (edited(mean=[1, 2]), r"mean is \[1, 2\]"),
+        (edited(colors=[[1, 2], [3, 4]]), r"a colour is \[1, 2\]"),
         (edited(std=[0, 1, 1]), "must be positive"),
     ],
 )
@@ -131,3 +131,101 @@ def test_unreadable_spec_names_the_artifact(text, message):
         ModelSpec.from_json(text, "street.onnx")
     assert "street.onnx" in str(caught.value)
     assert "xport the model again" in str(caught.value)
+
+
+HUGE = "[" * 100_000
+EVIL_NAMES = ["\ud800", "a\x1b[31mb", "a\nb", "\x07", "", "x" * 1000, "a\u202eb", 3, None, ["a"]]
+NO_NUMBERS = ["1", None, True, [], {}, float("nan"), float("inf"), 10**400]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"class_names": ["road", name]} for name in EVIL_NAMES),
+        *({"network": name} for name in EVIL_NAMES),
+        *({"class_names": value} for value in ("ab", 3, None, {"a": 1, "b": 2}, [], ["a"] * 256)),
+        *({"colors": [[0, 0, 0], [0, 0, value]]} for value in (300, -1, 1.5, *NO_NUMBERS)),
+        *({"colors": value} for value in ("ab", 3, [1, 2], [[1, 2, 3]], [[1, 2, 3]] * 3, {"a": [1, 2, 3]})),
+        *({"input_size": [value, 480]} for value in (0, -8, 10**9, 16385, 1.5, *NO_NUMBERS)),
+        *({"input_size": value} for value in ([16384, 16384], [360], [1, 2, 3], 360, "36", None, {"1": 2, "3": 4})),
+        *({"mean": [0.1, value, 0.3]} for value in (*NO_NUMBERS, 1e300)),
+        *({"std": [0.1, value, 0.3]} for value in (0, -1, *NO_NUMBERS)),
+        *({"stride": value} for value in (0, -1, 1.5, 10**9, *NO_NUMBERS)),
+        *({"output": value} for value in ("probabilities", 3, None, ["logits"], {})),
+        *({"precision": value} for value in ("int4", 3, None, ["fp32"], {})),
+        *({"label_ignore_index": value} for value in ("1", 1.5, True, [], 10**12)),
+        *({"metrics": value} for value in (3, [], "ab", {"val_miou": "high"}, {"a\x1b": 1}, {"a": [1]}, {"a": True})),
+        {"metrics": {str(index): index for index in range(101)}},
+        *({name: value} for name in ("data", "license") for value in (3, None, [], "\x1b[2J", "x" * 20_000)),
+        *({"crf": value} for value in (3, [], "strong", {"iterations": True}, {"bilateral_sigma_rgb": "33"})),
+        *({"crf": {"more_terms": value}} for value in (3, "ab", [3], {"a": 1}, [{"sigma_rgb": 1}])),
+        *({"crf": {"compatibility": value}} for value in ("ab", [["0", "1"], ["1", "0"]], [[0, 1e300], [1, 0]], [[]])),
+    ],
+    ids=lambda changes: str(changes)[:60],
+)
+def test_a_hostile_spec_is_one_line_that_can_be_shown(changes):
+    with pytest.raises(SpecError) as caught:
+        ModelSpec.from_json(edited(**changes), "street.onnx")
+    message = str(caught.value)
+    assert "street.onnx" in message
+    assert len(message) < 500
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "1e999",
+        edited(stride=1).replace('"stride": 1', '"stride": 1e999'),
+        edited(stride=1).replace('"stride": 1', '"stride": ' + "9" * 10_000),
+        edited(stride=1).replace('"stride": 1', '"stride": NaN'),
+        edited(**{"a\x1b[2J": 1}),
+        edited(**{"k" * 5000: 1}),
+        edited(format="\x1b[2J"),
+        edited(format=["x"] * 1000),
+        " " * (5 << 20),
+    ],
+    ids=lambda text: f"{text[:20]}",
+)
+def test_hostile_json_is_one_line_that_can_be_shown(text):
+    with pytest.raises(SpecError, match=r"street\.onnx") as caught:
+        ModelSpec.from_json(text, "street.onnx")
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
+
+
+def test_names_of_all_scripts_are_taken():
+    names = ("дорога", "道路", "सड़क", "naïve sky (left) – 2", "می\u200cخواهم")
+    spec = ModelSpec("n", names)
+    assert ModelSpec.from_json(spec.to_json(), "x").class_names == names
+
+
+def test_sequences_and_numpys_numbers_become_plain_values():
+    np = pytest.importorskip("numpy")
+    spec = ModelSpec(
+        "n",
+        ["a", "b"],
+        colors=np.array([[1, 2, 3], [4, 5, 6]]),
+        input_size=[np.int64(8), 16],
+        mean=np.float32([0, 0, 0]),
+        std=[1, 1, 1],
+        metrics={"val_miou": np.float32(0.5), "macs": np.int64(3)},
+    )
+    assert ModelSpec.from_json(spec.to_json(), "x") == spec
+    assert spec.colors == ((1, 2, 3), (4, 5, 6))
+
+
+def test_a_figure_that_is_nan_leaves_the_spec_readable():
+    spec = SPEC.with_metrics(val_miou=float("nan"), macs=3)
+    assert ModelSpec.from_json(spec.to_json(), "x").metrics == {"macs": 3}
+
+
+def test_what_is_made_of_a_model_keeps_what_was_counted_and_loses_what_was_measured():
+    spec = SPEC.with_metrics(macs=3, parameters=7, val_miou_int8=0.5)
+    made = spec.unmeasured(precision="fp16")
+    assert (made.metrics, made.precision) == ({"macs": 3, "parameters": 7}, "fp16")
+    assert replace(made, metrics=spec.metrics, precision="fp32") == spec

@@ -59,8 +59,64 @@ def test_noise_dies_away_where_nothing_moves() -> None:
     assert np.mean(wrong[10:]) < 0.4 * np.mean(wrong_alone[10:])
 
 
+@pytest.mark.parametrize("fps", [5, 15, 30, 60, 120])
+def test_the_past_fades_with_time_and_not_with_frames(fps: float) -> None:
+    """What the network said before is down to 1/e after the memory's seconds, whatever the frame rate."""
+    image, _ = _scene(0)
+    smoother = TemporalSmoother(memory_s=0.4)
+    before, after = _logits(np.ones((24, 32), np.float32)), _logits(np.zeros((24, 32), np.float32))
+    smoother(before, image, 0.0)
+    for index in range(1, round(0.4 * fps) + 1):
+        smoothed = smoother(after, image, index / fps)
+    first, last = (np.exp(_log_softmax(logits))[0, 1] for logits in (before, after))
+    remains = (np.exp(smoothed[0, 1]) - last) / (first - last)
+    assert remains.mean() == pytest.approx(np.exp(-1), abs=0.01)
+
+
+def test_uneven_steps_fade_as_even_ones_do() -> None:
+    image, _ = _scene(0)
+    before, after = _logits(np.ones((24, 32), np.float32)), _logits(np.zeros((24, 32), np.float32))
+    ends = []
+    for times_s in ([0.1, 0.2, 0.3], [0.3], [0.01, 0.25, 0.3]):
+        smoother = TemporalSmoother()
+        smoother(before, image, 0.0)
+        for time_s in times_s:
+            smoothed = smoother(after, image, time_s)
+        ends.append(np.exp(smoothed[0, 1]).mean())
+    assert ends == pytest.approx([ends[0]] * 3, abs=0.005)
+
+
+def test_without_memory_each_frame_is_what_the_network_says() -> None:
+    image, where = _scene(0)
+    smoother = TemporalSmoother(memory_s=0)
+    for index in range(3):
+        logits = _logits(where, noise=1.0, seed=index)
+        np.testing.assert_allclose(smoother(logits, image, index / 15), _log_softmax(logits), atol=1e-4)
+
+
+def test_stills_follow_at_a_usual_pace_however_fast_they_are_read(tiny_onnx: Path) -> None:
+    seen_s: list[float] = []
+
+    class Clock(TemporalSmoother):
+        def __call__(self, logits: np.ndarray, image: np.ndarray, time_s: float, stream: str = "") -> np.ndarray:
+            seen_s.append(time_s)
+            return super().__call__(logits, image, time_s, stream)
+
+    picture = np.zeros((32, 48, 3), np.uint8)
+    with Segmenter.open(tiny_onnx, threads=1) as segmenter:
+        stage = Segment(segmenter, Clock())
+        for frame in (
+            Frame(picture, 0, 100.0, name="a"),
+            Frame(picture, 1, 100.001, name="b"),
+            Frame(picture, 2, 7.0),
+            Frame(picture, 3, 7.0, pts_s=0.5, name="c"),
+        ):
+            stage(Result(frame))
+    assert seen_s == pytest.approx([0.0, 1 / 15, 7.0, 0.5])
+
+
 def test_what_moves_is_followed_and_leaves_no_trail() -> None:
-    smoother, without = TemporalSmoother(weight=0.9), None
+    smoother, without = TemporalSmoother(memory_s=0.63), None
     for index in range(12):
         image, where = _scene(8 * index)
         logits = _logits(where)
@@ -73,7 +129,7 @@ def test_what_moves_is_followed_and_leaves_no_trail() -> None:
 
 
 def test_a_cut_begins_anew() -> None:
-    smoother = TemporalSmoother(weight=0.9)
+    smoother = TemporalSmoother(memory_s=0.63)
     for index in range(5):
         smoother(_logits(_scene(0)[1]), _scene(0)[0], index / 15)
     image, _ = _scene(0, seed=1)
@@ -115,7 +171,9 @@ def test_its_arguments_stay_as_they_are() -> None:
     np.testing.assert_array_equal(logits, before[1])
 
 
-@pytest.mark.parametrize("arguments", [{"weight": 1.0}, {"weight": -0.1}, {"sigma": 0.0}])
+@pytest.mark.parametrize(
+    "arguments", [{"memory_s": -0.1}, {"memory_s": float("nan")}, {"memory_s": float("inf")}, {"sigma": 0.0}]
+)
 def test_values_out_of_range(arguments: dict[str, float]) -> None:
     with pytest.raises(InputError):
         TemporalSmoother(**arguments)

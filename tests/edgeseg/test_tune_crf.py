@@ -95,6 +95,7 @@ def test_tuning_finds_what_evaluation_confirms(dataset, backend, tmp_path, write
     assert tuning.images == 6
     assert told == list(enumerate([tuning.alone_miou, *(trial.miou for trial in tuning.trials)]))
     assert tuning.helps
+    assert tuning.left_out == "over 2 of 3 classes; no pixel of blue"
     assert tuning.best.miou > tuning.alone_miou + 0.02
 
     tuned = write_onnx(tmp_path / "tuned.onnx", spec_json=replace(tiny_spec, crf=tuning.best.params).to_json())

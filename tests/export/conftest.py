@@ -14,6 +14,12 @@ pytest.importorskip("onnxscript", reason="the export needs onnxscript; pip insta
 torch.set_num_threads(1)  # more only fight over cores at the sizes of these tests
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own cache is left alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """``checkpoint_of("enet")``: a 64x96 checkpoint of four classes, random but alive: labels depend on the image."""

@@ -38,8 +38,10 @@ def test_no_torch_is_needed(run_python):
 def test_a_failed_write_leaves_the_old_file_and_no_half(artifact_of, tmp_path):
     path = tmp_path / "copy.onnx"
     path.write_bytes(artifact_of("fast_scnn", "logits").read_bytes())
-    (tmp_path / "copy.onnx.part").mkdir()
     before = path.read_bytes()
-    with pytest.raises(SinkError, match="cannot be written"):
-        rewrite_spec(path, open_backend(path).spec.with_metrics(val_miou=0.75))
+    (tmp_path / "file").touch()
+    for output in (tmp_path, tmp_path / "file" / "x.onnx", tmp_path / ("x" * 300)):
+        with pytest.raises(SinkError, match="cannot be written"):
+            rewrite_spec(path, open_backend(path).spec.with_metrics(val_miou=0.75), output)
     assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.onnx", "file"]

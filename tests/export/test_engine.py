@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,15 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from edgeseg import weights
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
-from edgeseg.runtime.engine_record import BuildOptions, TensorInfo, check_fits, read_record
+from edgeseg.runtime.engine_record import (
+    BuildOptions,
+    TensorInfo,
+    check_fits,
+    file_sha256,
+    read_record,
+    record_path,
+)
+from edgeseg.runtime.engine_trust import was_built_here
 from edgeseg.runtime.gpu import Gpu, find_gpu
 from edgeseg.runtime.registry import open_backend
 from edgeseg.runtime.tensorrt_module import find_tensorrt
@@ -110,7 +122,8 @@ def test_a_network_becomes_an_engine(tensorrt, artifact_of, tmp_path, network, o
     options = BuildOptions(precision, (1, 2, 4), ("sm86",))
     record = build_engine(source, tmp_path / "x.engine", options)
     assert_fits_its_spec(tmp_path / "x.engine")
-    assert record.spec == open_backend(source).spec
+    own = open_backend(source).spec
+    assert record.spec == (own if precision == "fp32" else own.unmeasured(precision="fp16"))
     assert record.options == options
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.engine", "x.engine.json"]
 
@@ -127,7 +140,7 @@ def test_a_quantized_network_becomes_an_engine(tensorrt, artifact_of, quantized,
 @pytest.mark.parametrize("model", weights.shipped(), ids=lambda model: model.name)
 def test_a_shipped_model_becomes_an_engine(tensorrt, quantized, tmp_path, model, precision):
     if open_backend(model.path).spec.precision != "fp32":
-        with pytest.raises(ModelError, match=r"quantized.*(Use --precision int8|--target tensorrt)"):
+        with pytest.raises(ModelError, match=r"quantized.*(Use the precision int8|--target tensorrt)"):
             build_engine(model.path, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
         return
     source = quantized(model.path) if precision == "int8" else model.path
@@ -251,7 +264,7 @@ def test_what_tensorrt_cannot_take_is_one_line_and_leaves_nothing(tensorrt, tiny
 def test_a_damaged_model(tensorrt, artifact_of, tmp_path, content):
     whole = artifact_of("enet", "logits").read_bytes()
     (tmp_path / "bad.onnx").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    with pytest.raises(ModelError, match=r"bad\.onnx is no valid ONNX"):
+    with pytest.raises(ModelError, match=r"bad\.onnx is (no ONNX file|empty)"):
         build_engine(tmp_path / "bad.onnx", tmp_path / "x.engine", SM86)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
 
@@ -270,10 +283,10 @@ def test_a_checkpoint_says_to_export_it_first(tensorrt, checkpoint_of, tmp_path)
     ("options", "message"),
     [
         (BuildOptions(target=("sm87",)), r"does not build for sm87.*sm86.*on a Jetson"),
-        (BuildOptions("fp16", target=("sm86",), dla=0), "knows no --dla"),
-        (BuildOptions(target=("sm86",), version_compatible=True), "knows no --version-compatible"),
-        (BuildOptions(target=("sm86",), hardware_compatibility="ampere_plus"), "knows no --hardware-compatibility"),
-        (BuildOptions(target=("sm86",), batch=(1, 1, 4)), r"takes 1 image\(s\) at a time.*--batch 1"),
+        (BuildOptions("fp16", target=("sm86",), dla=0), "knows no dla"),
+        (BuildOptions(target=("sm86",), version_compatible=True), "knows no version_compatible"),
+        (BuildOptions(target=("sm86",), hardware_compatibility="ampere_plus"), "knows no hardware_compatibility"),
+        (BuildOptions(target=("sm86",), batch=(1, 1, 4)), r"takes 1 image\(s\) at a time.*the batch 1"),
     ],
 )
 def test_options_that_do_not_suit(tensorrt, tiny_onnx, tmp_path, options, message):
@@ -292,7 +305,7 @@ def has_gpu() -> bool:
 
 @pytest.mark.skipif(has_gpu(), reason="there is a GPU to build for")
 def test_without_a_gpu_the_target_must_be_named(tensorrt, tiny_onnx, tmp_path):
-    with pytest.raises(EdgesegError, match=r"there is no .*Say what to build for, such as --target sm86"):
+    with pytest.raises(EdgesegError, match=r"there is no .*Say what target to build for, such as sm86"):
         build_engine(tiny_onnx, tmp_path / "x.engine")
     assert not list(tmp_path.iterdir())
 
@@ -369,6 +382,107 @@ def test_the_cache_builds_once_and_again_when_something_changes(tensorrt, tiny_o
     engine.write_bytes(engine.read_bytes()[:-10])
     assert cached_engine(tiny_onnx, SM86) == engine
     check_fits(engine, tensorrt, Gpu("any", "sm86"))
+
+
+BOOT = """
+import sys
+from pathlib import Path
+from edgeseg.runtime.engine_record import BuildOptions
+from edgeseg_export.engine import cached_engine
+
+class Gate:
+    started = False
+    def start(self, phase, parent, steps):
+        if not self.started:
+            print("building", flush=True)
+            sys.stdin.readline()
+        self.started = True
+    def step(self, phase, done): pass
+    def finish(self, phase): pass
+
+gate = Gate()
+path = cached_engine(
+    Path(sys.argv[1]), BuildOptions(target=("sm86",)), progress=gate, waiting=lambda: print("waiting", flush=True)
+)
+print("built" if gate.started else "found", path, flush=True)
+"""
+
+
+def test_two_services_that_start_together_build_an_engine_once(tensorrt, tiny_onnx, tmp_path):
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "-c", BOOT, tiny_onnx],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    with start() as first:
+        assert first.stdout.readline() == "building\n"
+        with start() as second:
+            assert second.stdout.readline() == "waiting\n"
+            first.stdin.write("\n")
+            first.stdin.flush()
+            built, found = first.stdout.readline(), second.stdout.readline()
+    assert built.startswith("built ")
+    assert found == built.replace("built", "found")
+
+
+def test_an_engine_in_the_cache_that_was_not_built_here_is_built_again(tensorrt, tiny_onnx, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    engine = cached_engine(tiny_onnx, SM86)
+    assert was_built_here(read_record(engine).engine_sha256)
+    engine.write_bytes(engine.read_bytes() + b"a stranger's")
+    strange = replace(read_record(engine), engine_sha256=file_sha256(engine))
+    record_path(engine).write_text(strange.to_json())
+    assert cached_engine(tiny_onnx, SM86) == engine
+    assert not engine.read_bytes().endswith(b"a stranger's")
+    assert stat.S_IMODE(engine.parent.stat().st_mode) == 0o700
+
+
+def test_an_engine_that_was_exported_is_known_to_be_built_here(tensorrt, tiny_onnx, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    record = build_engine(tiny_onnx, tmp_path / "x.engine", SM86)
+    assert was_built_here(record.engine_sha256)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another user's"))
+    assert not was_built_here(record.engine_sha256)
+
+
+def test_an_engine_that_cannot_be_noted_is_built_all_the_same(tensorrt, tiny_onnx, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    record = build_engine(tiny_onnx, tmp_path / "x.engine", SM86)
+    assert check_fits(tmp_path / "x.engine", tensorrt, Gpu("any", "sm86")) == record
+
+
+def test_the_model_is_never_the_engines_place(tensorrt, tiny_onnx, tmp_path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(tiny_onnx.read_bytes())
+    (tmp_path / "x.engine").symlink_to(model)
+    (tmp_path / "y.engine.json").symlink_to(model)
+    for name in ("x.engine", "y.engine"):
+        with pytest.raises(SinkError, match="would be lost"):
+            build_engine(model, tmp_path / name, SM86)
+    assert model.read_bytes() == tiny_onnx.read_bytes()
+
+
+def test_what_the_command_line_writes_is_never_what_it_reads(tensorrt, run_cli, tiny_onnx, tmp_path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(tiny_onnx.read_bytes())
+    (tmp_path / "link.engine").symlink_to(model)
+    engine = ("export", model, "--format", "tensorrt", "--target", "sm86")
+    for words in (
+        (*engine, "--output", tmp_path / "link.engine"),
+        (*engine, "--timing-cache", model),
+        (*engine, "--timing-cache", tmp_path / "model.engine"),
+        ("export", model, "--refine", "crf", "--output", model),
+    ):
+        done = run_cli(*words)
+        assert (done.rc, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "would be lost" in done.stderr
+    assert model.read_bytes() == tiny_onnx.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.engine", "model.onnx"]
 
 
 def test_the_command_line(tensorrt, run_cli, tmp_path):

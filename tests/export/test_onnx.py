@@ -124,6 +124,15 @@ def test_what_is_no_checkpoint(tmp_path, content):
 
 def test_a_target_that_cannot_be_written_is_told_at_once(checkpoint_of, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SinkError, match=r"x\.onnx cannot be written .*Choose another --output"):
+    with pytest.raises(SinkError, match=r"x\.onnx cannot be written .*Choose another place"):
         export_onnx(checkpoint_of("fast_scnn"), tmp_path / "file" / "x.onnx")
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_checkpoint_is_never_written_over(checkpoint_of, tmp_path):
+    model = tmp_path / "model.pt"
+    model.write_bytes(checkpoint_of("fast_scnn").read_bytes())
+    (tmp_path / "link.onnx").symlink_to(model)
+    with pytest.raises(SinkError, match="would be lost"):
+        export_onnx(model, tmp_path / "link.onnx")
+    assert model.read_bytes() == checkpoint_of("fast_scnn").read_bytes()

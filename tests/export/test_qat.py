@@ -127,10 +127,12 @@ def test_it_says_what_the_network_said_in_training(case):
     with torch.no_grad():
         trained = rounding(Normalise(reference.spec)(pixels())).numpy()
     own = reference.infer(np.stack(probe_images(SIZE)))
-    assert np.mean(own.argmax(axis=1) == trained.argmax(axis=1)) > 0.99
+    expected = expected_agreement(reference)  # of what rounds alike; how much lies between two steps hangs on the CPU
+    assert expected - TOLERANCE > 0.9
+    assert np.mean(own.argmax(axis=1) == trained.argmax(axis=1)) > expected - TOLERANCE
     assert len(np.unique(own.argmax(axis=1))) == 3
     parity = compare(reference, open_backend(artifact, threads=1), ((image, None) for image in probe_images(SIZE)))
-    assert parity.label_agreement > expected_agreement(reference) - TOLERANCE > 0.9
+    assert parity.label_agreement > expected - TOLERANCE
 
 
 @pytest.mark.parametrize("case", [("enet", "cpu")], indirect=True, ids=["enet-cpu"])
@@ -143,7 +145,7 @@ def test_it_says_what_it_is(case):
     path, _, artifact = case
     _, own = load_network(path)
     spec = open_backend(artifact, threads=1).spec
-    assert spec == replace(own, precision=f"int8-{read_learned(path).target}", stride=spec.stride)
+    assert spec == own.unmeasured(precision=f"int8-{read_learned(path).target}", stride=spec.stride)
     assert [prop.key for prop in onnx.load(artifact).metadata_props] == ["edgeseg.spec"]
 
 
@@ -160,14 +162,14 @@ def test_on_the_cpu_the_first_convolution_reads_the_frame_itself(case):
 def test_what_cannot_be_exported_so_is_refused(checkpoint_of, tmp_path, case):
     path, _, _ = case
     output = tmp_path / "x.onnx"
-    with pytest.raises(ModelError, match=r"was not trained with --qat\. Export it in float"):
+    with pytest.raises(ModelError, match=r"was not trained for INT8\. Export it in float"):
         export_quantized(checkpoint_of("fast_scnn"), output)
     _, own = load_network(path)
-    with pytest.raises(InputError, match=r"ends in logits\. Leave out --head"):
+    with pytest.raises(InputError, match=r"ends in logits\. Set output to logits"):
         export_quantized(path, output, spec=replace(own, output="labels"))
     state = load_trusted(path)
     state["qat"]["ranges"].pop()
     torch.save(state, tmp_path / "short.pt")
-    with pytest.raises(ModelError, match=r"has \d+ ranges, but .* needs \d+\. Train it again with --qat"):
+    with pytest.raises(ModelError, match=r"has \d+ ranges, but .* needs \d+\. Train it for INT8 again"):
         export_quantized(tmp_path / "short.pt", output)
     assert not output.exists()

@@ -1,6 +1,6 @@
 """An RTSP server as a process of its own, for the tests: rtsp://127.0.0.1:PORT/street shows a moving pattern.
 
-    /usr/bin/python3 rtsp_server.py PORT [WIDTHxHEIGHT] [FPS] [USER:PASSWORD]
+    /usr/bin/python3 rtsp_server.py PORT [WIDTHxHEIGHT] [FPS] [USER:PASSWORD] [digest]
 
 It runs under the system's Python, whose GObject bindings Debian packages, and prints its port once it listens. Port 0
 takes a free one.
@@ -11,8 +11,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 - after the versions are chosen
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - after the versions are chosen
 
 _PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width={width},height={height},framerate={fps}/1 ! "
@@ -20,7 +21,7 @@ _PIPELINE = (
 )
 
 
-def main(port: str, size: str = "320x240", fps: str = "25", login: str = "") -> None:
+def main(port: str, size: str = "320x240", fps: str = "25", login: str = "", kind: str = "basic") -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -29,7 +30,7 @@ def main(port: str, size: str = "320x240", fps: str = "25", login: str = "") -> 
     width, height = size.split("x")
     factory.set_launch(_PIPELINE.format(width=width, height=height, fps=fps))
     if login:
-        _demand(server, factory, *login.split(":"))
+        _demand(server, factory, *login.split(":"), is_digest=kind == "digest")
     server.get_mount_points().add_factory("/street", factory)
     if not server.attach(None):
         raise SystemExit(f"port {port} is taken")
@@ -38,7 +39,12 @@ def main(port: str, size: str = "320x240", fps: str = "25", login: str = "") -> 
 
 
 def _demand(
-    server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, user: str, password: str
+    server: GstRtspServer.RTSPServer,
+    factory: GstRtspServer.RTSPMediaFactory,
+    user: str,
+    password: str,
+    *,
+    is_digest: bool,
 ) -> None:
     """Let in only those who know the password."""
     role = "viewer"
@@ -49,7 +55,11 @@ def _demand(
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, role)
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    if is_digest:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(user, password, token)
+    else:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
 
 

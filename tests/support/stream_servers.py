@@ -37,12 +37,13 @@ class RtspServer:
         size: WIDTHxHEIGHT.
         fps: frames, and one key picture, per second.
         login: USER:PASSWORD; none if left out.
+        digest: whether the password is asked for by Digest rather than Basic.
     """
 
-    def __init__(self, size: str = "320x240", fps: int = 25, login: str = "") -> None:
+    def __init__(self, size: str = "320x240", fps: int = 25, login: str = "", digest: bool = False) -> None:
         if _why_no_rtsp():
             pytest.skip(_why_no_rtsp())
-        self._arguments = [size, str(fps), login]
+        self._arguments = [size, str(fps), login, "digest" if digest else "basic"]
         self._port = "0"
         self.start()
 
@@ -60,6 +61,11 @@ class RtspServer:
         """End it the hard way, as a power cut does; more than once is harmless."""
         self._process.kill()
         self._process.wait()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._port)
 
     def uri(self, login: str = "") -> str:
         """The address, with credentials."""
@@ -112,9 +118,14 @@ class MjpegServer:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_port
+
     def uri(self) -> str:
         """The address."""
-        return f"http://127.0.0.1:{self._server.server_port}/camera.mjpg"
+        return f"http://127.0.0.1:{self.port}/camera.mjpg"
 
     def kill(self) -> None:
         """End it; more than once is harmless."""

@@ -12,7 +12,11 @@ from edgeseg.errors import InputError, SinkError
 LOCAL = "127.0.0.1"
 """Where the page is served if no host is given: to this machine alone."""
 
+SHORTEST_TOKEN = 16
+"""Characters of a token, at least."""
+
 _KEPT_BYTES = 256 * 1024  # that the kernel holds for one viewer: more would only be pictures grown old
+_FEWEST_CHARACTERS = 5  # different ones, of a token
 _SILENT_S = 30  # until the kernel asks a peer that says nothing whether it is still there
 
 
@@ -24,7 +28,9 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]:|(?P<host>[^\s:/\[\]]+):|:)?(?P<port>\d{1,5})", text, re.ASCII)
     if match is None or int(match["port"]) > 65535:
-        raise InputError(f"--web is {text!r}", f"Write host and port, such as {LOCAL}:8080, or a port alone")
+        raise InputError(
+            f"{text!a} is no address for a page", f"Write host and port, such as {LOCAL}:8080, or a port alone"
+        )
     return match["v6"] or match["host"] or LOCAL, int(match["port"])
 
 
@@ -38,18 +44,37 @@ def is_local(host: str) -> bool:
         return False
 
 
+def check_token(token: str) -> None:
+    """Refuse a token that could be guessed, or that could not be sent as it is.
+
+    Raises:
+        InputError: it has fewer than 16 characters or fewer than 5 different ones, begins or ends with a blank, or
+            holds what cannot be printed.
+    """
+    make = 'Make one: python3 -c "import secrets; print(secrets.token_urlsafe())"'
+    if not token.strip():
+        raise InputError("the token of the page is empty", make)
+    if len(token) < SHORTEST_TOKEN:
+        raise InputError(f"the token of the page has {len(token)} of at least {SHORTEST_TOKEN} characters", make)
+    if len(set(token)) < _FEWEST_CHARACTERS:
+        raise InputError("the token of the page repeats itself", make)
+    if token != token.strip() or not token.isprintable():
+        raise InputError("the token of the page has a blank at an end, or a character that cannot be printed", make)
+
+
 def check_bind(host: str, token: str | None) -> None:
     """Refuse to show the page to others without a token.
 
     Raises:
-        InputError: another machine could reach ``host`` and there is no token, or the token is blank.
+        InputError: another machine could reach ``host`` and there is no token, or it is not one of
+            :func:`check_token`.
     """
-    if token is not None and not token.strip():
-        raise InputError("--web-token is empty", "Choose one that is hard to guess")
-    if token is None and not is_local(host):
+    if token is not None:
+        check_token(token)
+    elif not is_local(host):
         raise InputError(
             f"the page at {host} could be seen by everyone on the network",
-            f"Give --web-token TOKEN, or serve it to this machine alone (--web {LOCAL}:PORT)",
+            f"Give a token of {SHORTEST_TOKEN} or more characters, or serve it to this machine alone, at {LOCAL}",
         )
 
 
@@ -57,12 +82,16 @@ def open_socket(host: str, port: int) -> socket.socket:
     """A bound TCP socket; port 0 takes a free one.
 
     Raises:
+        InputError: the port is none.
         SinkError: no such host here, the port is taken, or not allowed.
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"the port of the page is {port}", "Use 1 to 65535, or 0 for a free one")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:  # gaierror is one
-        raise SinkError(f"no page at {host}: {error.strerror}", f"Use an address of this machine, or {LOCAL}") from None
+    except (OSError, ValueError) as error:  # a name that cannot be one is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
+        raise SinkError(f"no page at {host!a}: {reason}", f"Use an address of this machine, or {LOCAL}") from None
     family, kind, protocol, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
     listening = socket.socket(family, kind, protocol)
     try:
@@ -79,7 +108,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         listening.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise SinkError(
-            f"no page at {host}:{port}: {reason.lower()}", "Choose another address or port with --web"
+            f"no page at {host}:{port}: {reason.lower()}", "Choose another address or port for the page"
         ) from None
     return listening
 

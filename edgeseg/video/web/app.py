@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 import anyio
 from starlette.applications import Starlette
@@ -23,8 +24,8 @@ from edgeseg.video.web.metrics import Metrics
 from edgeseg.video.web.mjpeg import MjpegResponse
 from edgeseg.video.web.monitor import Monitor
 
-HANG_UP = "edgeseg.hang_up"
-"""The server's entry in an ASGI scope: a coroutine function that cuts the connection without waiting for the peer."""
+CONNECTION = "edgeseg.connection"
+"""The server's entry in an ASGI scope: the connection by which a request came."""
 
 _FILES = {
     "/": ("index.html", "text/html"),
@@ -34,6 +35,22 @@ _FILES = {
 }
 _PICTURE_WITHIN_S = 3.0
 _SAME_NEWS_S = 0.5
+
+T = TypeVar("T")
+
+
+class _Lately(Generic[T]):
+    """What a function said; asked once for all who ask at about the same time, however many they are."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._said: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        now_s = time.monotonic()
+        if self._said is None or now_s - self._said[0] > _SAME_NEWS_S:
+            self._said = now_s, self._ask()
+        return self._said[1]
 
 
 class App:
@@ -45,17 +62,16 @@ class App:
     """
 
     def __init__(self, monitor: Monitor, stall_s: float) -> None:
-        self._monitor = monitor
         self._hub: Hub = monitor.hub
         self._metrics = Metrics(monitor)
         self._stall_s = stall_s
-        self._news = ""
-        self._news_s = 0.0
+        self._ailments = _Lately(monitor.ailments)
+        self._news = _Lately(lambda: json.dumps(monitor.document(), allow_nan=False))
 
     def guarded(self, host: str, port: int, token: str | None) -> Starlette:
         """The application behind its :class:`Guard`."""
         files = [Route(path, _file(name, media_type)) for path, (name, media_type) in _FILES.items()]
-        return Starlette(
+        app = Starlette(
             routes=[
                 *files,
                 Route("/healthz", self._health),
@@ -67,9 +83,11 @@ class App:
             ],
             middleware=[Middleware(Guard, host=host, port=port, token=token)],
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def _health(self, request: Request) -> Response:
-        ailments = self._monitor.ailments()
+        ailments = self._ailments()
         answer = {"status": "unhealthy" if ailments else "ok"}
         if ailments and request.scope["edgeseg.trusted"]:
             answer["reason"] = "; ".join(ailments)
@@ -79,7 +97,7 @@ class App:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _status(self, _request: Request) -> Response:
-        return Response(self._latest_news(), media_type="application/json")
+        return Response(self._news(), media_type="application/json")
 
     async def _snapshot(self, request: Request) -> Response:
         viewer = self._hub.join("overlay", request.query_params.get("stream"))
@@ -94,25 +112,20 @@ class App:
         return Response(picture.data, media_type="image/jpeg")
 
     async def _mjpeg(self, request: Request) -> Response:
+        request.scope[CONNECTION].stay()
         return MjpegResponse(self._hub, request.query_params.get("stream"), self._stall_s, self._drop)
 
     async def _live(self, socket: WebSocket) -> None:
+        socket.scope[CONNECTION].stay()
         try:
-            await show_live(socket, self._hub, self._latest_news, self._stall_s)
+            await show_live(socket, self._hub, self._news, self._stall_s)
         except ViewerStalled:
             await self._drop(socket.scope)
 
-    def _latest_news(self) -> str:
-        """The status as JSON; made once for all who ask at about the same time."""
-        now_s = time.monotonic()
-        if not self._news or now_s - self._news_s > _SAME_NEWS_S:
-            self._news = json.dumps(self._monitor.document(), allow_nan=False)
-            self._news_s = now_s
-        return self._news
-
     async def _drop(self, scope: Scope) -> None:
         self._hub.dropped += 1
-        await scope[HANG_UP]()
+        scope[CONNECTION].cut()
+        await anyio.sleep(0)  # in which the protocol learns of it
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

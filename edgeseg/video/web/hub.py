@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import anyio
 
-from edgeseg.errors import SinkError
 from edgeseg.types import Result
+from edgeseg.video.web.notices import Notices
 from edgeseg.video.web.picture import Encoding, Kind
 
 
@@ -133,7 +133,8 @@ class Hub:
         self._viewers: set[Viewer] = set()
         self._count = 0
         self._closed = False
-        self._failure: Exception | None = None
+        self._notices = Notices()  # of the thread that encodes
+        self._broken: dict[tuple[str, Kind], int] = {}
         self.dropped = 0
         self.encoded = 0
         self._thread = threading.Thread(target=self._run, name="edgeseg-web-encode", daemon=True)
@@ -150,14 +151,8 @@ class Hub:
         return len(self._viewers)
 
     def offer(self, result: Result) -> None:
-        """Leave the newest result of a stream.
-
-        Raises:
-            SinkError: an earlier one could not be encoded.
-        """
+        """Leave the newest result of a stream."""
         with self._changed:
-            if self._failure is not None:
-                raise SinkError(f"a picture for the web page could not be encoded ({self._failure})")
             self._count += 1
             self._newest[result.stream] = _Newest(self._count, result)
             self._changed.notify_all()
@@ -205,20 +200,17 @@ class Hub:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            while True:
-                with self._changed:
-                    while not self._closed and not (wanted := self._wanted()):
-                        self._changed.wait()
-                    if self._closed:
-                        return
-                start_s = time.monotonic()
-                for kind, newest in wanted:
-                    self._encode(kind, newest)
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed, start_s + self._period_s - time.monotonic())
-        except Exception as error:
-            self._failure = error
+        while True:
+            with self._changed:
+                while not self._closed and not (wanted := self._wanted()):
+                    self._changed.wait()
+                if self._closed:
+                    return
+            start_s = time.monotonic()
+            for kind, newest in wanted:
+                self._encode(kind, newest)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, start_s + self._period_s - time.monotonic())
 
     def _wanted(self) -> list[tuple[Kind, _Newest]]:
         """The encodings that somebody waits for."""
@@ -233,11 +225,16 @@ class Hub:
 
     def _has(self, stream: str, kind: Kind, number: int) -> bool:
         picture = self._pictures.get((stream, kind))
-        return picture is not None and picture.number == number
+        return (picture is not None and picture.number == number) or self._broken.get((stream, kind)) == number
 
     def _encode(self, kind: Kind, newest: _Newest) -> None:
         stream = newest.result.stream
-        data = self.encoding.encode(newest.result, kind)
+        try:
+            data = self.encoding.encode(newest.result, kind)
+        except Exception as error:  # of this picture: those after it, and other streams', are shown all the same
+            self._broken[stream, kind] = newest.number
+            self._notices.tell("a picture for the page could not be encoded: %.200r", error)
+            return
         with self._changed:
             self.encoded += 1
             self._pictures[stream, kind] = Picture(newest.number, self.encoded, stream, data)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from edgeseg.video.web.hub import Hub, Viewer, stalled_after
 
 _AHEAD = 2
+_NEWS_S = 1.0
+
+
+class _Gone(Exception):  # noqa: N818 - not an error: viewers come and go
+    """The viewer has gone."""
 
 
 async def show_live(socket: WebSocket, hub: Hub, news: Callable[[], str], stall_s: float) -> None:
@@ -29,7 +34,10 @@ async def show_live(socket: WebSocket, hub: Hub, news: Callable[[], str], stall_
     Raises:
         ViewerStalled: and the connection is to be cut.
     """
-    await socket.accept()
+    try:
+        await _said(socket.accept())
+    except _Gone:
+        return
     viewer = hub.join("layers", socket.query_params.get("stream"))
     room = asyncio.Semaphore(_AHEAD)
     parts = [
@@ -40,7 +48,7 @@ async def show_live(socket: WebSocket, hub: Hub, news: Callable[[], str], stall_
     try:
         done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
-            with contextlib.suppress(WebSocketDisconnect):
+            with contextlib.suppress(_Gone):
                 part.result()
     finally:
         viewer.leave()
@@ -48,8 +56,20 @@ async def show_live(socket: WebSocket, hub: Hub, news: Callable[[], str], stall_
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
     if hub.is_closed:
-        with contextlib.suppress(WebSocketDisconnect), stalled_after(stall_s):
-            await socket.close(1001, "edgeseg ends")
+        with contextlib.suppress(_Gone), stalled_after(stall_s):
+            await _said(socket.close(1001, "edgeseg ends"))
+
+
+async def _said(saying: Awaitable[None]) -> None:
+    """Wait until it is sent; raise _Gone for a viewer that has gone, for which each version raises something else.
+
+    Starlette has WebSocketDisconnect, and lets uvicorn's OSError through while it accepts; a socket that the other
+    side closed a moment ago is a RuntimeError, of Starlette or of uvicorn.
+    """
+    try:
+        await saying
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        raise _Gone from None
 
 
 async def _listen(socket: WebSocket, viewer: Viewer, room: asyncio.Semaphore) -> None:
@@ -72,11 +92,11 @@ async def _send_pictures(socket: WebSocket, viewer: Viewer, room: asyncio.Semaph
         if picture is None:
             return
         with stalled_after(stall_s):
-            await socket.send_bytes(picture.data)
+            await _said(socket.send_bytes(picture.data))
 
 
 async def _send_news(socket: WebSocket, news: Callable[[], str], stall_s: float) -> None:
     while True:
         with stalled_after(stall_s):
-            await socket.send_text(news())
-        await asyncio.sleep(1.0)
+            await _said(socket.send_text(news()))
+        await asyncio.sleep(_NEWS_S)

@@ -34,6 +34,9 @@ class MjpegResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one viewer."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":  # no pictures, and so none that could stall
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         parts = [asyncio.create_task(self._send_pictures(send)), asyncio.create_task(_listen(receive))]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)

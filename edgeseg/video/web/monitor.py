@@ -9,13 +9,10 @@ from typing import Any
 
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Result
-from edgeseg.video.status import StreamStatus
+from edgeseg.video.status import SinkReports, Status, StreamStatus
 from edgeseg.video.telemetry import Latency
 from edgeseg.video.web.history import SPAN_S, History
 from edgeseg.video.web.hub import Hub
-
-Status = Callable[[], Sequence[StreamStatus]]
-"""Says how the streams stand; asked from any thread."""
 
 
 class Monitor:
@@ -27,12 +24,16 @@ class Monitor:
 
     Attributes:
         status: asked for the streams.
+        sinks: asked for the sinks.
+        refused: asked how many connections were turned away.
         hub: as given.
     """
 
     def __init__(self, hub: Hub, silent_s: float) -> None:
         self.hub = hub
         self.status: Status = tuple
+        self.sinks: SinkReports = tuple
+        self.refused: Callable[[], int] = int
         self._silent_s = silent_s
         self._start_s = time.monotonic()
         self._spec: ModelSpec | None = None
@@ -55,10 +56,13 @@ class Monitor:
         if not streams:
             return ["no stream yet"]
         found = [(stream.stream, self._ailment(stream, now_s)) for stream in streams]
-        return [f"{name}: {why}" if name else why for name, why in found if why]
+        lost = [sink.failed for sink in self.sinks() if sink.failed]
+        return [*(f"{name}: {why}" if name else why for name, why in found if why), *lost]
 
     def _ailment(self, stream: StreamStatus, now_s: float) -> str:
         state = stream.state
+        if stream.failed:
+            return f"ended before its time: {stream.failed}"
         for_s = f"for {max(0.0, now_s - state.since_s):.0f} s"
         if state.condition == "lost":
             return f"source lost {for_s}" + (f": {state.reason}" if state.reason else "")
@@ -89,6 +93,10 @@ class Monitor:
             "opacity": self.hub.encoding.opacity,
             "history_s": SPAN_S,
             "streams": [self._stream(stream, now_s) for stream in streams],
+            "sinks": [
+                {"name": sink.name, "written": sink.written, "dropped": sink.dropped, "failed": sink.failed}
+                for sink in self.sinks()
+            ],
         }
 
     def _stream(self, stream: StreamStatus, now_s: float) -> dict[str, Any]:
@@ -99,6 +107,8 @@ class Monitor:
             "uri": stream.uri,
             "condition": stream.state.condition,
             "reason": stream.state.reason,
+            "failed": stream.failed,
+            "faults": dict(stream.faults),
             "for_s": round(max(0.0, now_s - stream.state.since_s), 1),
             "reconnects": stream.state.reconnects,
             "frames_in": stream.frames_in,

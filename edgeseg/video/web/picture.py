@@ -28,6 +28,7 @@ from edgeseg.types import ImageU8, LabelsU8, Result
 Kind = Literal["layers", "overlay"]
 """The picture and its labels, or the one painted over the other."""
 
+_HIGHEST = 8192  # pixels; JPEG ends at 65535
 _FASTEST = 1  # of zlib's levels: three times as fast as the default, half as large again
 
 
@@ -62,16 +63,19 @@ class Encoding:
 
     def _shrink(self, rgb_u8: ImageU8, labels: LabelsU8) -> tuple[ImageU8, LabelsU8]:
         height, width = labels.shape
-        if width <= self.max_width:
+        scale = min(1.0, self.max_width / width, _HIGHEST / height)
+        if scale == 1.0:
             return rgb_u8, labels
-        size = self.max_width, max(1, round(height * self.max_width / width))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
         small_rgb = cv2.resize(rgb_u8, size, interpolation=cv2.INTER_AREA)
         small_labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
         return np.asarray(small_rgb, dtype=np.uint8), np.asarray(small_labels, dtype=np.uint8)
 
     def _to_jpeg(self, rgb_u8: ImageU8) -> bytes:
         bgr_u8 = cv2.cvtColor(rgb_u8, cv2.COLOR_RGB2BGR)
-        _, jpeg = cv2.imencode(".jpg", bgr_u8, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
+        is_done, jpeg = cv2.imencode(".jpg", bgr_u8, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
+        if not is_done:
+            raise ValueError(f"OpenCV makes no JPEG of {bgr_u8.shape[1]}x{bgr_u8.shape[0]}")
         return jpeg.tobytes()
 
 

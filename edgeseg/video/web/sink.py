@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from edgeseg.errors import InputError, SinkError
 from edgeseg.types import Result
+from edgeseg.video.status import SinkReports, Status
 from edgeseg.video.web.address import LOCAL, check_bind, open_socket, url_of
 from edgeseg.video.web.app import App
+from edgeseg.video.web.door import Limits
 from edgeseg.video.web.hub import Hub
-from edgeseg.video.web.monitor import Monitor, Status
+from edgeseg.video.web.monitor import Monitor
 from edgeseg.video.web.picture import Encoding
 from edgeseg.video.web.server import Server
 
@@ -20,11 +22,12 @@ class WebSink:
     Args:
         host: an address of this machine.
         port: 0 takes a free one.
-        token: what viewers must know; must be given where other machines can reach ``host``.
+        token: what viewers must know, 16 characters or more; must be given where other machines can reach ``host``.
         encoding: how pictures are encoded.
         max_fps: no stream is encoded more often than this.
         stall_s: a viewer that takes nothing for so many seconds is dropped.
         silent_s: ``/healthz`` calls a stream ill that has had no frame for so many seconds.
+        limits: of connections and of the time that a request may take.
 
     Attributes:
         url: where the page is; the token is not in it.
@@ -44,17 +47,20 @@ class WebSink:
         max_fps: float = 30.0,
         stall_s: float = 10.0,
         silent_s: float = 10.0,
+        limits: Limits | None = None,
     ) -> None:
         check_bind(host, token)
-        if min(max_fps, stall_s, silent_s) <= 0:
-            raise InputError("a rate or a time of the web page is not positive", "Use values above 0")
+        for name, value in (("max_fps", max_fps), ("stall_s", stall_s), ("silent_s", silent_s)):
+            if not value > 0:
+                raise InputError(f"{name} of the page is {value}", "Use a value above 0")
         listening = open_socket(host, port)
         self.url = url_of(listening)
         self._hub = Hub(encoding or Encoding(), max_fps)
         self._monitor = Monitor(self._hub, silent_s)
         try:
             app = App(self._monitor, stall_s).guarded(host, listening.getsockname()[1], token)
-            self._server = Server(app, listening)
+            self._server = server = Server(app, listening, limits or Limits())
+            self._monitor.refused = lambda: server.refused
         except BaseException:
             self._hub.close()
             listening.close()
@@ -62,9 +68,10 @@ class WebSink:
         self._address = f"{host}:{port}"
         self._closed = False
 
-    def follow(self, status: Status) -> None:
-        """Ask this how the streams stand, from now on; ``Pipeline.status`` does."""
+    def follow(self, status: Status, sinks: SinkReports = tuple) -> None:
+        """Ask these how the run stands, from now on: ``Pipeline.status`` and ``Pipeline.sink_reports``."""
         self._monitor.status = status
+        self._monitor.sinks = sinks
 
     def write(self, result: Result) -> None:
         """Take the newest result of a stream; one that nobody has looked at yet is forgotten.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import edgeseg.cli
 
@@ -80,3 +82,21 @@ def test_mistakes_are_one_line(compare, convnet, convnet_data, write_onnx, tiny_
         assert (rc, stdout) == (2, "")
         assert message in stderr
         assert len(stderr.splitlines()) == 1
+
+
+def test_a_mean_over_fewer_classes_says_so(compare, convnet, convnet_data, tmp_path):
+    """Of a class without a pixel in truth and prediction there is no IoU; without any, there is nothing to say."""
+    folder = shutil.copytree(convnet_data, tmp_path / "data")
+    for path in (folder / "val" / "labels").iterdir():
+        labels = np.asarray(Image.open(path))
+        Image.fromarray(np.where(labels == 1, labels, 255).astype(np.uint8)).save(path)
+    _, stdout, _ = compare(convnet, convnet, "--data", folder)
+    for side in "AB":
+        assert f"{side}: mIoU is the mean of 1 of 3 classes; no pixel of or as red, blue\n" in stdout
+    for path in (folder / "val" / "labels").iterdir():
+        Image.fromarray(np.full((32, 48), 255, np.uint8)).save(path)
+    _, stdout, _ = compare(convnet, convnet, "--data", folder)
+    assert rows(stdout)["mIoU %"] == ["-", "-", "-"]
+    assert "A: mIoU is the mean of 0 of 3 classes; no pixel of or as red, green, blue\n" in stdout
+    _, stdout, _ = compare(convnet, convnet, "--data", convnet_data)
+    assert "mean of" not in stdout

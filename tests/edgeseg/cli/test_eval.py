@@ -44,6 +44,25 @@ def test_predictions_against_labels(run_cli, folders):
     assert done.stderr == ""
 
 
+def test_a_part_of_the_labels_is_said_to_be_one(run_cli, folders):
+    Image.fromarray(np.zeros((1, 5), np.uint8)).save(folders / "labels" / "b.png")
+    arguments = ("eval", "--predictions", "predictions", "--labels", "labels", "--ignore-index", 11)
+    done = run_cli(*arguments, cwd=folders)
+    assert done.rc == 2
+    assert "1 file(s) in labels have no partner in predictions: b" in done.stderr
+    done = run_cli(*arguments, "--partial", cwd=folders)
+    assert done.rc == 0
+    assert "mIoU 58.33 %" in done.stdout
+    assert "1 of 2 labels; classes: 0..1" in done.stdout
+
+
+def test_means_over_fewer_classes_say_so(run_cli, folders):
+    arguments = ("--predictions", "predictions", "--labels", "labels", "--ignore-index", 11, "--num-classes", 3)
+    done = run_cli("eval", *arguments, cwd=folders)
+    assert "mIoU 58.33 %   pixel accuracy 75.00 %   (means over 2 of 3 classes; no pixel of 2)" in done.stdout
+    assert "means" not in run_cli("eval", *arguments[:-2], cwd=folders).stdout
+
+
 def test_json_is_all_there_is_on_stdout(run_cli, folders):
     arguments = (
         "--predictions",
@@ -72,6 +91,7 @@ def test_a_model_on_a_dataset(run_cli, tiny_onnx, dataset):
     done = run_cli("eval", tiny_onnx, "--data", dataset, "--split", "test", "--threads", 1)
     assert done.rc == 0, done.stderr
     assert "mIoU 100.00 %" in done.stdout
+    assert "means over 2 of 3 classes; no pixel of blue" in done.stdout
     assert ["blue", "-", "-", "-", "0"] in [line.split() for line in done.stdout.splitlines()]
     assert f"classes: {dataset / 'dataset.yaml'}" in " ".join(done.stdout.split())
 
@@ -95,7 +115,7 @@ def test_bad_input_is_one_line(run_cli, tiny_onnx, tiny_labels_onnx, dataset, tm
     for arguments, message in (
         ([tiny_onnx, "--data", dataset], "has no split 'val'"),
         (["nothing", "--data", dataset, "--split", "test"], "there is no model 'nothing'"),
-        ([tmp_path / "bad.onnx", "--data", dataset, "--split", "test"], "bad.onnx cannot be loaded"),
+        ([tmp_path / "bad.onnx", "--data", dataset, "--split", "test"], "bad.onnx is no ONNX file"),
         ([tiny_onnx, "--data", dataset, "--split", "test", "--backend", "tvm"], "no backend 'tvm'"),
         ([tiny_onnx], "Add --data"),
         ([tiny_onnx, "--data", dataset, "--predictions", "x"], "Pass MODEL and --data, or --predictions and --labels"),

@@ -155,14 +155,14 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     for arguments, message in (
         (("nothing", *good, *output), "there is no model 'nothing'"),
         ((tmp_path / "done.onnx", *good, *output), "done.onnx is already quantized"),
-        ((tiny_labels_onnx, *good, *output), "Export it with --head logits"),
+        ((tiny_labels_onnx, *good, *output), "Export it with logits"),
         ((model, "--data", tmp_path, *output), "no dataset at"),
         ((model, *good, *output, "--split", "dev"), "has no split 'dev'"),
         ((model, *good, *output, "--calibration-split", "dev"), "has no split 'dev'"),
         ((model, "--data", spoiled_data("empty", empty_train), *output), "train/images is empty"),
         ((model, "--data", spoiled_data("other", other_classes), *output), "class 2 is 'blue' to the model"),
         ((model, *good, "--output", tmp_path / "out" / "x.pt"), "x.pt does not end in .onnx"),
-        ((model, *good, "--output", model), "--output is the model itself"),
+        ((model, *good, "--output", model), "which would be lost"),
         ((model, *good, "--output", model / "x.onnx"), "x.onnx cannot be written"),
     ):
         rc, stdout, stderr = quantize(*arguments)
@@ -199,3 +199,22 @@ main()
 """)
     assert done.rc == 0, done.stderr
     assert read_spec(tmp_path / "model-int8.onnx").precision == "int8-cpu"
+
+
+def test_no_input_is_written_over_whatever_it_is_called_by(quantize, model, convnet_data, tmp_path):
+    folder = shutil.copytree(convnet_data, tmp_path / "data")
+    inputs = [
+        model,
+        folder / "dataset.yaml",
+        folder / "train" / "images" / "0.png",
+        folder / "val" / "labels" / "1.png",
+    ]
+    before = [path.read_bytes() for path in inputs]
+    for index, path in enumerate(inputs):
+        (tmp_path / f"soft{index}.onnx").symlink_to(path)
+        (tmp_path / f"hard{index}.onnx").hardlink_to(path)
+        for name in (f"soft{index}.onnx", f"./hard{index}.onnx"):
+            rc, stdout, stderr = quantize(model, "--data", folder, "--output", tmp_path / name)
+            assert (rc, stdout) == (2, ""), name
+            assert "which would be lost" in stderr
+    assert [path.read_bytes() for path in inputs] == before

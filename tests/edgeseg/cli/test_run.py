@@ -146,7 +146,7 @@ def test_images_of_mixed_sizes_give_masks_but_no_video(run_cli: Cli, tiny_onnx: 
     assert run_cli("run", images, "--model", tiny_onnx, "--save-masks", masks).rc == 0
     assert cv2.imread(str(masks / "b.png"), cv2.IMREAD_UNCHANGED).shape == (50, 70)
     result = run_cli("run", images, "--model", tiny_onnx, "--save", out)
-    _assert_mishap(result, "60x40", "70x50", "--save-masks")
+    _assert_mishap(result, "60x40", "70x50", "save segments or masks")
     assert "2 frames in = 2 processed + 0 dropped" in result.stdout
     assert "Mp4Sink took 1 and missed 1" in result.stdout
     assert _count(out) == 1
@@ -169,7 +169,7 @@ def test_contradictions_and_bad_outputs(run_cli: Cli, tiny_onnx: Path, video: Pa
         ((video, "--camera", "0"), ("SOURCE and --camera", "Give one")),
         (("--source", video, "--camera", "0"), ("--source and --camera",)),
         (("--camera", "873"), ("/dev/video873",)),
-        ((video, "--save", video), ("is the source itself",)),
+        ((video, "--save", video), ("is read by this run as well", "another place")),
         ((video, "--save", tmp_path / "none" / "out.mp4"), ("there is no folder",)),
         ((video, "--labels", tmp_path / "none"), ("there is no folder",)),
         ((tmp_path / "none.mp4",), ("there is no file", "none.mp4")),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import os
 import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -17,6 +19,8 @@ pytest.importorskip("torch", reason="training needs torch; pip install 'edgeseg[
 
 import edgeseg.cli
 from edgeseg.cli.train import train
+from edgeseg.errors import InputError
+from edgeseg.models.checkpoint import load_network
 from edgeseg.train.config import TrainConfig, read_config
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
@@ -67,7 +71,7 @@ def test_flags_are_the_config_keys_and_of_their_types():
     hints = get_type_hints(TrainConfig)
     for name, hint in get_type_hints(train).items():
         if name in FIELDS:
-            wanted = hints[name] if hints[name] in (int, float, Path) else str
+            wanted = {"data": Path, "output": Path}.get(name, hints[name] if hints[name] in (int, float) else str)
             assert set(get_args(hint)) == {wanted, type(None)}, name
             assert flags[name].default is None
 
@@ -83,11 +87,40 @@ def test_help_shows_the_defaults_that_are_used(run_cli):
 
 
 def test_every_setting_survives_the_config_file(tmp_path):
-    config = TrainConfig(
-        data=tmp_path / "data", amp="on", schedule="one-cycle", epochs=7, warmup_epochs=1, crop_width=8
-    )
+    config = TrainConfig(data=tmp_path / "data", amp="on", schedule="cosine", epochs=7, warmup_epochs=1, crop_width=8)
     config.save(tmp_path / "config.yaml")
     assert TrainConfig(**read_config(tmp_path / "config.yaml")) == config
+
+
+@pytest.mark.parametrize("path", [str, Path])
+def test_paths_may_be_text(path):
+    config = TrainConfig(data=path("my_data"), output=path("runs/x"), weights=path("a.pt"))
+    assert (config.data, config.output, config.weights) == (Path("my_data"), Path("runs/x"), "a.pt")
+    assert TrainConfig(data="x", qat=path("b.pt")).qat == "b.pt"
+    assert TrainConfig(data="x", weights=None, qat=None).weights == ""
+
+
+def test_the_older_name_of_a_schedule_is_understood(tmp_path):
+    assert TrainConfig(data="x", schedule="one-cycle") == TrainConfig(data="x", schedule="cosine")
+    (tmp_path / "config.yaml").write_text("schedule: one-cycle\n")
+    assert read_config(tmp_path / "config.yaml") == {"schedule": "cosine"}
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+@pytest.mark.parametrize("value", [[], {}, b"x", object(), 1j, float("nan"), float("-inf"), "a\0b", -1, 2.5, True])
+def test_a_value_of_another_kind_is_one_line(field, value):
+    fitting = {"float": (2.5,), "Amp": (True,)}.get(field.type, ())
+    if value in fitting or (field.type == "str" and value == "a\0b"):
+        return
+    with pytest.raises(InputError, match=f"{field.name}") as caught:
+        TrainConfig(**{"data": "x", field.name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_are_numbers_too():
+    config = TrainConfig(data="x", learning_rate=1, epochs=np.int64(3), dice_weight=np.float32(0.5))
+    assert (config.learning_rate, config.epochs, config.dice_weight) == (1.0, 3, 0.5)
+    assert [type(value) for value in (config.learning_rate, config.epochs, config.dice_weight)] == [float, int, float]
 
 
 def test_a_bare_on_or_off_means_what_it_says(tmp_path):
@@ -145,14 +178,14 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
     assert used == {**used, **wanted, "qat": str(checkpoint), "qat_target": "tensorrt"}
     again = run_cli("train", "--qat", output / "model.pt", "--data", data, "--output", tmp_path / "again")
     assert again.rc == 2
-    assert "has been trained with --qat already, for tensorrt. Pass the checkpoint that run began" in again.stderr
+    assert "has been trained for INT8 already, for tensorrt. Pass the checkpoint that run began" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out --network"),
-        (["--height", 32], "model.pt takes images of 96x64. Leave out --height and --width"),
+        (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out network"),
+        (["--height", 32], "model.pt takes images of 96x64. Leave out height and width"),
         (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
         (["--amp", "on"], "no mixed precision. Leave out weights, crop_height, crop_width and amp"),
         (["--crop-width", 48], "whole images"),
@@ -176,12 +209,12 @@ def test_qat_needs_a_checkpoint(refused, data, tmp_path):
         ("epochs: many", "epochs is 'many'. Give a whole number"),
         ("epochs: 2.5", "epochs is 2.5. Give a whole number"),
         ("epochs: true", "epochs is True. Give a whole number"),
-        ("learning_rate: fast", "learning_rate is 'fast'. Give a number"),
+        ("learning_rate: fast", "learning_rate is 'fast'. Give a finite number"),
         ("network: 3", "network is 3. Give text"),
-        ("data: [a]", "data is ['a']. Give text"),
+        ("data: [a]", "data is ['a']. Give a path"),
         ("- epochs", "is not a mapping"),
         ("epochs: [", "is not YAML"),
-        (b"network: \xff\xfe", "is not YAML"),
+        (b"network: \xff\xfe", "is not text in UTF-8"),
     ],
 )
 def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, message):
@@ -200,7 +233,7 @@ def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, m
         (["--threads", -1], "threads is -1"),
         (["--seed", -1], "seed is -1"),
         (["--crop-width", -8], "crop_width is -8"),
-        (["--schedule", "step"], "schedule is 'step'. Use one of poly, one-cycle"),
+        (["--schedule", "step"], "schedule is 'step'. Use one of poly, cosine"),
         (["--amp", "maybe"], "amp is 'maybe'. Use one of auto, on, off"),
         (["--class-weights", "all"], "class_weights is 'all'. Use one of log, none"),
         (["--scale-min", 3], "span no range"),
@@ -263,3 +296,81 @@ def test_bad_data_in_a_process_of_its_own(run_cli, data, tmp_path):
         f"edgeseg: error: {data / 'val' / 'labels' / 'c.png'} holds label index 7, but the classes are 0..2. "
         "Add the class to names, or name the value in ignore_index if it means 'no label'."
     ]
+
+
+def test_a_loss_that_is_no_number_ends_it_and_nothing_is_recommended(run_cli, data, tmp_path):
+    arguments = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--epochs", 20)
+    rate = ("--learning-rate", "1e30", "--warmup-epochs", 0)
+    done = run_cli("train", "--data", data, "--output", tmp_path / "run", *arguments, *rate)
+    assert done.rc == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("edgeseg: error: ")
+    assert " of epoch " in line
+    assert "Train into another output with a learning_rate below 1e+30." in line
+    assert "next:" not in done.stdout
+
+
+def test_a_class_that_no_training_picture_shows(refused, data):
+    for path in sorted((data / "train" / "labels").glob("*.png")):
+        Image.fromarray(np.zeros((64, 96), np.uint8)).save(path)
+    line = refused("train", "--data", data)
+    assert "no pixel of split train of" in line
+    assert "has class b, c. Label some, move pictures that show it into the split, or take it out of names" in line
+
+
+def test_masks_of_0_and_255_are_learned_as_two_classes(run_cli, data, tmp_path):
+    for path in sorted(data.glob("*/labels/*.png")):
+        mask = np.zeros((64, 96), np.uint8)
+        mask[:, 48:] = 255
+        Image.fromarray(mask).save(path)
+    for path in sorted(data.glob("*/images/*.png")):
+        image = np.full((64, 96, 3), 40, np.uint8)
+        image[:, 48:] = 220
+        Image.fromarray(image).save(path)
+    spoil_dataset(data, names=["ground", "defect"])
+    recipe = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--epochs", 30, "--ema-decay", 0.5)
+    still = ("--scale-min", 1, "--scale-max", 1, "--aspect", 1, "--color-jitter", 0, "--learning-rate", 0.01)
+    done = run_cli("train", "--data", data, "--output", tmp_path / "run", *recipe, *still, "--eval-every", 30)
+    assert done.rc == 0, done.stderr
+    measured = run_cli("eval", tmp_path / "run" / "model.pt", "--data", data, "--json")
+    classes = {one["name"]: one for one in json.loads(measured.stdout)["classes"]}
+    assert classes["defect"]["pixels"] == 64 * 48
+    assert classes["defect"]["iou"] > 0.5
+
+
+def test_a_class_that_validation_lacks_is_told(run_cli, data, tmp_path):
+    spoil_label(data, np.where(np.arange(96)[None].repeat(64, 0) < 48, 0, 255))
+    arguments = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--epochs", 1)
+    done = run_cli("train", "--data", data, "--output", tmp_path / "run", *arguments)
+    assert done.rc == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "split val has no pixel of b, c"
+
+
+def test_the_config_it_was_given_is_not_replaced(refused, data, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    text = f"# my own notes\ndata: {data}\noutput: {folder}\n"
+    (folder / "config.yaml").write_text(text)
+    line = refused("train", "--config", folder / "config.yaml")
+    assert "config.yaml is read by this run as well, which would be lost. Write to another place" in line
+    assert (folder / "config.yaml").read_text() == text
+
+
+def test_an_output_that_is_the_data(refused, data):
+    line = refused("train", "--data", data, "--output", data)
+    assert "dataset.yaml lies in" in line
+
+
+def test_folders_with_names_of_all_kinds(run_cli, data, tmp_path):
+    """Escape sequences, letters that are no Unicode, and a name that is too long."""
+    arguments = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--epochs", 1)
+    odd = tmp_path / os.fsdecode(b"caf\xe9 \x1b[31m")
+    data.rename(odd)
+    done = run_cli("train", "--data", odd, "--output", tmp_path / "run", *arguments)
+    assert done.rc == 0, done.stderr
+    _, spec = load_network(tmp_path / "run" / "model.pt")
+    assert spec.data == "caf\ufffd \ufffd[31m, split train"
+    for name, message in ((odd.name, "is not UTF-8. Choose another output"), ("x" * 300, "of at most 255 bytes")):
+        done = run_cli("train", "--data", odd, "--output", tmp_path / name, *arguments)
+        assert (done.rc, len(done.stderr.splitlines())) == (2, 1)
+        assert message in done.stderr

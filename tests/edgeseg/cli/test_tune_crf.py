@@ -78,6 +78,7 @@ def test_the_tuned_model_is_a_copy_with_the_printed_parameters(run_cli, model, d
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
     assert rows["mIoU"] == ["%", *(f"{miou:.2f}" for miou in (mious[0], mious[1], max(mious[1:])))]
     assert max(mious[1:]) > mious[0]
+    assert "The mean is over 2 of 3 classes; no pixel of blue." in done.stdout
     assert "flatter" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: edgeseg eval {output} --data {data} --split test --refine crf"
 
@@ -98,6 +99,18 @@ def test_in_place(tune, model, data):
     assert rc == 0
     assert str(model) in stdout
     assert read_spec(model).crf is not None
+
+
+def test_no_picture_or_label_is_written_over(tune, model, data, tmp_path):
+    link = tmp_path / "tuned.onnx"
+    for target in (data / "images" / "1.png", data / "labels" / "1.png", data / "dataset.yaml"):
+        before = target.read_bytes()
+        link.symlink_to(target)
+        rc, _, stderr = tune(model, "--data", data, "--output", link, "--trials", 1, "--force")
+        assert rc == 2
+        assert f"tuned.onnx is {target}" in stderr
+        assert target.read_bytes() == before
+        link.unlink()
 
 
 @pytest.fixture

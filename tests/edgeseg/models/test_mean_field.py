@@ -169,3 +169,9 @@ def test_what_does_not_fit_is_said():
         MeanField(4, PARAMS)
     with pytest.raises(InputError, match="one bilateral and one spatial"):
         MeanField(3, CrfParams(more_terms=(SpatialTerm(2, 1),)))
+
+
+@pytest.mark.parametrize("classes", [-1, 0, 1, 256])
+def test_one_class_or_none_is_nothing_to_refine(classes):
+    with pytest.raises(InputError, match=rf"the layer has {classes} classes\. Use 2 to 255"):
+        MeanField(classes)

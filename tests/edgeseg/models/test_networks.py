@@ -79,3 +79,9 @@ def test_macs_equal_a_count_by_hand():
     assert count_macs(network, (8, 10)) == 20 * 4 * 27 + 20 * 4 * 9 + 20 * 4 * 2 * 4
     assert network.training
     torch.testing.assert_close(network[1].running_mean, statistics)
+
+
+@pytest.mark.parametrize("classes", [-1, 0, 256])
+def test_labels_of_eight_bits_limit_the_classes(classes):
+    with pytest.raises(InputError, match=rf"a network of {classes} classes\. Use 1 to 255"):
+        build("fast_scnn", classes)

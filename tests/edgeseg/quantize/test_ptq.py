@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from edgeseg.quantize.calibrate import METHODS, samples_of, spread
 from edgeseg.quantize.exclude import exclude_worst
 from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
+from edgeseg.runtime import choose
+from edgeseg.runtime.gpu import Gpu
+from edgeseg.runtime.onnx_file import read_spec, set_spec
 from edgeseg.runtime.ort import OrtBackend
 
 INT8, UINT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT32
@@ -61,6 +65,29 @@ def test_int8_says_nearly_what_float_says(calibrated, convnet, frames, tmp_path)
     assert 0 < np.abs(got - expected).mean() < 0.1 * expected.std()
     assert len(np.unique(expected.argmax(axis=1))) == 3
     assert np.mean(got.argmax(axis=1) == expected.argmax(axis=1)) > 0.9
+
+
+def test_the_spec_says_int8_and_none_of_the_floats_figures(write_convnet, tiny_spec, images, tmp_path, monkeypatch):
+    """From Python as from the command line: by it, ``auto`` finds the engine that computes such INT8."""
+    path = write_convnet(tmp_path / "float.onnx")
+    spec = tiny_spec.with_metrics(val_miou=0.9, macs=100)
+    model = onnx.load(path)
+    set_spec(model, spec)
+    onnx.save(model, path)
+    for target, precision in (("cpu", "int8-cpu"), ("tensorrt", "int8-tensorrt")):
+        calibrated = calibrate_model(path, images, target, "minmax")
+        assert calibrated.spec == spec
+        for layers in (None, calibrated.layers[:1]):
+            onnx.save(calibrated.quantize(layers), tmp_path / f"{target}.onnx")
+            found = read_spec(tmp_path / f"{target}.onnx")
+            assert found == replace(spec, precision=precision, metrics={"macs": 100})
+        onnx.save(calibrated.quantize([]), tmp_path / "none.onnx")
+        assert read_spec(tmp_path / "none.onnx") == spec
+
+    monkeypatch.setattr(choose, "find_gpu", lambda: Gpu("Orin", "sm87"))
+    monkeypatch.setattr(choose, "_lacking_for_tensorrt", lambda: "")
+    engines = [choose.choose(tmp_path / name).backend for name in ("float.onnx", "cpu.onnx", "tensorrt.onnx")]
+    assert engines == ["tensorrt", "ort", "tensorrt"]
 
 
 def test_all_work_is_between_int8_tensors(calibrated):
@@ -218,10 +245,10 @@ def test_what_cannot_be_quantized_is_refused(convnet, tiny_labels_onnx, write_on
     (tmp_path / "text.onnx").write_text("hello")
     for path, kind, message in (
         (tmp_path / "done.onnx", ModelError, "done.onnx is already quantized. Pass the float model"),
-        (tiny_labels_onnx, ModelError, "returns labels, .* Export it with --head logits"),
+        (tiny_labels_onnx, ModelError, "returns labels, .* Export it with logits: edgeseg export"),
         (tmp_path / "model.pt", ModelError, "Export it first: edgeseg export"),
         (Path("nowhere.onnx"), ModelError, "no model file nowhere.onnx"),
-        (tmp_path / "text.onnx", ModelError, "cannot be loaded"),
+        (tmp_path / "text.onnx", ModelError, "is no ONNX file"),
         (write_onnx(tmp_path / "bare.onnx", spec_json=None), SpecError, "without edgeseg's spec"),
         (broken("rank.onnx", any_rank), SpecError, "the graph's input is"),
         (broken("future.onnx", foreign_operator), ModelError, "ConvolutionOfTomorrow"),
@@ -243,3 +270,15 @@ images = [sample.image for sample in samples_of(Dataset.load({str(convnet_data)!
 print(len(calibrate_model(Path({str(convnet)!r}), images, "cpu", "minmax").quantize().graph.node) > 10)
 """)
     assert (done.rc, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_the_onnx_runtime_of_python_3_10_is_enough(run_python):
+    """Its newest version, 1.23, lacks names that later ones have at the top of their package."""
+    done = run_python("""
+import onnxruntime.quantization as quantization
+for name in ("TensorData", "TensorsData", "load_tensors_data", "save_tensors_data"):
+    if hasattr(quantization, name):
+        delattr(quantization, name)
+import edgeseg.quantize.ptq, edgeseg.quantize.exclude
+""")
+    assert (done.rc, done.stderr) == (0, "")

@@ -79,10 +79,20 @@ def test_int8_for_cpus_stays_there(machine):
     assert choose(weights.FLOAT_DEFAULT).backend == "tensorrt"
 
 
-def test_a_file_that_onnx_runtime_cannot_read_is_left_to_tensorrt(machine, tmp_path):
+def test_a_file_that_onnx_runtime_cannot_read_is_left_to_tensorrt(machine, tiny_onnx, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="onnx writes the test model; pip install 'edgeseg[export]'")
+    machine(gpu=ORIN)
+    model = onnx.load(tiny_onnx)
+    model.graph.node.append(onnx.helper.make_node("DenseCRF", ["logits", "f32"], ["labels"], domain="edgeseg"))
+    onnx.save(model, tmp_path / "model.onnx")
+    assert choose(tmp_path / "model.onnx").backend == "tensorrt"
+
+
+def test_what_is_no_model_is_told_before_an_engine_is_looked_for(machine, tmp_path):
     machine(gpu=ORIN)
     (tmp_path / "model.onnx").write_bytes(b"no model")
-    assert choose(tmp_path / "model.onnx").backend == "tensorrt"
+    with pytest.raises(ModelError, match="is no ONNX file"):
+        choose(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(("suffix", "backend"), [(".engine", "tensorrt"), (".pt", "pytorch")])

@@ -256,7 +256,7 @@ with gpu.current():
     )
     assert lines == [
         "DeviceError: the GPU has too little free memory: reserving 2.0 MiB failed. "
-        "End what else uses the GPU, or use a smaller --batch or model.",
+        "End what else uses the GPU, or pass fewer images at a time or use a smaller model.",
         str(2 << 20),
     ]
 

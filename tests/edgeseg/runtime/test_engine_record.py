@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.errors import EdgesegError, InputError, ModelError, SpecError
+from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.engine_record import (
     BuildOptions,
     EngineRecord,
@@ -15,9 +22,11 @@ from edgeseg.runtime.engine_record import (
     cache_key,
     check_fits,
     file_sha256,
+    read_fitting,
     read_record,
     record_path,
 )
+from edgeseg.runtime.engine_trust import note_built, was_built_here
 from edgeseg.runtime.gpu import Gpu
 from edgeseg.runtime.tensorrt_module import TensorRT
 
@@ -147,7 +156,7 @@ def test_a_truncated_engine(write):
 def test_one_file_without_the_other(write, missing):
     engine, _ = write()
     engine.with_name(missing).unlink()
-    with pytest.raises(ModelError, match=r"there is no engine|street\.engine\.json is not beside"):
+    with pytest.raises(ModelError, match=r"there is no model file|street\.engine\.json is not beside"):
         read_record(engine)
 
 
@@ -177,6 +186,181 @@ def test_a_damaged_record_is_one_line(write, content):
     with pytest.raises(EdgesegError, match=r"street\.engine\.json") as caught:
         read_record(engine)
     assert "\n" not in str(caught.value)
+
+
+EVIL = "\x1b[2J"
+HOSTILE = {
+    "format": [None, 2, [], EVIL],
+    "spec": [None, [], "x", {}],
+    "onnx": [None, 3, EVIL, "", "x" * 5000, "a\u202eb", "a\nb"],
+    "onnx_sha256": [None, 3, "0" * 63, EVIL],
+    "engine_sha256": [None, 3, "", "Z" * 64],
+    "flavour": [None, EVIL, ["TensorRT"]],
+    "version": [None, [], "10", [10.5], ["10"], [True], list(range(100))],
+    "gpu": [
+        3,
+        [],
+        {},
+        {"name": "x"},
+        {"name": EVIL, "compute_capability": "sm87"},
+        {"name": "x", "compute_capability": "87"},
+        {"name": "x", "compute_capability": 87},
+        {"name": "x", "compute_capability": "sm" + "9" * 5000},
+        {"name": "x", "compute_capability": "sm87", "more": 1},
+    ],
+    "plugins": [None, 1, "yes"],
+    "inputs": [
+        None,
+        7,
+        {},
+        [3],
+        [{}],
+        [{"name": EVIL, "dtype": "uint8", "shape": [1]}],
+        [{"name": "x", "dtype": ["uint8"], "shape": [1]}],
+        [{"name": "x", "dtype": "uint8", "shape": 1}],
+        [{"name": "x", "dtype": "uint8", "shape": ["1"]}],
+        [{"name": "x", "dtype": "uint8", "shape": [1] * 99}],
+        [{"name": "x", "dtype": "uint8", "shape": [1]}] * 99,
+    ],
+}
+HOSTILE_OPTIONS = {
+    "precision": [None, EVIL, ["fp32"], {}],
+    "batch": [None, 1, [1], [1, 1], [1, 2, 1], ["1", "1", "1"], [1.0, 1.0, 1.0], [True, True, True], [1, 1, 10**9]],
+    "target": [None, "sm86", [86], ["sm86; rm -rf /"], [EVIL], ["$(reboot)"]],
+    "workspace_mib": [0, "1", 1.5, True, 10**18],
+    "dla": [-1, "0", True, 10**18],
+    "version_compatible": [None, 1, "yes"],
+    "hardware_compatibility": [None, EVIL, ["none"]],
+    "more": [1],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in HOSTILE.items() for value in values])
+def test_a_hostile_record_is_one_line_that_can_be_shown(write, key, value):
+    engine, _ = write()
+    raw = json.loads(record_path(engine).read_text())
+    assert_one_line(engine, json.dumps({**raw, key: value}))
+    assert_one_line(engine, json.dumps({k: v for k, v in raw.items() if k != key}))
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, value) for k, values in HOSTILE_OPTIONS.items() for value in values])
+def test_hostile_options_are_one_line_that_can_be_shown(write, key, value):
+    engine, _ = write()
+    raw = json.loads(record_path(engine).read_text())
+    assert_one_line(engine, json.dumps({**raw, "options": {**raw["options"], key: value}}))
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"\0" * 100, b'{"format": 1e999}', b" " * (5 << 20)])
+def test_hostile_json_is_one_line(write, content):
+    engine, _ = write()
+    assert_one_line(engine, content)
+
+
+def assert_one_line(engine, content):
+    record_path(engine).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises((ModelError, SpecError), match=r"street\.engine") as caught:
+        check_fits(engine, JETPACK62, ORIN)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 900
+
+
+def test_a_record_without_a_gpu_or_a_target_fits_nowhere(write):
+    engine, _ = write(gpu=None)
+    with pytest.raises(ModelError, match="was built for no GPU that its record names"):
+        check_fits(engine, JETPACK62, ORIN)
+
+
+def test_the_line_to_rebuild_an_engine_can_be_pasted(write, tmp_path):
+    """It quotes what comes from the record, and shows nothing that would steer the terminal."""
+    engine, record = write(onnx="$(reboot) `x`; 'street'.onnx", options=BuildOptions(target=("sm86",)))
+    words = shlex.split(record.rebuild(tmp_path / "my engine.engine").removeprefix("Rebuild: "))
+    assert words == [
+        *("edgeseg", "export", "$(reboot) `x`; 'street'.onnx", "--format", "tensorrt", "--target", "sm86"),
+        *("--output", str(tmp_path / "my engine.engine")),
+    ]
+    assert record.rebuild(tmp_path / "a\x1b[2Jb.engine").endswith("--output ENGINE")
+    assert engine.is_file()
+
+
+def test_folders_and_pipes_are_no_engines(tmp_path):
+    (tmp_path / "a.engine").mkdir()
+    os.mkfifo(tmp_path / "b.engine")
+    (tmp_path / "c.engine").touch()
+    os.mkfifo(tmp_path / "c.engine.json")
+    for name in ("a", "b", "c"):
+        with pytest.raises(ModelError, match="not a model"):
+            check_fits(tmp_path / f"{name}.engine", JETPACK62, ORIN)
+
+
+WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from edgeseg.files import written_whole
+from edgeseg.runtime.engine_record import file_sha256, pair_locked, read_record, record_path
+engine, rounds = Path(sys.argv[1]), int(sys.argv[3])
+record = read_record(engine)
+for index in range(rounds):
+    with pair_locked(engine):
+        for path in (record_path(engine), engine):  # with time between them, in which the two do not fit
+            with written_whole(path) as part:
+                content = f"{sys.argv[2]} {index}".encode() * 1000
+                if path is engine:
+                    part.write_bytes(content)
+                else:
+                    import hashlib
+                    new = replace(record, engine_sha256=hashlib.sha256(content).hexdigest())
+                    part.write_text(new.to_json())
+"""
+
+
+def test_an_engine_and_its_record_fit_while_others_write_them(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    engine, _ = write()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, engine, name, "100"]) for name in ("a", "b")]
+    reads = 0
+    while any(writer.poll() is None for writer in writers):
+        record, content = read_fitting(engine, JETPACK62, ORIN)
+        assert hashlib.sha256(content).hexdigest() == record.engine_sha256
+        reads += 1
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert reads
+    read_fitting(engine, JETPACK62, ORIN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "street.engine", "street.engine.json"]
+
+
+def test_the_cache_folder_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "edgeseg").mkdir(mode=0o777)
+    (tmp_path / "edgeseg").chmod(0o777)
+    assert note_built("0" * 64)
+    assert was_built_here("0" * 64)
+    assert not was_built_here("1" * 64)
+    for path in (tmp_path / "edgeseg", tmp_path / "edgeseg" / "engines"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    notes = tmp_path / "edgeseg" / "engines" / "built-here"
+    assert stat.S_IMODE(notes.stat().st_mode) == 0o600
+    notes.chmod(0o666)
+    assert not was_built_here("0" * 64), "anybody could have written that"
+
+
+def test_a_cache_folder_that_is_a_link_or_anothers_is_not_believed(tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    (theirs / "engines").mkdir(parents=True)
+    (theirs / "engines" / "built-here").write_text("0" * 64)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "edgeseg").symlink_to(theirs)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(mine))
+    assert not was_built_here("0" * 64)
+    with pytest.raises(EdgesegError, match=r"is a link, or belongs to another user.*XDG_CACHE_HOME"):
+        cache_folder("engines")
+    (mine / "edgeseg").unlink()
+    if os.getuid() == 0:
+        (mine / "edgeseg").mkdir()
+        os.chown(mine / "edgeseg", 12345, 12345)
+        with pytest.raises(EdgesegError, match="belongs to another user"):
+            cache_folder("engines")
 
 
 def test_the_cache_key_is_of_all_that_makes_an_engine():

@@ -9,6 +9,7 @@ import pytest
 from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.ort import OrtBackend, read_spec
 from edgeseg.runtime.registry import open_backend
+from edgeseg.spec import METADATA_KEY
 
 
 def spec_json(spec, **changes):
@@ -66,7 +67,9 @@ def test_an_operator_this_onnx_runtime_lacks(tmp_path, tiny_spec):
         [helper.make_tensor_value_info("logits", tensor.FLOAT, [1, 3, 4, 6])],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("nowhere", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "new.onnx")
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model.metadata_props.add(key=METADATA_KEY, value=tiny_spec.to_json())
+    onnx.save(model, tmp_path / "new.onnx")
     with pytest.raises(ModelError, match=r"new\.onnx cannot be loaded by ONNX Runtime .*nowhere.*Conjure"):
         OrtBackend(tmp_path / "new.onnx")
 
@@ -99,5 +102,5 @@ def test_a_provider_that_is_not_there_is_told_rather_than_replaced_by_the_cpu(ti
 def test_a_provider_that_does_not_start_is_told_rather_than_replaced_by_the_cpu(tiny_onnx, monkeypatch):
     """What ONNX Runtime does where it was built with CUDA and the machine has none."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    with pytest.raises(ModelError, match=r"cannot start its CUDAExecutionProvider.*--backend ort"):
+    with pytest.raises(ModelError, match=r"cannot start its CUDAExecutionProvider.*the backend ort"):
         open_backend(tiny_onnx, backend="ort-cuda")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 
 from edgeseg.dataset import Dataset
 from edgeseg.errors import DatasetError
-from edgeseg.train.data import SplitTensors, SyntheticTensors, class_frequencies
+from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 
 
 def test_a_sample_is_the_files_pixels_where_the_size_fits(shapes):
@@ -44,10 +46,24 @@ def test_a_sample_comes_out_the_same_again(shapes):
     assert torch.equal(split[0][0], first)
 
 
-def test_frequencies_are_fractions_of_the_labelled_pixels(camvid_like):
-    split = SplitTensors(Dataset.load(camvid_like), "train", (16, 24))
-    frequencies = class_frequencies(split, 11)
-    assert frequencies.tolist() == pytest.approx([2 / 3, 0, 0, 1 / 3, 0, 0, 0, 0, 0, 0, 0])
+def test_pixels_are_counted_in_the_label_files_and_no_picture_is_read(camvid_like, tmp_path):
+    shutil.copytree(camvid_like, tmp_path / "data")
+    (tmp_path / "data" / "images" / "a.png").write_bytes(b"")
+    split = SplitTensors(Dataset.load(tmp_path / "data"), "train", (8, 12))
+    assert split.class_pixels().tolist() == [2 * 96, 0, 0, 96, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_labels_keep_their_own_size_where_they_are_compared(camvid_like):
+    split = SplitTensors(Dataset.load(camvid_like), "train", (8, 12))
+    assert split.file_labels(0).tolist() == [[0] * 12 + [3] * 6 + [255] * 6] * 16
+
+
+def test_reading_all_finds_the_damaged_picture(shapes, tmp_path):
+    shutil.copytree(shapes, tmp_path / "data")
+    (tmp_path / "data" / "train" / "images" / "07.png").write_bytes(b"hello")
+    split = SplitTensors(Dataset.load(tmp_path / "data"), "train", (64, 96))
+    with pytest.raises(DatasetError, match=r"07\.png"):
+        split.read_all()
 
 
 def test_labels_without_any_class_are_named(camvid_like, tmp_path):
@@ -60,7 +76,7 @@ def test_labels_without_any_class_are_named(camvid_like, tmp_path):
     (tmp_path / "dataset.yaml").write_text(text)
     split = SplitTensors(Dataset.load(tmp_path), "train", (16, 24))
     with pytest.raises(DatasetError, match=r"no pixel of the 1 labels in split train of .*dataset\.yaml has a class"):
-        class_frequencies(split, 11)
+        split.class_pixels()
 
 
 def test_synthetic_scenes_need_camvids_classes(shapes, camvid_like):
@@ -82,3 +98,18 @@ def test_synthetic_scenes_are_labelled_pictures_that_differ_by_index_and_seed(ca
     assert torch.equal(scenes[0][0], image)
     assert not torch.equal(scenes[1][0], image)
     assert not torch.equal(SyntheticTensors(dataset, 2, (64, 96), seed=1)[0][0], image)
+
+
+def test_a_class_without_a_training_picture_is_named(camvid_like):
+    split = SplitTensors(Dataset.load(camvid_like), "train", (64, 96))
+    none = SyntheticTensors(split.dataset, 0, (64, 96), seed=0)
+    with pytest.raises(
+        DatasetError, match=r"no pixel of split train .* has class building, pole, .*bicyclist\. Label some"
+    ):
+        check_classes(split, split.class_pixels(), none)
+
+
+def test_rendered_pictures_show_classes_too(camvid_like):
+    split = SplitTensors(Dataset.load(camvid_like), "train", (64, 96))
+    scenes = SyntheticTensors(split.dataset, 200, (64, 96), seed=0)
+    check_classes(split, split.class_pixels(), scenes)

@@ -92,7 +92,7 @@ def test_dice_loss_ignores_pixels_without_a_label():
     assert not logits.grad.any()
 
 
-def test_class_weights_are_those_of_enet():
+def test_class_weights_have_the_form_of_enets():
     weights = log_class_weights(torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64))
     assert weights.tolist() == pytest.approx([1 / math.log(1.10), 1 / math.log(1.35), 1 / math.log(2.10)])
 

@@ -12,7 +12,7 @@ from quick_training import QUICK
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
 from edgeseg.dataset import Dataset
-from edgeseg.errors import InputError, ModelError
+from edgeseg.errors import InputError, ModelError, SinkError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
@@ -21,6 +21,7 @@ from edgeseg.train.capture import capture, quantized_tensors
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import SplitTensors
 from edgeseg.train.fake_quantize import FakeQuantized
+from edgeseg.train.health import DivergedError
 from edgeseg.train.loop import Trainer
 from edgeseg.train.qat import DEFAULTS, begin, complete, read_learned
 
@@ -68,7 +69,8 @@ def test_it_leaves_a_checkpoint_that_runs_in_float(finished, trained, shapes):
     network, spec = load_network(done.model)
     assert spec.class_names == NAMES
     assert spec.precision == "fp32"
-    assert spec.metrics["val_miou"] == done.miou
+    assert spec.metrics["val_miou_rounded"] == done.miou
+    assert "val_miou" not in spec.metrics
     assert set(network.state_dict()) == set(load_network(trained.model)[0].state_dict())
     images, labels = torch.utils.data.default_collate(list(SplitTensors(Dataset.load(shapes), "val", SIZE)))
     with torch.no_grad():
@@ -192,11 +194,11 @@ def test_what_cannot_be_begun_with_is_refused(finished, shapes, shapes_rgb, trai
     path = write_checkpoint(tmp_path / "other.pt", names=("a", "b", "c"))
     with pytest.raises(InputError, match=r"other\.pt has other classes than .*Pass the data it was trained on"):
         Trainer(replace(config_for(path), data=shapes))
-    with pytest.raises(InputError, match=r"is a fast_scnn, not a enet\. Leave out --network"):
+    with pytest.raises(InputError, match=r"is a fast_scnn, not a enet\. Leave out network"):
         begin(config_for(path, "enet"))
-    with pytest.raises(InputError, match=r"takes images of 96x64\. Leave out --height and --width"):
+    with pytest.raises(InputError, match=r"takes images of 96x64\. Leave out height and width"):
         begin(replace(config_for(path), height=32))
-    with pytest.raises(ModelError, match=r"has been trained with --qat already, for (cpu|tensorrt)\. Pass the check"):
+    with pytest.raises(ModelError, match=r"has been trained for INT8 already, for (cpu|tensorrt)\. Pass the check"):
         complete({"qat": str(finished[1].model)})
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(ModelError, match="is not a checkpoint"):
@@ -235,3 +237,46 @@ import edgeseg.train.loop
 print("torchao" in sys.modules)
 """)
     assert done.stdout == "False\n"
+
+
+def test_importing_the_rounding_leaves_loggers_alone_and_says_nothing(run_python):
+    done = run_python("""
+import logging
+names = ("torchao", "torch.utils._pytree")
+logging.getLogger("torchao").setLevel(logging.INFO)
+before = [logging.getLogger(name).level for name in names]
+import edgeseg.train.fake_quantize
+assert [logging.getLogger(name).level for name in names] == before
+""")
+    assert (done.rc, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_loss_that_is_no_number_ends_it_and_keeps_nothing(trained, shapes, tmp_path):
+    config = settings(trained, shapes, tmp_path / "run", learning_rate=1e30, warmup_epochs=0)
+    with pytest.raises(DivergedError, match=r"epoch 1.*with a learning_rate below 1e\+30\.$") as caught:
+        Trainer(config).run()
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_its_output_does_not_replace_what_it_begins_with(trained, shapes):
+    with pytest.raises(SinkError, match=r"model\.pt is read by this run as well, which would be lost"):
+        Trainer(settings(trained, shapes, trained.model.parent))
+
+
+@pytest.mark.parametrize("limits", [(0.0, 0.0), (1.0, 2.0), (float("nan"), 1.0), (-1.0, float("inf")), (3.0, -1.0)])
+def test_ranges_that_are_none_are_refused(finished, tmp_path, limits):
+    state = load_trusted(finished[1].model)
+    state["qat"]["ranges"][5] = limits
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match=r"the ranges in .*model\.pt cannot be read"):
+        read_learned(tmp_path / "model.pt")
+
+
+def test_a_network_that_overflows_has_no_ranges_to_begin_with(shapes, tmp_path):
+    write_checkpoint(tmp_path / "model.pt")
+    state = load_trusted(tmp_path / "model.pt")
+    state["model"]["learning_to_downsample.0.1.weight"].fill_(3e38)
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match=r"model\.pt does not return finite numbers for the training images"):
+        Trainer(replace(config_for(tmp_path / "model.pt"), data=shapes, output=tmp_path / "run", batch_size=4))

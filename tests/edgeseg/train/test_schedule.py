@@ -6,7 +6,7 @@ import pytest
 
 from edgeseg.train.schedule import learning_rate_factor
 
-SCHEDULES = ["poly", "one-cycle"]
+SCHEDULES = ["poly", "cosine"]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -25,7 +25,7 @@ def test_it_falls_from_1_to_0(schedule):
 
 def test_half_way():
     assert learning_rate_factor("poly", 60, 20, 100) == pytest.approx(0.5**0.9)
-    assert learning_rate_factor("one-cycle", 60, 20, 100) == pytest.approx(0.5)
+    assert learning_rate_factor("cosine", 60, 20, 100) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import edgeseg.video  # noqa: F401 - before PyAV, as it explains
+
+# isort: split
+import av
 import numpy as np
 import pytest
 
@@ -70,6 +75,47 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"there is no file .*nothing\.mp4"):
         open_source(tmp_path / "nothing.mp4")
+
+
+def test_two_videos_joined_go_on_in_time(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    parts = [write_video(f"{name}.ts", frames=25).read_bytes() for name in "ab"]
+    (tmp_path / "two.ts").write_bytes(b"".join(parts))
+    times_s = [frame.pts_s for frame in FileSource(tmp_path / "two.ts")]
+    steps_s = [later - earlier for earlier, later in pairwise(times_s)]  # type: ignore[operator]
+    assert len(times_s) == 50
+    assert steps_s == pytest.approx([0.04] * 49, abs=2e-3)
+
+
+def test_what_holds_no_video_says_so(tmp_path: Path) -> None:
+    for name, codec in (("sound.mp4", "aac"), ("sound.wav", "pcm_s16le"), ("sound.mp3", "libmp3lame")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=44100)
+            samples = av.AudioFrame.from_ndarray(
+                np.zeros((1, 8820), np.int16 if codec != "aac" else np.float32),
+                format="fltp" if codec == "aac" else "s16",
+                layout="mono",
+            )
+            samples.sample_rate = 44100
+            container.mux(stream.encode(samples))
+            container.mux(stream.encode(None))
+        with pytest.raises(SourceError, match=rf"{name} holds no video stream"):
+            open_source(tmp_path / name)
+
+
+def test_damaged_in_every_way_it_is_one_line(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name in ("a.mp4", "a.mkv", "a.avi", "a.ts"):
+        content = np.frombuffer(write_video(name, frames=8).read_bytes(), np.uint8)
+        for trial in range(25):
+            damaged = content.copy()
+            places = rng.integers(0, len(content), rng.integers(1, 200))
+            damaged[places] = rng.integers(0, 256, len(places))
+            path = tmp_path / f"{trial}-{name}"
+            path.write_bytes(damaged[: rng.integers(1, len(content)) if trial % 3 == 0 else None].tobytes())
+            try:
+                list(FileSource(path))
+            except SourceError as error:
+                assert str(error).isprintable()  # noqa: PT017 - it may also be read
 
 
 def test_real_videos_give_the_frames_they_announce(data_root: Path) -> None:

@@ -20,7 +20,7 @@ from edgeseg.errors import InputError, SinkError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, LabelsU8, Result, Segmentation
 from edgeseg.video.jsonl_sink import SCHEMA_VERSION, JsonLinesSink, Masks
-from edgeseg.video.sink import SinkClosed
+from edgeseg.video.sink import ReaderGone
 
 SPEC = ModelSpec(network="none", class_names=("Straße", "tree", "car"))
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "results.schema.json").read_text())
@@ -84,6 +84,31 @@ def test_a_line_says_what_and_when(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"), [(b"caf\xe9 1", "caf\ufffd 1"), (b"\xff\xfe", "\ufffd\ufffd"), ("Straße 😀".encode(), "Straße 😀")]
+)
+def test_names_that_are_not_utf_8_are_told_in_valid_json_and_lose_nothing(
+    tmp_path: Path, raw: bytes, text: str
+) -> None:
+    sink = JsonLinesSink(tmp_path / "out.jsonl")
+    sink.write(_result(name=os.fsdecode(raw), stream=os.fsdecode(raw)))
+    sink.close()
+    (tmp_path / "out.jsonl").read_text(encoding="utf-8")  # strict
+    (line,) = _read(tmp_path / "out.jsonl")
+    _assert_valid(line)
+    for key in ("name", "stream"):
+        assert line[key] == text
+        assert bytes.fromhex(line.get(f"{key}_hex", text.encode().hex())) == raw
+
+
+def test_text_that_stands_for_no_file_is_told_as_well(tmp_path: Path) -> None:
+    sink = JsonLinesSink(tmp_path / "out.jsonl")
+    sink.write(_result(name="\ud800x"))
+    sink.close()
+    (line,) = _read(tmp_path / "out.jsonl")
+    assert bytes.fromhex(line["name_hex"]).decode("utf-8", "surrogatepass") == "\ud800x"
+
+
 def test_masks_are_of_the_classes_in_sight(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     found = {}
@@ -133,7 +158,7 @@ def test_a_named_pipe_is_read_to_its_end_and_may_be_left_early(tmp_path: Path) -
     sink.write(_result(0))
     reader.join()
     assert json.loads(first[0])["index"] == 0
-    with pytest.raises(SinkClosed, match=r"nobody reads .*pipe any more"):
+    with pytest.raises(ReaderGone, match=r"nobody reads .*pipe any more"):
         sink.write(_result(1))
     sink.close()
 

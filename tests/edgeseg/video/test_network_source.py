@@ -126,7 +126,10 @@ def test_what_waiting_can_mend(uri: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("rtsp://camera/x#transprot=udp", "unknown parameter 'transprot'. It takes timeout, live, transport"),
+        (
+            "rtsp://camera/x#transprot=udp",
+            "unknown parameter 'transprot'. It takes timeout, live, tls_verify, ca_file, transport",
+        ),
         ("rtsp://camera/x#transport=pigeon", "transport is 'pigeon'. Write it as transport=udp"),
         ("rtsp://camera/x#timeout=0", "timeout is '0'"),
         ("http://camera/x#transport=udp", "unknown parameter 'transport'. It takes timeout, live"),
@@ -271,10 +274,10 @@ def test_damaged_packets_are_left_out(mjpeg: MjpegServer) -> None:
     threading.Timer(0.5, mjpeg.damaged.clear).start()
     frames = []
     deadline_s = time.monotonic() + 30
-    while source.damaged == 0 and time.monotonic() < deadline_s:
+    while source.state.left_out == 0 and time.monotonic() < deadline_s:
         frames.append(next(iterator))
     frames += list(islice(iterator, 10))
-    assert source.damaged > 0
+    assert source.state.left_out > 0
     assert all(np.ptp(frame.rgb_u8) <= 4 for frame in frames)  # one brightness: no half pictures
     source.close()
 

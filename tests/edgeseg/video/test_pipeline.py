@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import edgeseg.video  # noqa: F401 - before PyAV, as it explains
@@ -14,15 +16,22 @@ import edgeseg.video  # noqa: F401 - before PyAV, as it explains
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeseg.errors import EdgesegError, ModelError, SinkError, SourceError
 from edgeseg.types import Frame, Result
+from edgeseg.video import capture as capture_module
 from edgeseg.video import pipeline as module
+from edgeseg.video.image_source import ImageSource
+from edgeseg.video.jsonl_sink import JsonLinesSink
+from edgeseg.video.mask_sink import MaskSink
 from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.one_pass import OnePassSource
+from edgeseg.video.per_stream import PerStream
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sink import NullSink, SinkClosed
+from edgeseg.video.sink import NullSink, ReaderGone, ResultSkipped, SinkClosed
 from edgeseg.video.source import StreamInfo
+from edgeseg.video.stage import Score
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Report
 
@@ -143,7 +152,7 @@ def test_a_live_source_drops_old_frames_and_hands_over_the_latest() -> None:
     assert shelf.indices == sorted(shelf.indices)
     _assert_accounted(report)
     # Were frames queued instead, the stage would fall further behind with each, up to the whole run.
-    assert sorted(behind)[len(behind) // 2] <= 2
+    assert sorted(behind)[len(behind) // 2] <= 10
 
 
 def test_max_frames() -> None:
@@ -170,28 +179,288 @@ def test_a_source_that_fails_has_its_good_frames_finished(live: bool) -> None:
     _assert_ended(source, shelf)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_a_stage_that_fails_is_named(live: bool) -> None:
-    source, shelf = Frames(None, live=live, period_s=0.001), Shelf(seconds=0.005)
+def test_a_stage_that_fails_ends_a_film_and_is_named() -> None:
+    source, shelf = Frames(None, period_s=0.001), Shelf(seconds=0.005)
     pipeline = Pipeline(source, [Work(seconds=0.002, fails_at=5)], [shelf])
-    with pytest.raises(ModelError, match=r"Work failed at frame \d+: the engine broke. Mend it"):
+    with pytest.raises(ModelError, match=r"^Work failed at frame 5: the engine broke. Mend it"):
         pipeline.run()
     report = pipeline.report()
     (sink,) = report.sinks
     assert report.processed == sink.written + sink.dropped == 5
-    assert live or shelf.indices == [0, 1, 2, 3, 4]
+    assert shelf.indices == [0, 1, 2, 3, 4]
+    assert report.failed == "Work failed at frame 5: the engine broke"
+    assert not sink.failed
     _assert_accounted(report)
     _assert_ended(source, shelf)
 
 
+@pytest.mark.parametrize("error", [ModelError("the engine broke"), ValueError("odd"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("ahead", [False, True], ids=["stage", "network"])
+def test_a_live_frame_that_a_stage_fails_on_is_lost_alone_and_told_once(error: Exception, ahead: bool) -> None:
+    told: list[str] = []
+    bad = {3, 4, 9}
+
+    class Picky(Work):
+        def begin(self, results: list[Result]) -> None:
+            if ahead and any(result.frame.index in bad for result in results):
+                raise error
+
+        def __call__(self, result: Result) -> Result:
+            if not ahead and result.frame.index in bad:
+                raise error
+            return super().__call__(result)
+
+    source, shelf = Frames(20, live=True), Shelf()
+    pipeline = Pipeline(source, [Picky()], [shelf], drop_policy="none", tell=told.append)
+    report = pipeline.run()
+    assert shelf.indices == [index for index in range(20) if index not in bad]
+    assert (report.processed, report.dropped, report.failed) == (17, 3, "")
+    assert list(report.faults.values()) == [3]
+    assert len(told) == 1
+    assert "frame 3: Picky failed" in told[0]
+    _assert_accounted(report)
+    _assert_ended(source, shelf)
+
+
+def test_reasons_that_never_repeat_fill_neither_memory_nor_log() -> None:
+    told: list[str] = []
+
+    class Chatty(Work):
+        def __call__(self, result: Result) -> Result:
+            raise ValueError(f"{result.frame.index} is not what I like")
+
+    pipeline = Pipeline(Frames(100, live=True), [Chatty()], [], drop_policy="none", tell=told.append)
+    report = pipeline.run()
+    assert sum(report.faults.values()) == report.dropped == 100
+    assert len(report.faults) == len(told) == 11
+
+
+def test_a_live_stream_that_no_stage_takes_a_frame_of_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "_HOPELESS_S", 0.2)
+
+    class Broken(Work):
+        def __call__(self, result: Result) -> Result:
+            if result.stream == "bad":
+                raise ModelError("the engine broke", "Mend it")
+            return super().__call__(result)
+
+    told: list[str] = []
+    good, bad = Frames(None, live=True, period_s=0.005), Frames(None, live=True, period_s=0.005)
+    shelf = Shelf()
+
+    def stop_when_given_up(status: Sequence[StreamStatus]) -> None:
+        if any(stream.failed for stream in status) and len(shelf.indices) > 50:
+            pipeline.stop()
+
+    pipeline = Pipeline(
+        [good, bad], [Broken()], [shelf], names=["good", "bad"], tell=told.append, watch=stop_when_given_up
+    )
+    with pytest.raises(ModelError, match=r"bad: Broken failed at frame \d+: the engine broke"):
+        pipeline.run()
+    well, ill = pipeline.report().streams
+    assert ill.processed == 0
+    assert "Broken failed" in ill.failed
+    assert well.processed == len(shelf.indices) > 50
+    assert not well.failed
+    assert len(told) == 2
+    for report in (well, ill):
+        _assert_accounted(report)
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["stage", "network"])
+def test_a_frame_of_one_film_of_three_ends_this_one_alone(ahead: bool) -> None:
+    def fail(results: list[Result]) -> None:
+        for result in results:
+            if (result.stream, result.frame.index) == ("b", 5):
+                raise ModelError("the engine broke")
+
+    class Picky(Work):
+        def begin(self, results: list[Result]) -> None:
+            if ahead:
+                fail(results)
+
+        def __call__(self, result: Result) -> Result:
+            if not ahead:
+                fail([result])
+            return super().__call__(result)
+
+    shelf = Shelf()
+    pipeline = Pipeline([Frames(300), Frames(300), Frames(300)], [Picky()], [shelf], names=["a", "b", "c"])
+    with pytest.raises(ModelError, match="b: Picky failed at frame 5: the engine broke"):
+        pipeline.run()
+    a, b, c = pipeline.report().streams
+    assert (a.processed, b.processed, c.processed) == (300, 5, 300)
+    assert len(shelf.indices) == 605
+    for report in (a, b, c):
+        _assert_accounted(report)
+
+
 @pytest.mark.parametrize("live", [False, True])
-def test_a_sink_that_fails_ends_the_run_while_the_threads_are_blocked(live: bool) -> None:
-    source, good, bad = Frames(None, live=live), Shelf(), Shelf(seconds=0.02, fails_at=0)
-    pipeline = Pipeline(source, [Work()], [good, bad])
+def test_a_sink_that_fails_is_given_up_and_the_other_misses_nothing(live: bool) -> None:
+    told: list[str] = []
+    source, good, bad = Frames(300, live=live), Shelf(), Shelf(seconds=0.01, fails_at=3)
+    pipeline = Pipeline(source, [Work()], [good, bad], drop_policy="none", tell=told.append)
+    with pytest.raises(SinkError, match="the shelf fell"):
+        pipeline.run()
+    report = pipeline.report()
+    assert good.indices == list(range(300))
+    assert bad.indices == [0, 1, 2]
+    well, ill = report.sinks
+    assert (well.written, well.dropped, well.failed) == (300, 0, "")
+    assert (ill.written, ill.dropped, ill.failed) == (3, 297, "the shelf fell")
+    assert told == ["lost: the shelf fell; the rest goes on"]
+    _assert_accounted(report)
+    _assert_ended(source, good, bad)
+
+
+def test_how_a_sink_failed_is_told_while_the_run_goes_on() -> None:
+    class Page(Shelf):
+        def follow(self, status: Callable[[], Sequence[StreamStatus]], sinks: Callable[[], object]) -> None:
+            self.sinks = sinks
+
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if any(report.failed for report in pipeline.sink_reports()):
+                raise SinkClosed
+
+    page, bad = Page(), Shelf(fails_at=2)
+    pipeline = Pipeline(Frames(None, period_s=0.001), [], [page, bad])
+    with pytest.raises(SinkError, match="the shelf fell"):
+        pipeline.run()
+    assert page.sinks == pipeline.sink_reports
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_without_a_sink_left_the_run_ends(live: bool) -> None:
+    source, first, second = Frames(None, live=live), Shelf(fails_at=3), Shelf(seconds=0.02, fails_at=0)
+    pipeline = Pipeline(source, [Work()], [first, second])
     with pytest.raises(SinkError, match="the shelf fell"):
         pipeline.run()
     _assert_accounted(pipeline.report())
-    _assert_ended(source, good, bad)
+    _assert_ended(source, first, second)
+
+
+def test_what_counts_what_it_sees_goes_on_without_a_sink() -> None:
+    score = Score(3)
+    pipeline = Pipeline(Frames(50), [Work(), score], [Shelf(fails_at=0)])
+    with pytest.raises(SinkError):
+        pipeline.run()
+    assert pipeline.report().processed == 50
+
+
+def test_all_that_was_lost_is_named_at_the_end() -> None:
+    sources = [Frames(30), Frames(30, fails_at=5)]
+    sinks = [Shelf(), Shelf(fails_at=2, error=SinkError("the disk is full", "Free some space")), Shelf(fails_at=4)]
+    pipeline = Pipeline(sources, [Work()], sinks, names=["a", "b"])
+    with pytest.raises(EdgesegError) as caught:
+        pipeline.run()
+    for lost in ("the tape tore", "the disk is full", "the shelf fell"):
+        assert lost in str(caught.value)
+    assert len(sinks[0].indices) == 35
+
+
+def test_one_stream_of_a_sink_for_each_is_given_up_alone() -> None:
+    shelves = {"a": Shelf(), "b": Shelf(fails_at=2)}
+    other = Shelf()
+    sources = [Frames(100), Frames(100)]
+    pipeline = Pipeline(sources, [], [PerStream(shelves.__getitem__, ["a", "b"]), other], names=["a", "b"])
+    with pytest.raises(SinkError, match="the shelf fell"):
+        pipeline.run()
+    assert shelves["a"].indices == list(range(100))
+    assert shelves["b"].indices == [0, 1]
+    assert shelves["b"].closed
+    assert len(other.indices) == 200
+    each, whole = pipeline.report().sinks
+    assert (each.written, each.dropped, each.failed) == (102, 98, "the shelf fell")
+    assert (whole.written, whole.dropped, whole.failed) == (200, 0, "")
+
+
+def test_a_sink_for_each_stream_that_has_lost_all_is_lost() -> None:
+    shelves = {"a": Shelf(fails_at=1), "b": Shelf(fails_at=2)}
+    sources = [Frames(None), Frames(None)]
+    pipeline = Pipeline(sources, [], [PerStream(shelves.__getitem__)], names=["a", "b"])
+    with pytest.raises(SinkError):
+        pipeline.run()
+    _assert_ended(sources[0], *shelves.values())
+
+
+def test_a_reader_that_goes_away_ends_the_run_in_good_order_where_there_is_nothing_else() -> None:
+    gone = ReaderGone("nobody reads the pipe any more")
+    report = Pipeline(Frames(None), [], [Shelf(fails_at=3, error=gone)]).run()
+    assert report.sinks[0].written == 3
+    other = Shelf()
+    pipeline = Pipeline(Frames(100), [], [Shelf(fails_at=3, error=gone), other])
+    with pytest.raises(SinkError, match="nobody reads the pipe"):
+        pipeline.run()
+    assert other.indices == list(range(100))
+
+
+def test_a_result_that_a_sink_leaves_out_counts_as_dropped_there() -> None:
+    class Choosy(Shelf):
+        def write(self, result: Result) -> None:
+            if result.frame.index % 2:
+                raise ResultSkipped
+            super().write(result)
+
+    report = Pipeline(Frames(10), [], [Choosy()]).run()
+    (sink,) = report.sinks
+    assert (sink.written, sink.dropped, sink.failed) == (5, 5, "")
+
+
+def test_a_network_that_never_returns_is_left_behind_and_the_files_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DRAIN_S", 0.2)
+    monkeypatch.setattr(module, "_STUCK_S", 0.5)
+    inside, freed = threading.Event(), threading.Event()
+
+    class Endless(Work):
+        def begin(self, results: list[Result]) -> None:
+            if results[0].frame.index == 10:
+                inside.set()
+                freed.wait(60)
+
+    path = tmp_path / "out.mp4"
+    pipeline = Pipeline(Frames(None), [Endless()], [Mp4Sink(path)])
+    stopper = threading.Thread(target=lambda: (inside.wait(60), pipeline.stop()))
+    stopper.start()
+    with pytest.raises(ModelError, match="Endless does not return, and was left behind"):
+        pipeline.run()
+    assert pipeline.left_behind
+    report = pipeline.report()
+    _assert_accounted(report)
+    assert report.processed == 10
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 10
+    freed.set()
+    stopper.join()
+
+
+def test_outputs_that_are_inputs_or_each_other_are_refused_before_the_run(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"mine")
+    (tmp_path / "link.mp4").symlink_to(film)
+    os.link(film, tmp_path / "hard.mp4")
+    source = Frames(1)
+    for name in ("film.mp4", "link.mp4", "hard.mp4", "x/../film.mp4"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(SinkError, match="would be lost"):
+            Pipeline(source, [], [Mp4Sink(tmp_path / name)], inputs=[film])
+    with pytest.raises(SinkError, match="an output of this run"):
+        Pipeline(source, [], [Mp4Sink(tmp_path / "new.mp4"), Mp4Sink(tmp_path / "x" / ".." / "new.mp4")])
+    with pytest.raises(SinkError, match=r"lies in .*, where this run would write"):
+        Pipeline(source, [], [MaskSink(tmp_path)], inputs=[film])
+    images = ImageSource(_picture(tmp_path / "images" / "a.png").parent)
+    for sink in (MaskSink(tmp_path / "images"), JsonLinesSink(tmp_path / "images" / "a.png")):
+        with pytest.raises(SinkError):
+            Pipeline(images, [], [sink])
+    assert film.read_bytes() == b"mine"
+
+
+def _picture(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (64, 48)).save(path)
+    return path
 
 
 def test_a_bug_keeps_its_cause_and_names_its_place() -> None:
@@ -219,10 +488,14 @@ def test_an_error_of_close_is_told_and_the_other_sinks_are_closed() -> None:
 
 def test_stop_finishes_what_was_captured() -> None:
     source, shelf = Frames(None, period_s=0.001), Shelf()
-    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf])
-    threading.Timer(0.2, pipeline.stop).start()
+
+    def stop_after_some(_: Sequence[StreamStatus]) -> None:
+        if len(shelf.indices) > 5:
+            pipeline.stop()
+
+    pipeline = Pipeline(source, [Work(seconds=0.001)], [shelf], watch=stop_after_some)
     report = pipeline.run()
-    assert report.processed == len(shelf.indices) > 0
+    assert report.processed == len(shelf.indices) > 5
     _assert_accounted(report)
     _assert_ended(source, shelf)
 
@@ -247,9 +520,7 @@ def test_the_video_stays_readable_whatever_fails(tmp_path: Path, part: str) -> N
     with pytest.raises(EdgesegError):
         pipeline.run()
     with av.open(str(path)) as container:
-        count = sum(1 for _ in container.decode(video=0))
-    # When another sink fails, what has passed the stages by then is still written here.
-    assert count == 9 if part != "sink" else 9 <= count <= 14
+        assert sum(1 for _ in container.decode(video=0)) == (20 if part == "sink" else 9)
 
 
 def test_every_hop_is_reported_in_the_order_of_the_journey() -> None:
@@ -312,9 +583,20 @@ class Window(Shelf):
 
 
 def test_the_network_works_ahead_of_the_stages() -> None:
-    ahead = Ahead(seconds=0.02)
-    report = Pipeline(Frames(20), [ahead, Work(seconds=0.02)], [Shelf()]).run()
-    assert report.elapsed_s < 20 * 0.04 * 0.8
+    """The stages go on with a frame only once the network has begun with the next."""
+    begun = [threading.Event() for _ in range(20)]
+
+    class Begins(Ahead):
+        def begin(self, results: list[Result]) -> None:
+            super().begin(results)
+            begun[results[0].frame.index].set()
+
+        def __call__(self, result: Result) -> Result:
+            assert begun[min(result.frame.index + 1, 19)].wait(60)
+            return super().__call__(result)
+
+    ahead = Begins()
+    assert Pipeline(Frames(20), [ahead], [Shelf()]).run().processed == 20
     assert ahead.batches == [[""]] * 20
 
 
@@ -347,11 +629,16 @@ def test_streams_are_served_in_turn_and_go_through_the_network_together() -> Non
 
 def test_a_busy_stream_does_not_starve_another() -> None:
     sources = [Frames(None, live=True, period_s=0.001), Frames(None, live=True, period_s=0.02)]
-    pipeline = Pipeline(sources, [Work(seconds=0.01)], [Shelf()], names=["busy", "calm"])
-    threading.Timer(1.0, pipeline.stop).start()
+    until_s = time.monotonic() + 60
+
+    def stop_when_served(status: Sequence[StreamStatus]) -> None:
+        if status[1].processed >= 20 or time.monotonic() > until_s:
+            pipeline.stop()
+
+    pipeline = Pipeline(sources, [Work(seconds=0.01)], [Shelf()], names=["busy", "calm"], watch=stop_when_served)
     busy, calm = pipeline.run().streams
-    assert calm.processed > 0.6 * calm.frames_in
-    assert busy.dropped > busy.processed
+    assert calm.processed >= 20
+    assert busy.dropped > 0
 
 
 def test_a_stream_that_fails_leaves_the_others_running() -> None:
@@ -370,10 +657,25 @@ def test_streams_need_names_of_their_own() -> None:
 
 
 def test_a_slow_sink_of_a_live_run_misses_frames_and_holds_up_no_other() -> None:
-    quick, slow = Shelf(), Shelf(seconds=0.2)
-    report = Pipeline(Frames(None, live=True, period_s=0.01), [Work()], [quick, slow], max_frames=100).run()
-    assert len(quick.indices) > 80
-    assert 3 <= len(slow.indices) <= 20
+    enough = threading.Event()
+
+    class Quick(Shelf):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if len(self.indices) == 50:
+                enough.set()
+                pipeline.stop()
+
+    class Slow(Shelf):
+        def write(self, result: Result) -> None:
+            assert enough.wait(60)  # which never comes if it holds up the other
+            super().write(result)
+
+    quick, slow = Quick(), Slow()
+    pipeline = Pipeline(Frames(None, live=True, period_s=0.001), [Work()], [quick, slow])
+    report = pipeline.run()
+    assert len(quick.indices) >= 50
+    assert 1 <= len(slow.indices) <= 10
     for sink in report.sinks:
         assert sink.written + sink.dropped == report.processed
     _assert_accounted(report)
@@ -381,16 +683,16 @@ def test_a_slow_sink_of_a_live_run_misses_frames_and_holds_up_no_other() -> None
 
 def test_a_sink_that_never_comes_back_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DRAIN_S", 0.3)
-    monkeypatch.setattr(module, "_CLOSE_S", 0.3)
+    monkeypatch.setattr(module, "_CLOSE_S", 2.0)
     freed = threading.Event()
 
     class Stuck(Shelf):
         def write(self, result: Result) -> None:
+            pipeline.stop()
             freed.wait(60)
 
     source, other = Frames(None), Shelf()
     pipeline = Pipeline(source, [Work()], [other, Stuck()])
-    threading.Timer(0.3, pipeline.stop).start()
     with pytest.raises(SinkError, match="Stuck does not finish"):
         pipeline.run()
     assert other.closed
@@ -399,11 +701,17 @@ def test_a_sink_that_never_comes_back_is_left_behind(monkeypatch: pytest.MonkeyP
 
 
 def test_frames_too_old_when_their_turn_comes_are_dropped() -> None:
+    class Uneven(Frames):
+        """Every second frame has been under way for an hour; the others are from the future."""
+
+        def _frames(self) -> Iterator[Frame]:
+            for frame in super()._frames():
+                yield replace(frame, captured_s=frame.captured_s + (-3600 if frame.index % 2 else 3600))
+
     shelf = Shelf()
-    source = Frames(30, period_s=0.0)
-    report = Pipeline(source, [Work(seconds=0.02)], [shelf], max_latency_ms=30.0).run()
-    assert 0 < report.processed < 30
-    assert report.frames_in == 30
+    report = Pipeline(Uneven(30), [Work()], [shelf], max_latency_ms=30.0).run()
+    assert shelf.indices == list(range(0, 30, 2))
+    assert (report.frames_in, report.dropped) == (30, 15)
     _assert_accounted(report)
 
 
@@ -433,13 +741,17 @@ def test_a_window_closed_while_nothing_comes_ends_the_run() -> None:
 
 def test_the_watch_sees_how_the_streams_stand() -> None:
     seen: list[StreamStatus] = []
-    source = Frames(None, live=True, period_s=0.01)
-    pipeline = Pipeline(source, [Work(seconds=0.001)], [Shelf()], watch=seen.extend)
-    threading.Timer(1.0, pipeline.stop).start()
+
+    def watch(status: Sequence[StreamStatus]) -> None:
+        seen.extend(status)
+        if len(seen) >= 3 and status[0].processed > 20:
+            pipeline.stop()
+
+    pipeline = Pipeline(Frames(None, live=True, period_s=0.01), [Work(seconds=0.001)], [Shelf()], watch=watch)
     pipeline.run()
-    assert 3 <= len(seen) <= 10
     running = [status for status in seen if status.state.condition == "running"]
-    assert running[-1].frames_in > 50
-    assert running[-1].fps == pytest.approx(100, rel=0.3)
+    assert running[-1].frames_in >= running[-1].processed > 20
+    assert 0 < running[-1].fps <= 100
     assert running[-1].recent_ms["work"] == 1.0
+    assert running[-1].latency["work"].buckets[-1][1] == running[-1].latency["work"].count > 0
     assert pipeline.status()[0].state.condition == "ended"

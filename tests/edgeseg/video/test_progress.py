@@ -44,3 +44,8 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     line([_status(state), _status(state, 4)])
     line([_status(state), _status(state, 5)])
     assert capsys.readouterr().err.splitlines() == ["frame 7 of 29, 50.0 fps"]
+
+
+def test_what_is_told_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    ProgressLine([INFO]).tell("lost: \x1b[31mred\x1b[0m [bold]двор[/bold]\r\n; the rest goes on")
+    assert capsys.readouterr().err == "edgeseg: lost: ?[31mred?[0m [bold]двор[/bold]??; the rest goes on\n"

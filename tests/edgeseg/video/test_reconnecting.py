@@ -167,3 +167,23 @@ def test_waits_double_up_to_the_longest_and_are_jittered() -> None:
         assert max(waits_s) <= longest_s
         assert max(waits_s) > 0.8 * longest_s
         assert min(waits_s) < 0.2 * longest_s
+
+
+class Spotty(Flaky):
+    """A camera of whose pictures one is damaged."""
+
+    def _frames(self) -> Iterator[Frame]:
+        self._leave_out("a damaged picture")
+        yield from super()._frames()
+
+
+def test_what_was_counted_stays_when_it_ends() -> None:
+    source = _reconnecting(Camera(Spotty(2), Flaky(2), Spotty(3)))
+    seen = []
+    for _ in islice(source, 7):
+        seen.append((source.state.reconnects, source.state.left_out))
+    source.close()
+    assert source.state.condition == "ended"
+    seen.append((source.state.reconnects, source.state.left_out))
+    assert seen == sorted(seen)  # counters never go back
+    assert seen[-1] == (2, 2)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import edgeseg.video  # noqa: F401 - before PyAV, as it explains
@@ -18,6 +21,7 @@ import pytest
 from edgeseg.errors import SinkError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, LabelsU8, Result, Segmentation
+from edgeseg.video.jsonl_sink import JsonLinesSink
 from edgeseg.video.mask_sink import MaskSink
 from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.sink import SinkClosed
@@ -96,7 +100,7 @@ def test_mp4_pads_odd_sizes(tmp_path: Path, height: int, width: int) -> None:
 def test_mp4_refuses_another_size_and_keeps_what_it_has(tmp_path: Path) -> None:
     sink = Mp4Sink(tmp_path / "out.mp4")
     sink.write(_picture(48, 64))
-    with pytest.raises(SinkError, match=r"out\.mp4 began with 64x48 pictures, now comes 80x48.*--save-masks"):
+    with pytest.raises(SinkError, match=r"out\.mp4 began with 64x48 pictures, now comes 80x48.*save segments or masks"):
         sink.write(_picture(48, 80))
     sink.close()
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -180,11 +184,76 @@ def test_masks_of_one_name_are_not_written_over_each_other(tmp_path: Path) -> No
         sink.write(_labelled(np.ones((2, 2), dtype=np.uint8), name="a"))
 
 
+def test_masks_of_an_earlier_run_are_replaced_and_nothing_else_is(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    for value in (1, 2):
+        MaskSink(folder).write(_labelled(np.full((2, 2), value, np.uint8), name="a"))
+    assert (cv2.imread(str(folder / "a.png"), cv2.IMREAD_UNCHANGED) == 2).all()
+    photo = cv2.imencode(".png", np.full((2, 2, 3), 9, np.uint8))[1].tobytes()
+    labels = cv2.imencode(".png", np.full((2, 2), 1, np.uint8))[1].tobytes()
+    for name, mine in (("photo", photo), ("labels", labels), ("text", b"mine"), ("empty", b"")):
+        (folder / f"{name}.png").write_bytes(mine)
+        with pytest.raises(SinkError, match=rf"{name}\.png is there already, and is no mask"):
+            MaskSink(folder).write(_labelled(np.zeros((2, 2), np.uint8), name=name))
+        assert (folder / f"{name}.png").read_bytes() == mine
+    assert len(list(folder.iterdir())) == 5
+
+
+def test_masks_half_written_by_a_killed_run_are_gone_with_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / f".a.png.{'0' * 16}.part").write_bytes(b"half")
+    MaskSink(folder).write(_labelled(np.zeros((2, 2), np.uint8), name="a"))
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+
+
+def test_mp4_keeps_pixels_that_are_not_square(tmp_path: Path) -> None:
+    sink = Mp4Sink(tmp_path / "out.mp4")
+    sink.write(Result(Frame(np.zeros((576, 720, 3), np.uint8), 0, 0.0, pts_s=0.0, pixel_aspect=Fraction(64, 45))))
+    sink.close()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.sample_aspect_ratio) == (720, 576, Fraction(64, 45))
+
+
+def test_mp4_goes_on_where_times_begin_again(tmp_path: Path) -> None:
+    sink = Mp4Sink(tmp_path / "out.mp4")
+    for time_s in (10.0, 10.5, 11.0, 11.5, 0.0, 0.5, 1.0):
+        sink.write(_at(time_s))
+    sink.close()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        times_s = [frame.time for frame in container.decode(video=0)]
+    assert times_s == pytest.approx([0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", [b"2024-11-14T22:57:44.mp4", b"http:x.mp4", b"caf\xe9.mp4", b"%d.mp4", b"a b#?.mp4", b"x" * 251 + b".mp4"]
+)
+def test_mp4_of_any_name(tmp_path: Path, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = Mp4Sink(os.fsdecode(name))
+    for time_s in (0.0, 0.5):
+        sink.write(_at(time_s))
+    sink.close()
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+    with open(os.path.join(os.fsencode(tmp_path), name), "rb") as file, av.open(file) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 2
+        file.seek(0)
+        data = file.read()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("sink", [Mp4Sink, JsonLinesSink, MaskSink])
+def test_a_name_that_is_too_long_is_refused_before_the_run(tmp_path: Path, sink: Callable[[Path], object]) -> None:
+    with pytest.raises(SinkError, match="Choose a name of at most 255 bytes"):
+        sink(tmp_path / f"{'ä' * 126}.mp4")
+
+
 def test_masks_that_cannot_be_written_are_refused_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"there is no folder .*missing for masks"):
         MaskSink(tmp_path / "missing" / "masks")
     (tmp_path / "file").touch()
-    with pytest.raises(SinkError, match="cannot be written to"):
+    with pytest.raises(SinkError, match="file cannot be written"):
         MaskSink(tmp_path / "file")
 
 
@@ -193,7 +262,7 @@ def test_a_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":987")  # a server that is not there: Qt would abort this process
     try:
-        with pytest.raises(SinkError, match=r"there is no display here.*--save out\.mp4"):
+        with pytest.raises(SinkError, match=r"there is no display here.*Save the result"):
             WindowSink(paced=False)
     finally:
         display_works.cache_clear()

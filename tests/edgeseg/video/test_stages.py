@@ -95,6 +95,14 @@ def test_score_counts_labelled_frames_alone(segment: Segment) -> None:
     assert score.frames == 1
     assert score.confusion.iou()[:3] == pytest.approx([1.0, 0.0, 0.0])
     assert score.confusion.miou() == pytest.approx(1 / 3)
+    assert score.left_out() == ""
+
+
+def test_classes_that_were_not_seen_are_named_beside_the_mean(segment: Segment) -> None:
+    score = Score(3)
+    assert score.left_out() == ""
+    score(segment(_red_above_blue(64, 96, np.zeros((64, 96), dtype=np.uint8))))
+    assert score.left_out() == "over 2 of 3 classes; no pixel of green"
 
 
 def test_stages_out_of_order_are_refused() -> None:

@@ -14,7 +14,6 @@ from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.source import open_source
 
 STAGE_S = 0.15
-FRAME_S = 1 / 25
 RUN_S = 10.0
 
 
@@ -30,8 +29,8 @@ def rtsp() -> Iterator[RtspServer]:
 def test_the_age_of_frames_does_not_grow(rtsp: RtspServer, slow: str) -> None:
     """The newest frame wins: at most one frame time it waits, then the slow part takes its time.
 
-    ``benchmarks/stream_age.py`` does the same for longer, and looks at every frame. Here the middle of the last third
-    is looked at, so that a busy machine's hiccups do not count, but frames that wait in a queue do.
+    ``benchmarks/stream_age.py`` measures how long that is. Here the middle of the last third is looked at, with room
+    for a busy machine, but none for frames that wait in a queue: those would be seven seconds old by then.
     """
     ages_s: list[float] = []
 
@@ -59,4 +58,4 @@ def test_the_age_of_frames_does_not_grow(rtsp: RtspServer, slow: str) -> None:
     report = pipeline.run()
     assert report.dropped + sum(sink.dropped for sink in report.sinks) > 0
     last_s = ages_s[-len(ages_s) // 3 :]
-    assert float(np.median(last_s)) < 2 * FRAME_S + STAGE_S
+    assert float(np.median(last_s)) < 1.0

@@ -42,8 +42,8 @@ def test_a_slow_loop_gets_the_latest_of_a_live_source(tiny_onnx: Path) -> None:
         ages_s.append(time.monotonic() - result.frame.captured_s)
         indices.append(result.frame.index)
         time.sleep(0.3)
-    assert indices[-1] - indices[0] > 30
-    assert sorted(ages_s)[3] < 0.15
+    assert indices[-1] - indices[0] > 2 * len(indices)
+    assert sorted(ages_s)[3] < 0.3  # less than a turn of the loop, and not the sum of all before
 
 
 def test_several_sources_share_a_model_and_carry_their_names(tiny_onnx: Path) -> None:

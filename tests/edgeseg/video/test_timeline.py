@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeseg.video.timeline import Timeline
+from edgeseg.video.timeline import RecordedTimeline, Timeline
 
 
 def test_a_streams_own_times_are_kept_whatever_the_clock_says() -> None:
@@ -36,3 +36,24 @@ def test_missing_times_are_the_clocks() -> None:
     assert timeline.place(None, 100.04) > 0.04  # a burst
     assert timeline.place(None, 100.08) == pytest.approx(0.08)  # which leaves nothing behind
     assert timeline.place(0.12, 100.12) == pytest.approx(0.12)
+
+
+def test_two_recordings_joined_go_on_with_their_own_distances() -> None:
+    timeline = RecordedTimeline()
+    own_s = [1.4, 1.44, 1.5, 1.4, 1.44, 1.5, 1.4]
+    placed_s = [timeline.place(pts_s, 0.04) for pts_s in own_s]
+    assert placed_s == pytest.approx([1.4, 1.44, 1.5, 1.54, 1.58, 1.64, 1.68])
+
+
+def test_two_frames_of_one_time_move_nothing_that_follows() -> None:
+    timeline = RecordedTimeline()
+    placed_s = [timeline.place(pts_s, 0.04) for pts_s in (1.0, 1.0, 0.99, 1.04)]
+    assert placed_s == pytest.approx([1.0, 1.001, 1.002, 1.04])
+
+
+@pytest.mark.parametrize(("joins", "last_s"), [(False, 100.0), (True, 1.04)])
+def test_leaps_ahead_are_joined_where_a_format_is_made_for_it(joins: bool, last_s: float) -> None:
+    timeline = RecordedTimeline(joins_leaps=joins)
+    placed_s = [timeline.place(pts_s, 0.04) for pts_s in (1.0, 100.0)]
+    assert placed_s == pytest.approx([1.0, last_s])
+    assert timeline.place(None, 0.04) is None

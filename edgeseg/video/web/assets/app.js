@@ -5,7 +5,7 @@ const GIVE_UP_S = 8; // without a word: try a new connection
 const RETRY_MS = [300, 1000, 2000, 4000];
 const IDLE_HOPS = new Set(["capture"]); // waiting for a camera is no work: left out of sums, and of the chart at first
 const SHORT = {
-  running: "live", lost: "source lost", offline: "no connection", silent: "no new picture", ended: "ended", connecting: "connecting",
+  running: "live", lost: "source lost", offline: "no connection", silent: "no new picture", ended: "ended", failed: "given up", connecting: "connecting",
 };
 const STAGE_COLORS = {
   capture: "#9ca3af", preprocess: "#56b4e9", infer: "#3b82f6", refine: "#cc79a7", postprocess: "#0d9488",
@@ -267,6 +267,7 @@ function showStatus() {
   const shown = shownStreams();
   showFigures(shown);
   showStages(shown);
+  showTrouble(shown);
   showConditions();
   $("source").textContent = shown.length === 1 ? shown[0].uri : `${shown.length} streams`;
   const viewers = page.status?.viewers ?? 0;
@@ -287,6 +288,7 @@ function conditionOf(stream) {
   if (unheard_s > SILENT_S) return ["offline", "The connection to edgeseg has stalled", for_s(unheard_s), ""];
   if (!stream) return ["connecting", "Waiting for a stream", "", ""];
   const state_s = stream.for_s + unheard_s;
+  if (stream.failed) return ["failed", "The stream was given up", "", stream.failed];
   if (stream.condition === "lost") return ["lost", "Source lost", for_s(state_s), stream.reason];
   if (stream.condition === "ended") return ["ended", "The stream has ended", "", ""];
   if (stream.condition === "connecting") return ["connecting", "Waiting for the source", for_s(state_s), ""];
@@ -341,6 +343,20 @@ function showFigures(streams) {
 function nowMs(stream) {
   const last = Object.entries(stream.history_ms).map(([hop, means]) => [hop, means.at(-1)]);
   return last.some(([, ms]) => ms !== null) ? Object.fromEntries(last.map(([hop, ms]) => [hop, ms ?? 0])) : stream.recent_ms;
+}
+
+// What the run has lost for good: outputs that failed, and frames on which a stage did.
+function showTrouble(streams) {
+  const outputs = (page.status?.sinks ?? []).filter(({ failed }) => failed).map(({ failed }) => `Output lost: ${failed}`);
+  const frames = streams.flatMap(({ stream, faults }) =>
+    Object.entries(faults ?? {}).map(([why, count]) => `${stream && `${stream}: `}${grouped(count)} frames lost: ${why}`),
+  );
+  const lines = [...outputs, ...frames];
+  const list = $("trouble");
+  list.hidden = !lines.length;
+  if (list.dataset.lines === JSON.stringify(lines)) return;
+  list.dataset.lines = JSON.stringify(lines);
+  list.replaceChildren(...lines.map((line) => element("li", { textContent: line })));
 }
 
 // Classes

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import itertools
 import json
+import logging
+import math
 import re
 import socket
 import time
@@ -20,7 +22,7 @@ import pytest
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
 from edgeseg.video.status import SourceState, StreamStatus
-from edgeseg.video.telemetry import Latency
+from edgeseg.video.telemetry import Latency, SinkReport
 
 pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
 pytest.importorskip("uvicorn", reason="the page needs uvicorn; pip install 'edgeseg[web]'")
@@ -35,7 +37,7 @@ SPEC = ModelSpec(
     network="none", class_names=("floor", "red box", "sky"), colors=((0, 0, 255), (255, 0, 0), (0, 255, 0))
 )
 HEIGHT, WIDTH = 96, 128
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # a guard against hanging; no test waits for it
 
 
 class Answer(NamedTuple):
@@ -57,10 +59,11 @@ class Page:
 
     sink: WebSink
     streams: list[StreamStatus] = field(default_factory=list)
+    sinks: list[SinkReport] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.streams = [self.status()]
-        self.sink.follow(lambda: self.streams)
+        self.sink.follow(lambda: self.streams, lambda: self.sinks)
 
     @staticmethod
     def result(index: int = 0, stream: str = "", **latency_ms: float) -> Result:
@@ -92,9 +95,11 @@ class Page:
                 "dropped": 34,
                 "fps": 12.5,
                 "latency": {
-                    "capture": Latency(200, 30.0, 60.0, 90.0),
-                    "infer": Latency(200, 8.0, 16.0, 24.0),
-                    "postprocess": Latency(200, 2.0, 4.0, 6.0),
+                    "capture": Latency(200, 30.0, 60.0, 90.0, 7000.0, ((50.0, 180), (100.0, 200), (math.inf, 200))),
+                    "infer": Latency(
+                        200, 8.0, 16.0, 24.0, 1850.0, ((2.5, 0), (10.0, 150), (25.0, 198), (math.inf, 200))
+                    ),
+                    "postprocess": Latency(200, 2.0, 4.0, 6.0, 450.0, ((2.5, 150), (10.0, 200), (math.inf, 200))),
                 },
                 "recent_ms": {"capture": 31.0, "infer": 7.5, "postprocess": 2.0},
                 **changes,
@@ -110,9 +115,15 @@ class Page:
 
     def get(self, path: str, **headers: str) -> Answer:
         """One request, with these headers; underscores in their names become dashes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        return self.ask("GET", path, **headers)
+
+    def ask(self, method: str, path: str, body: str | None = None, source: str = "", **headers: str) -> Answer:
+        """One request, by any method, with a body, or from another address of this machine (127.x.y.z)."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=PATIENCE_S, source_address=(source, 0) if source else None
+        )
         with contextlib.closing(connection):
-            connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
@@ -120,9 +131,10 @@ class Page:
         """A viewer like the page itself."""
         return connect(f"ws://127.0.0.1:{self.port}/live{query}", max_size=None, **options)
 
-    def raw(self, request: bytes = b"") -> socket.socket:
-        """A plain connection that has sent this."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+    def raw(self, request: bytes = b"", source: str = "") -> socket.socket:
+        """A plain connection that has sent this, from an address of this machine."""
+        where = (source, 0) if source else None
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S, source_address=where)
         plain.sendall(request)
         return plain
 
@@ -160,6 +172,31 @@ def open_page() -> Iterator[OpenPage]:
     yield open_
     for page in pages:
         page.sink.close()
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What the process writes to its log meanwhile, warnings and worse; without a handler it would be on stderr."""
+    kept = _Kept()
+    logging.getLogger().addHandler(kept)
+    yield kept.lines
+    logging.getLogger().removeHandler(kept)
+
+
+@pytest.fixture(autouse=True)
+def _no_tracebacks(log: list[str]) -> Iterator[None]:
+    """Whatever a test does to the page, no line of the log is a bug's."""
+    yield
+    assert not [line for line in log if "Traceback" in line or "Exception" in line]
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""Losses that stay finite, and a host that seldom asks a device for them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from quick_training import QUICK
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edgeseg.train import loop
+from edgeseg.train.health import EpochLosses, NotFiniteError
+from edgeseg.train.loop import Trainer
+
+
+def losses_of(values, every):
+    losses = EpochLosses(every)
+    for value in values:
+        losses.add(torch.tensor(value))
+    return losses
+
+
+@pytest.mark.parametrize("every", [1, 3, 20])
+def test_the_mean_is_that_of_all_steps(every):
+    assert losses_of([1.0, 2.0, 3.0, 4.0, 6.0], every).mean() == pytest.approx(3.2)
+
+
+def test_the_latest_is_the_last_one_looked_at():
+    losses = EpochLosses(3)
+    seen = []
+    for value in (1.0, 2.0, 3.0, 4.0):
+        losses.add(torch.tensor(value))
+        seen.append(losses.latest)
+    assert seen[2:] == [3.0, 3.0]
+    assert all(math.isnan(value) for value in seen[:2])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("every", [1, 2, 20])
+def test_the_first_step_that_is_no_number_is_named_however_seldom_one_looks(bad, every):
+    with pytest.raises(NotFiniteError) as caught:
+        losses_of([1.0, 2.0, bad, math.nan], every).mean()
+    assert caught.value.step == 3
+    assert str(caught.value.value) == str(bad)
+
+
+class Asked(TorchDispatchMode):
+    """Counts what makes a host wait for a device, tensors excepted that are the host's own on a GPU as well.
+
+    These are the number of averaged steps, what it is compared with, and the optimizer's number of steps.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        self.trainer = trainer
+        self.count = 0
+        self.compared = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        out = func(*args, **(kwargs or {}))
+        if name in ("eq", "gt") and args[0] is self.trainer.ema.n_averaged:
+            self.compared.append(out)  # kept, so that no other tensor takes its place in memory
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2"):
+            steps = [state["step"] for state in self.trainer.optimizer.state.values()]
+            own = {tensor.data_ptr() for tensor in (self.trainer.ema.n_averaged, *self.compared, *steps)}
+            self.count += args[0].data_ptr() not in own
+        return out
+
+
+@pytest.mark.parametrize("changes", [{}, {"ohem_threshold": 0.7}, {"amp": "on"}, {"class_weights": "none"}])
+def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(loop, "steps_between_looks", lambda device: 20)  # as on a GPU
+    trainer = Trainer(replace(QUICK, data=shapes, output=tmp_path, **changes))
+    step, asked = trainer._step, Asked(trainer)
+
+    def watched(*batch):
+        with asked:
+            return step(*batch)
+
+    monkeypatch.setattr(trainer, "_step", watched)
+    batches = trainer._batches()
+    told = []
+    trainer._train_epoch(batches, None)  # an average begins otherwise than it goes on
+    asked.count = 0
+    loss, _ = trainer._train_epoch(batches, lambda *step: told.append(step))
+    assert asked.count == 0
+    assert [step[:3] for step in told] == [(1, 1, 3), (1, 2, 3), (1, 3, 3)]
+    assert all(math.isnan(step[3]) for step in told)  # nobody looked
+    assert math.isfinite(loss)
