@@ -47,36 +47,37 @@ def inline_code_of(file: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a shell: of a line with a pipe there are several."""
+    """One command of a shell: of a line with pipes, or with one command in another, there are several."""
 
     words: tuple[str, ...]
-    reads: bool = False  # a pipe
-    writes: bool = False  # to a pipe
+    output: str = ""  # the file that its output goes into
 
     def __str__(self) -> str:
         return shlex.join(self.words)
 
 
 def commands_of(code: str) -> list[Command]:
-    """The commands of a snippet, without assignments before them and redirections behind."""
+    """The commands of a snippet, in their order, without the assignments before them."""
     commands: list[Command] = []
     for line in re.sub(r"\\\n\s*", " ", code).splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
         lexer.whitespace_split = True
         words: list[str] = []
-        reads = False
-        for word in [*lexer, ";"]:
-            if word not in {"|", "&&", "||", ";"}:
-                words.append(word)
-                continue
-            while words and re.fullmatch(r"\w+=.*", words[0], re.DOTALL):
-                del words[0]
-            for sign in ("<", ">", ">>"):
-                if sign in words:
-                    del words[words.index(sign) : words.index(sign) + 2]
-            if words:
-                commands.append(Command(tuple(words), reads, word == "|"))
-            words, reads = [], word == "|"
+        output = ""
+        tokens = [*lexer, ";"]
+        while tokens:
+            token = tokens.pop(0)
+            if set(token) <= set("<>") and tokens:
+                target = tokens.pop(0)
+                output = target if ">" in token else output
+            elif set(token) <= set("|&;()"):
+                while words and re.fullmatch(r"\w+=.*", words[0], re.DOTALL):
+                    del words[0]
+                if words:
+                    commands.append(Command(tuple(words), output))
+                words, output = [], ""
+            else:
+                words.append(token)
     return commands
 
 
