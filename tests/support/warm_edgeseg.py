@@ -1,11 +1,12 @@
 """The command line in a process that has everything loaded already: each command runs in a fork of it.
 
-Loading PyTorch takes longer than most commands on small files. As a script it is that process: it reads a line of JSON for
-each command, and answers with the exit code.
+Loading PyTorch takes longer than most commands on small files. As a script this is that process: it reads a line
+of JSON for each command, and answers with the exit code.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -68,8 +69,8 @@ class WarmEdgeseg:
         self._process.wait(60)
 
 
-def _become(order: dict[str, str | list[str]]) -> None:
-    """The command, with nothing to read and its output in files."""
+def _become(order: dict[str, str | list[str]]) -> int:
+    """The command, with nothing to read and its output in files; its exit code."""
     from edgeseg.cli import main
 
     for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
@@ -78,20 +79,26 @@ def _become(order: dict[str, str | list[str]]) -> None:
         os.close(opened)
     os.chdir(str(order["cwd"]))
     sys.argv = ["edgeseg", *order["words"]]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 def _serve() -> None:
     for module in _LOADED:
         with suppress(ImportError):
             import_module(module)
+    gc.freeze()  # what is shared stays shared
     while line := sys.stdin.buffer.raw.readline():  # type: ignore[attr-defined]
         child = os.fork()
         if not child:
-            return _become(json.loads(line))
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(code, flush=True)
-    return None
+            code = _become(json.loads(line))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # to take all of it apart would take half a second
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
