@@ -11,8 +11,9 @@ for result in edgeseg.stream("street.mp4"):
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from edgeseg.lazy import modules_of
 
 if TYPE_CHECKING:
     from edgeseg import crf as crf
@@ -37,6 +38,7 @@ _HOME = {
     "Segmenter": "edgeseg.segmenter",
     "stream": "edgeseg.video.streaming",
 }
+_load_module = modules_of(__name__)
 __all__ = ["CrfParams", "EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
 
 
@@ -46,9 +48,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value
         return value
-    if not name.startswith("_") and find_spec(f"edgeseg.{name}"):
-        return import_module(f"edgeseg.{name}")
-    raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
+    return _load_module(name)
 
 
 def __dir__() -> list[str]:
