@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ import edgeseg
 from edgeseg.cli import VERBS, _build
 from edgeseg.dataset import Dataset
 from edgeseg.segmenter import Segmenter
-from edgeseg.spec import ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -57,6 +57,7 @@ ONLY_PARSED = {
     r"rtsps:": "needs a camera with a certificate; tests/edgeseg/video/test_reach.py",
     r"runs/gpu": "needs a GPU",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
+    r"\bmine-int8\b": "needs what train --qat makes; tests/export/test_qat.py",
 }
 """What a command must match to be parsed only, and why it is not run."""
 
@@ -110,7 +111,7 @@ PREPARED = """
 import itertools
 import numpy as np
 rng = np.random.default_rng(0)
-image = rng.integers(0, 256, (360, 480, 3), dtype=np.uint8)
+image = np.kron(rng.integers(0, 256, (36, 48, 3)), np.ones((10, 10, 1))).astype(np.uint8)
 probabilities = rng.random((11, 360, 480), dtype=np.float32)
 probabilities /= probabilities.sum(axis=0)
 frames = [(probabilities, image)] * 2
@@ -177,35 +178,10 @@ def home(
     shutil.copytree(convnet_data, home / "my_data")
     with Segmenter.open("fast_scnn-camvid") as segmenter:
         write_data(home / "camvid", list(segmenter.spec.class_names))
-    for name in ("model", "street", "tuned", "mine", "A", "B"):
+    for name in ("model", "street", "tuned", "A", "B"):
         shutil.copy(convnet, home / f"{name}.onnx")
-    write_checkpoint(home / "runs" / "mine-int8" / "model.pt")
     (home / "cameras.yaml").write_text(yaml.safe_dump({"gate": camera, "yard": camera}))
     return home
-
-
-def write_checkpoint(path: Path) -> None:
-    """An untrained network of the classes of my_data; nothing where there is no torch."""
-    if importlib.util.find_spec("torch") is None:
-        return
-    import torch
-
-    from edgeseg.models.checkpoint import save_network
-    from edgeseg.models.registry import build
-
-    torch.manual_seed(0)
-    path.parent.mkdir(parents=True)
-    spec = ModelSpec(
-        network="fast_scnn",
-        class_names=("red", "green", "blue"),
-        colors=((255, 0, 0), (0, 255, 0), (0, 0, 255)),
-        input_size=(32, 64),
-        output="logits",
-        stride=8,
-        data="none",
-        license="Apache-2.0",
-    )
-    save_network(path, build("fast_scnn", 3).eval(), spec)
 
 
 @pytest.fixture(scope="session")
@@ -215,14 +191,20 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEdgeseg]:
     process.close()
 
 
+@cache
+def verbs() -> dict[str, Any]:
+    """The commands, as typer makes them."""
+    command: Any = typer.main.get_command(_build())
+    return dict(command.commands)
+
+
 def parse(words: list[str], whole: bool = True) -> None:
     """As the command line does, up to the verb's own work; what is not ``whole`` may lack arguments and values."""
-    command: Any = typer.main.get_command(_build())
     if words[0] == "--debug":
         words = words[1:]
-    assert words[0] in command.commands, f"there is no verb {words[0]}"
+    assert words[0] in verbs(), f"there is no verb {words[0]}"
     try:
-        command.commands[words[0]].make_context(words[0], list(words[1:]))
+        verbs()[words[0]].make_context(words[0], list(words[1:]))
     except typer.Exit:
         pass  # --help
     except Exception as error:
@@ -234,11 +216,8 @@ def parse(words: list[str], whole: bool = True) -> None:
 
 def options() -> set[str]:
     """Every flag of every verb."""
-    verbs = typer.main.get_command(_build()).commands.values()  # type: ignore[attr-defined]
-    return {flag for verb in verbs for p in verb.params for flag in [*p.opts, *p.secondary_opts]} | {
-        "--debug",
-        "--help",
-    }
+    flags = {flag for verb in verbs().values() for p in verb.params for flag in [*p.opts, *p.secondary_opts]}
+    return flags | {"--debug", "--help"}
 
 
 def substituted(words: list[str], camera: str) -> list[str]:
