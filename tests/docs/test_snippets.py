@@ -35,6 +35,7 @@ import edgeseg
 from edgeseg.cli import VERBS, _build
 from edgeseg.dataset import Dataset
 from edgeseg.segmenter import Segmenter
+from edgeseg.video.sources_file import read_sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -393,15 +394,26 @@ def test_python(snippet: Snippet, home: Path, camera: str, run_edgeseg: Callable
 
 
 @pytest.mark.parametrize("snippet", in_language("yaml"))
-def test_yaml_is_a_data_set(snippet: Snippet, tmp_path: Path) -> None:
-    """The one kind of YAML that is shown."""
-    (tmp_path / "dataset.yaml").write_text(snippet.code)
-    for split in yaml.safe_load(snippet.code)["splits"].values():
+def test_yaml_is_a_data_set_or_a_file_of_sources(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "dataset.yaml"
+    file.write_text(snippet.code)
+    content = yaml.safe_load(snippet.code)
+    if "splits" not in content:
+        assert read_sources(file) == content
+        assert all(re.fullmatch(r"(rtsps?|camera):[^#\s]+(#\S+=\S+)?", uri) for uri in content.values())
+        return
+    for split in content["splits"].values():
         for folder in split.values():
             (tmp_path / folder).mkdir(parents=True)
             Image.new("L", (8, 8)).save(tmp_path / folder / "0001.png")
-    dataset = Dataset.load(tmp_path)
-    assert all(len(split.samples()) == 1 for split in dataset.splits.values())
+    assert all(len(split.samples()) == 1 for split in Dataset.load(file).splits.values())
+
+
+def test_no_secret_stands_on_a_command_line() -> None:
+    """Where everybody on the machine can read it."""
+    for command in SHELL:
+        assert "--web-token" not in command.words
+        assert not any(re.search(r"://[^/]*@|[?#&]token=", word) for word in command.words), command
 
 
 @pytest.mark.parametrize("snippet", in_language("json"))
