@@ -13,7 +13,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.lazy import modules_of
+
 if TYPE_CHECKING:
+    from edgeseg import crf as crf
+    from edgeseg.crf_params import CrfParams as CrfParams
     from edgeseg.errors import EdgesegError as EdgesegError
     from edgeseg.segmenter import Segmenter as Segmenter
     from edgeseg.spec import ModelSpec as ModelSpec
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CrfParams": "edgeseg.crf_params",
     "EdgesegError": "edgeseg.errors",
     "Frame": "edgeseg.types",
     "ModelSpec": "edgeseg.spec",
@@ -33,16 +38,17 @@ _HOME = {
     "Segmenter": "edgeseg.segmenter",
     "stream": "edgeseg.video.streaming",
 }
-__all__ = ["EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
+_load_module = modules_of(__name__)
+__all__ = ["CrfParams", "EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``import edgeseg`` costs next to nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    """Import a public name, or a module such as ``edgeseg.crf``, when it is first used: ``import edgeseg`` is cheap."""
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    return _load_module(name)
 
 
 def __dir__() -> list[str]:

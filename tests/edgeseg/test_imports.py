@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import edgeseg
 from edgeseg.installing import pip_install
 
 DEVICE_SET = [
@@ -112,6 +113,7 @@ print(*(getattr(edgeseg, name).__name__ for name in edgeseg.__all__))
 edgeseg.nothing
 """)
     assert done.stdout.split() == [
+        "CrfParams",
         "EdgesegError",
         "Frame",
         "ModelSpec",
@@ -121,6 +123,28 @@ edgeseg.nothing
         "stream",
     ]
     assert "module 'edgeseg' has no attribute 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CrfParams",
+        "crf.refine",
+        "crf.DenseCrf",
+        "video.source.open_source",
+        "video.web.sink.WebSink",
+        "runtime.registry",
+        "metrics",
+    ],
+)
+def test_documented_names_need_no_import_of_their_own(run_python, name):
+    assert run_python(f"import edgeseg; edgeseg.{name}") == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["nothing", "crf.refine", "", "no such", "_nothing", "__path_hooks__"])
+def test_what_is_no_name_of_edgesegs_is_an_attribute_error(name):
+    with pytest.raises(AttributeError, match="module 'edgeseg' has no attribute"):
+        getattr(edgeseg, name)
 
 
 def test_a_verb_that_needs_torch_says_which_extra_brings_it(run_python):
