@@ -19,6 +19,7 @@ from picture_corpus import HEIGHT, WIDTH, blocks, broken, chunk, corpus, encoded
 from PIL import Image, ImageOps
 
 from edgeseg.errors import DatasetError, MissingDependencyError, SourceError
+from edgeseg.installing import pip_install
 from edgeseg.pictures import LIVE_LIMIT, PictureLimit, decode_image, read_image, read_label_values, read_pages
 
 RGB = blocks()
@@ -520,7 +521,8 @@ def test_missing_heif_names_the_file_in_a_folder(tmp_path, run_python):
     code += "u.find_spec = lambda name, *rest: None if name == 'pillow_heif' else real(name, *rest)\n"
     code += "from pathlib import Path; from edgeseg.image_files import list_images\n"
     code += f"try: list_images(Path({str(tmp_path)!r}))\nexcept ImportError as e: print(e)"
-    assert "IMG_1.HEIC is a HEIC picture, which needs pillow-heif. Run: pip install" in run_python(code).stdout
+    remedy = f"Run: {pip_install('pillow-heif')}, or save it as JPEG"
+    assert f"IMG_1.HEIC is a HEIC picture, which needs pillow-heif. {remedy}" in run_python(code).stdout
     assert issubclass(MissingDependencyError, ImportError)
 
 

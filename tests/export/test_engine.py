@@ -21,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from edgeseg import weights
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
+from edgeseg.installing import pip_install
 from edgeseg.runtime.engine_record import (
     BuildOptions,
     TensorInfo,
@@ -536,4 +537,4 @@ def test_without_tensorrt_the_line_says_what_to_install(run_python):
     rc, stdout, _ = run_python(block)
     assert rc == 0
     assert "Jetson" in stdout
-    assert "edgeseg[tensorrt-rtx]" in stdout
+    assert f"{pip_install('edgeseg[tensorrt]')}, or with [tensorrt-rtx] to build without a GPU" in stdout
