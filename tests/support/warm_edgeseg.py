@@ -63,10 +63,9 @@ class WarmEdgeseg:
         return Finished(rc, self._stdout.read_text("utf-8"), self._stderr.read_text("utf-8"))
 
     def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
+        """End the process: it has nothing to put in order, and to unload PyTorch and the rest has hung."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def _become(order: dict[str, str | list[str]]) -> int:
