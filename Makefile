@@ -1,6 +1,7 @@
 # make         .venv with the package and its native extension
 # make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
 # make test    the whole suite, kernel-tests first; tests that want more (TEST_APT) are skipped without it
+# make test-core  the part of it that needs no PyTorch, by PYTHON=python3.13, or at the LOWEST=1 versions allowed
 # make lint    style, types, layers
 # make bench   times the kernels
 # make kernel-tests  the kernels without Python; the dense CRF's CUDA driver on the CPU among them
@@ -20,6 +21,10 @@ DEV := $(VENV)/.dev
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 2
+CORE := build/core
+CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/kernels \
+  $(wildcard tests/edgeseg/test_*.py)
+LOWEST ?=
 KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))
 NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f -not -path 'kernels/tests/*' -not -path 'kernels/bench/*')
 CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
@@ -27,7 +32,7 @@ CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test lint bench kernel-tests sanitize clean system
+.PHONY: all run test test-core lint bench kernel-tests sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -38,6 +43,15 @@ run: $(PACKAGE)
 
 test: kernel-tests $(TENSORRT_RTX)
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+# In an environment of its own, with a native extension of its own.
+test-core: $(DEV)
+	$(PYTHON) -m venv --clear $(CORE)
+	$(if $(LOWEST),$(BIN)/python tests/support/lowest.py,true) > $(CORE)/constraints.txt
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
+	  --config-settings=build-dir=$(CORE)/native --config-settings=cmake.define.EDGESEG_CUDA=OFF \
+	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
+	$(CORE)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from warm_edgeseg import CliResult, WarmEdgeseg
 
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY, ModelSpec
@@ -34,14 +34,6 @@ TINY_SPEC = ModelSpec(
     data="none: made by the tests",
     license="Apache-2.0",
 )
-
-
-class CliResult(NamedTuple):
-    """What a command left behind."""
-
-    rc: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture(scope="session")
@@ -203,24 +195,18 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_cli() -> Callable[..., CliResult]:
-    """``run_cli("eval", "--data", …, cwd=…)`` runs the edgeseg command in a process of its own."""
+def run_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., CliResult]]:
+    """``run_cli("eval", "--data", …, cwd=…)`` runs the edgeseg command in a process of its own.
 
-    def run(*args: str | Path, cwd: Path | None = None, timeout_s: float = 300) -> CliResult:
-        done = subprocess.run(
-            [sys.executable, "-m", "edgeseg", *map(str, args)],
-            cwd=cwd,
-            env={**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=timeout_s,
-            check=False,
-        )
-        return CliResult(done.returncode, done.stdout, done.stderr)
+    It is a fork of one that has loaded PyTorch and the rest before; what a start of its own is about starts one.
+    """
+    warm = WarmEdgeseg(tmp_path_factory.mktemp("warm"))
 
-    return run
+    def run(*args: str | Path, cwd: Path | None = None) -> CliResult:
+        return warm.run([str(arg) for arg in args], cwd or Path.cwd())
+
+    yield run
+    warm.close()
 
 
 @pytest.fixture(scope="session")

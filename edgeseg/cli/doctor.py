@@ -1,16 +1,16 @@
-"""``edgeseg doctor``: what is installed, what is missing, and the line that installs it."""
+"""``edgeseg doctor``: what is installed, what is missing or too old, and the line that installs it."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 
 import typer
+from packaging.requirements import Requirement
 
 from edgeseg import __version__
 from edgeseg.installing import pip_install
@@ -21,9 +21,9 @@ edgeseg doctor
 
 
 def doctor() -> None:
-    """Show versions, engines, cameras and display, and which optional parts are missing.
+    """Show versions, engines, cameras and display, and which parts are missing or too old.
 
-    Exits with 1 if a part that every run needs is broken.
+    Exits with 1 if a part that every run needs is broken or too old.
     """
     from rich.console import Console
     from rich.table import Table
@@ -44,7 +44,7 @@ def doctor() -> None:
         _cameras(),
         _display(),
     )
-    for name, text, works in (*sections, *_extras()):
+    for name, text, works in (*sections, *_packages()):
         table.add_row(name, Text(text, style="" if works else "red"))
         broken |= not works
     Console().print(table)
@@ -66,7 +66,10 @@ def _native() -> Line:
         native = import_module("edgeseg._native")
     except ImportError as error:
         return "native", f"cannot be loaded ({error}). Build and install it: pip install .", False
-    return "native", ", ".join(f"{name} {_shown(value)}" for name, value in native.build_info().items()), True
+    info = native.build_info()
+    if native.dense_crf_isa() != "portable":
+        info["simd"] = native.dense_crf_isa()  # what runs here; the info tells the least that it was compiled for
+    return "native", ", ".join(f"{name} {_shown(value)}" for name, value in info.items()), True
 
 
 def _onnxruntime() -> Line:
@@ -136,21 +139,57 @@ def _display() -> Line:
     return "display", name or "none: no window; use --save", True
 
 
-def _extras() -> Iterator[Line]:
-    """One line for each extra of the installed distribution, from its own requirements."""
+def _packages() -> Iterator[Line]:
+    """What edgeseg itself and each of its extras ask for, by the requirements of the installed distribution."""
     try:
-        requirements = metadata.requires("edgeseg") or []
+        requirements = [Requirement(text) for text in metadata.requires("edgeseg") or []]
     except metadata.PackageNotFoundError:
-        yield "extras", "unknown: edgeseg runs from its sources and is not installed. Run: pip install .", True
+        yield "packages", "unknown: edgeseg runs from its sources and is not installed. Run: pip install .", True
         return
-    by_extra: dict[str, list[str]] = {}
+    needed = list(_wanted(requirements, ""))
+    wrong = _wrong(needed)
+    yield "packages", f"{wrong}. Run: {pip_install(*_not_met(needed))}" if wrong else "complete", not wrong
+    for extra in metadata.metadata("edgeseg").get_all("Provides-Extra") or []:
+        if wrong := _wrong(_wanted(requirements, extra)):
+            yield f"extra {extra}", f"{wrong}. Run: {pip_install(f'edgeseg[{extra}]')}", True
+        else:
+            yield f"extra {extra}", "complete", True
+
+
+def _wanted(requirements: list[Requirement], extra: str) -> Iterator[Requirement]:
+    """Those of an extra, and of the extras that it names; of edgeseg itself for the empty one."""
     for requirement in requirements:
-        if match := re.match(r"([\w.-]+).*extra\s*==\s*['\"]([\w-]+)['\"]", requirement):
-            by_extra.setdefault(match[2], []).append(match[1])
-    for extra, packages in by_extra.items():
-        missing = [package for package in packages if _version(package) is None]
-        text = f"lacks {', '.join(missing)}. Run: {pip_install(f'edgeseg[{extra}]')}" if missing else "complete"
-        yield f"extra {extra}", text, True
+        marker = requirement.marker
+        of_extra = marker is not None and "extra ==" in str(marker)
+        if of_extra != bool(extra) or (marker is not None and not marker.evaluate({"extra": extra})):
+            continue
+        if requirement.name == "edgeseg":
+            for other in requirement.extras:
+                yield from _wanted(requirements, other)
+        else:
+            yield requirement
+
+
+def _wrong(requirements: Iterable[Requirement]) -> str:
+    """What of these is missing or has another version, in words; empty where all is there."""
+    missing, others = [], []
+    for requirement in _not_met(requirements).values():
+        version = _version(requirement.name)
+        if version is None:
+            missing.append(requirement.name)
+        else:
+            others.append(f"{requirement.name} {version} is not {requirement.specifier}")
+    return "; ".join(([f"lacks {', '.join(missing)}"] if missing else []) + others)
+
+
+def _not_met(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
+    """By what pip is to be given."""
+    return {
+        f"{requirement.name}{requirement.specifier}": requirement
+        for requirement in requirements
+        if not requirement.specifier.contains(_version(requirement.name) or "0", prereleases=True)
+        or _version(requirement.name) is None
+    }
 
 
 def _version(distribution: str) -> str | None:

@@ -82,9 +82,8 @@ def eval(
     from edgeseg.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
 
     notes = Console(stderr=True)
-    progress = functools.partial(
-        track, description="measuring", console=notes, transient=True, disable=not notes.is_terminal
-    )
+    bar = functools.partial(track, description="measuring", console=notes, transient=True)
+    progress = bar if notes.is_terminal else iter
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built

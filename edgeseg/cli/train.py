@@ -268,7 +268,8 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:  # or it would print an empty line
+            self._bar.stop()
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """Move the bar."""

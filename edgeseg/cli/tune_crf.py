@@ -155,7 +155,8 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:  # or it would print an empty line
+            self._bar.stop()
 
     def trial(self, number: int, miou: float) -> None:
         """Tell one trial's score."""

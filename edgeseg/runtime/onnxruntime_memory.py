@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 _MOST_GIB = 4
 """More than any network takes that keeps up with a camera on a CPU."""
 
@@ -30,6 +32,14 @@ def limit_memory(onnxruntime: Any, options: Any) -> None:
     with _lock:
         _make_pool(onnxruntime)
     options.add_session_config_entry("session.use_env_allocators", "1")
+
+
+def unlimited_optimizers(onnxruntime: Any) -> list[str]:
+    """The optimizers to disable in a session on the CPU: those that take memory beside the limit.
+
+    Before 1.27 that is the one that computes constants ahead; they are computed when the model runs instead.
+    """
+    return ["ConstantFolding"] if Version(onnxruntime.__version__) < Version("1.27") else []
 
 
 def ran_out(error: Exception) -> str:

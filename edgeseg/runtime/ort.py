@@ -16,7 +16,7 @@ from edgeseg._native import available_cores
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.onnx_file import look_through, read_spec, spec_of
-from edgeseg.runtime.onnxruntime_memory import limit_memory, ran_out
+from edgeseg.runtime.onnxruntime_memory import limit_memory, ran_out, unlimited_optimizers
 from edgeseg.runtime.onnxruntime_module import load_onnxruntime
 from edgeseg.runtime.onnxruntime_tensorrt import MOST_IMAGES, tensorrt_options
 from edgeseg.spec import ModelSpec
@@ -128,14 +128,18 @@ def _open_session(
             f"this ONNX Runtime has no {names[0]}, only {', '.join(known)}",
             "Put onnxruntime-gpu in its place (on a Jetson: NVIDIA's wheel for the JetPack), or use the backend ort",
         )
+    disabled: list[str] = []
     if provider == "cpu":
         limit_memory(onnxruntime, options)
+        disabled = unlimited_optimizers(onnxruntime)
     chosen: list[str | tuple[str, dict[str, str]]] = [name for name in names if name in known]
     try:
         if provider == "tensorrt":
             chosen[0] = (names[0], tensorrt_options(path, spec, _free_batch(path, options)))
         # Where it fails it would print that, on standard output, and try again with another provider.
-        session = onnxruntime.InferenceSession(path, options, providers=chosen, enable_fallback=0)
+        session = onnxruntime.InferenceSession(
+            path, options, providers=chosen, disabled_optimizers=disabled, enable_fallback=0
+        )
     except EdgesegError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common

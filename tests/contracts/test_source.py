@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from stream_servers import MjpegServer, RtspServer, serve_folder
 
+from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import Frame, Result
 from edgeseg.video.camera_source import CameraSource, camera_devices
 from edgeseg.video.file_source import FileSource
@@ -127,6 +128,14 @@ CASES = {
     "raw frames on stdin": Case(_stdin_raw, FRAMES, knows_count=False),
     "GStreamer": Case(_gst, None),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_street() -> Iterator[None]:
+    """A street takes a second to build, and remembers nothing: one does for all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgeseg.video.synthetic_source.StreetScene", cache(StreetScene))
+        yield
 
 
 @pytest.fixture(params=CASES)

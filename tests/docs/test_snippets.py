@@ -29,7 +29,6 @@ import yaml
 from PIL import Image
 from snippets import Command, Snippet, commands_of, extras_in, inline_code_of, snippets_of
 from stream_servers import MjpegServer
-from warm_edgeseg import WarmEdgeseg
 
 import edgeseg
 from edgeseg.cli import VERBS, _build
@@ -188,13 +187,6 @@ def home(
     return home
 
 
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEdgeseg]:
-    process = WarmEdgeseg(tmp_path_factory.mktemp("warm"))
-    yield process
-    process.close()
-
-
 @cache
 def verbs() -> dict[str, Any]:
     """The commands, as typer makes them."""
@@ -260,7 +252,7 @@ def only_parsed(words: list[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def run_edgeseg(home: Path, camera: str, warm: WarmEdgeseg) -> Callable[[list[str]], None]:
+def run_edgeseg(home: Path, camera: str, run_cli: Callable[..., Any]) -> Callable[[list[str]], None]:
     """``run_edgeseg(words)`` runs a command of the documentation, once however often it is written."""
     done: set[tuple[str, ...]] = set()
 
@@ -268,7 +260,7 @@ def run_edgeseg(home: Path, camera: str, warm: WarmEdgeseg) -> Callable[[list[st
         command = substituted(words, camera)
         if tuple(command) in done or (NO_TORCH and re.search(r"^train |runs/mine/", " ".join(words))):
             return
-        result = warm.run(command, cwd=home)
+        result = run_cli(*command, cwd=home)
         assert result.rc == 0, f"edgeseg {' '.join(command)}\n{result.stdout}{result.stderr}"
         assert "Traceback" not in result.stderr
         done.add(tuple(command))

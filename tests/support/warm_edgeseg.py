@@ -9,12 +9,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _LOADED = (
     "edgeseg.video.streaming",
@@ -30,8 +31,8 @@ _LOADED = (
 )
 
 
-class Finished(NamedTuple):
-    """What a command left behind."""
+class CliResult(NamedTuple):
+    """What a command left behind: its exit code, and all that it wrote."""
 
     rc: int
     stdout: str
@@ -43,40 +44,44 @@ class WarmEdgeseg:
 
     def __init__(self, scratch: Path) -> None:
         self._stdout, self._stderr = scratch / "stdout", scratch / "stderr"
-        environment = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"}
         self._process = subprocess.Popen(
             [sys.executable, "-I", __file__],
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
+            start_new_session=True,
         )
 
-    def run(self, words: list[str], cwd: Path) -> Finished:
-        """The exit code, and what was written."""
+    def run(self, words: list[str], cwd: Path) -> CliResult:
+        """The command, in the environment of the caller."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"words": words, "cwd": str(cwd), "stdout": str(self._stdout), "stderr": str(self._stderr)}
+        environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"}
+        files = {"stdout": str(self._stdout), "stderr": str(self._stderr)}
+        order = {"words": words, "cwd": str(cwd), "environment": environment, **files}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         rc = int(self._process.stdout.readline())
-        return Finished(rc, self._stdout.read_text("utf-8"), self._stderr.read_text("utf-8"))
+        return CliResult(rc, self._stdout.read_text("utf-8"), self._stderr.read_text("utf-8"))
 
     def close(self) -> None:
-        """End the process: it has nothing to put in order, and to unload PyTorch and the rest has hung."""
-        self._process.kill()
+        """End the process, and a command that runs: there is nothing to put in order."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 
-def _become(order: dict[str, str | list[str]]) -> int:
+def _become(order: dict[str, Any]) -> int:
     """The command, with nothing to read and its output in files; its exit code."""
-    from edgeseg.cli import main
+    from edgeseg.__main__ import main
 
     for number, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
-        opened = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    os.chdir(str(order["cwd"]))
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
     sys.argv = ["edgeseg", *order["words"]]
     try:
         main()

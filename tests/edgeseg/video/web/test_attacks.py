@@ -66,7 +66,7 @@ class Run:
 
     @property
     def frames(self):
-        return self.lines.read_bytes().count(b"\n")
+        return self.lines.read_bytes().count(b"\n") if self.lines.exists() else 0
 
     def goes_on(self):
         """Wait for ten more frames in the recording's companion."""
