@@ -22,7 +22,7 @@ TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 2
 CORE := build/core
-CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/kernels \
+CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/edgeseg/video tests/kernels \
   $(wildcard tests/edgeseg/test_*.py)
 LOWEST ?=
 KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))

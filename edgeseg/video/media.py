@@ -16,6 +16,7 @@ import av
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
+from packaging.version import Version
 
 from edgeseg.errors import SourceError
 from edgeseg.video.uri import redacted
@@ -62,7 +63,7 @@ def open_file(path: Path) -> InputContainer:
         raise SourceError(f"{shown} is a device, not a file", f"For a camera pass v4l2://{shown}")
     options = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
     try:
-        return av.open(f"file:{os.fspath(path)}", options=options, metadata_errors="replace")
+        return _open(f"file:{os.fspath(path)}", options=options)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise SourceError(f"{shown} cannot be opened ({reason(error)})", "Correct the path") from None
     except Exception as error:
@@ -88,10 +89,7 @@ def open_bytes(
         limits["max_pixels"] = str(LARGEST_PIXELS)
     if layout is None:
         limits["format_whitelist"] = STREAM_FORMATS
-    opened: InputContainer = av.open(
-        file, "r", format=layout, options={**limits, **(options or {})}, metadata_errors="replace"
-    )
-    return opened
+    return _open(file, format=layout, options={**limits, **(options or {})})
 
 
 def open_rtsp(address: str, transport: str, timeout_s: float) -> InputContainer:
@@ -120,7 +118,15 @@ def open_rtsp(address: str, transport: str, timeout_s: float) -> InputContainer:
         options["max_delay"] = "200000"  # µs to wait for a packet that was overtaken
     if transport == "udp":
         options["rtsp_flags"] = "filter_src"  # packets of others are not taken
-    return av.open(address, options=options, timeout=(timeout_s, timeout_s), metadata_errors="replace")
+    return _open(address, options=options, timeout=(timeout_s, timeout_s))
+
+
+def _open(file: Any, **how: Any) -> InputContainer:
+    """Names in the metadata need not be UTF-8: from PyAV 19 on that is so unasked."""
+    if Version(av.__version__) < Version("19"):
+        how["metadata_errors"] = "replace"
+    opened: InputContainer = av.open(file, "r", **how)
+    return opened
 
 
 def video_stream(container: InputContainer, codecs: str | None = None) -> VideoStream | None:

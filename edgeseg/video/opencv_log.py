@@ -50,6 +50,6 @@ def _set_level(level: int) -> int:
     try:
         before = int(cv2.utils.logging.getLogLevel())
         cv2.utils.logging.setLogLevel(level)
-    except AttributeError:  # before OpenCV 4.9, as distributions and JetPack still bring it; it tells the level before
+    except AttributeError:  # before OpenCV 4.10, as distributions and JetPack still bring it; it tells the level before
         before = int(getattr(cv2, "setLogLevel")(level))  # noqa: B009 - unknown to the stubs of later ones
     return before

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange
 
 from edgeseg.errors import SourceError
@@ -84,7 +85,7 @@ def _matrix(picture: av.VideoFrame) -> int:
 def orientation_of(picture: av.VideoFrame) -> Orientation:
     """What the display matrix says; angles between the right ones are rounded to the nearest of these."""
     try:
-        matrix = next((data for data in cast("Any", picture.side_data) if data.type.name == "DISPLAYMATRIX"), None)
+        matrix = cast("Any", picture.side_data).get(SideDataType.DISPLAYMATRIX)
     except ValueError:  # PyAV meets a kind of side data that it does not know, as EXIF in Motion JPEG: no mirrors there
         return _BY_QUARTERS[round(picture.rotation / 90) % 4]
     if matrix is None:

@@ -8,10 +8,12 @@ from packaging.requirements import Requirement
 
 
 def lowest() -> dict[str, str]:
-    """The lowest version of each package that the installed edgeseg names with a bound."""
+    """The lowest version of each package that the installed edgeseg names with a bound, but for what develops it."""
     versions = {}
     for text in metadata.requires("edgeseg") or []:
         requirement = Requirement(text)
+        if requirement.marker is not None and requirement.marker.evaluate({"extra": "dev"}):
+            continue
         for bound in requirement.specifier:
             if bound.operator == ">=":
                 versions[requirement.name] = bound.version

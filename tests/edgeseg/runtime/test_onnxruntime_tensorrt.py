@@ -52,7 +52,7 @@ def test_the_provider_gets_them(request, model, tmp_path, monkeypatch):
     asked = []
     real = onnxruntime.InferenceSession
 
-    def open_session(path, options, providers, enable_fallback):
+    def open_session(path, options, providers, **_how):
         asked.append(providers)
         session = real(path, options, providers=["CPUExecutionProvider"])
         session.get_providers = lambda: [name if isinstance(name, str) else name[0] for name in providers]

@@ -18,7 +18,7 @@ from edgeseg.video.opencv_log import Quiet
 from edgeseg.video.source import open_source
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(cv2.utils.logging, "getLogLevel"), reason="this OpenCV does not tell the level of its log"
+    not hasattr(cv2.utils, "logging"), reason="this OpenCV does not tell the level of its log"
 )
 
 
