@@ -20,7 +20,7 @@ PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 CORE := build/core
 CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/edgeseg/video tests/kernels \
   $(wildcard tests/edgeseg/test_*.py)
