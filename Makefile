@@ -21,6 +21,7 @@ DEV := $(VENV)/.dev
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 3
+IN_FILES := --dist loadfile --no-loadscope-reorder
 CORE := build/core
 CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/edgeseg/video tests/kernels \
   $(wildcard tests/edgeseg/test_*.py)
@@ -42,7 +43,7 @@ run: $(PACKAGE)
 	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
 
 test: kernel-tests $(TENSORRT_RTX)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) $(IN_FILES)
 
 # In an environment of its own, with a native extension of its own.
 test-core: $(DEV)
@@ -51,7 +52,7 @@ test-core: $(DEV)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
 	  --config-settings=build-dir=$(CORE)/native --config-settings=cmake.define.EDGESEG_CUDA=OFF \
 	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
-	$(CORE)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(CORE_TESTS)
+	$(CORE)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) $(IN_FILES) $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -24,6 +24,26 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that load ONNX 
 _CACHE = tempfile.TemporaryDirectory(prefix="edgeseg-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name  # the user's own cache is left alone
 
+LONGEST = (
+    "tests/export/test_qat.py",
+    "tests/edgeseg/train/test_qat.py",
+    "tests/edgeseg/train/test_loop.py",
+    "tests/edgeseg/cli/test_train_ending.py",
+    "tests/docs/test_snippets.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/export/test_engine.py",
+    "tests/edgeseg/video/web/test_page.py",
+    "tests/contracts/test_source.py",
+)
+"""What begins first, so that no process is left with one of these while the others have nothing to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the rest stays in order."""
+    places = {str(REPOSITORY / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
+
+
 TINY_SPEC = ModelSpec(
     network="brightest_channel",
     class_names=("red", "green", "blue"),

@@ -56,7 +56,7 @@ class Run:
                 stderr=log,
                 env={**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"},
             )
-        _wait_until(lambda: self.port or self.process.poll() is not None)
+        _wait_until(lambda: (self.port and self.frames) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
 
     @property
