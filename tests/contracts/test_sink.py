@@ -71,7 +71,6 @@ def _window(_folder: Path) -> Sink:
 
 
 def _web(_folder: Path) -> Sink:
-    pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
     from edgeseg.video.web.sink import WebSink
 
     return WebSink(port=0)

@@ -202,7 +202,6 @@ def test_without_an_output_left_the_run_ends_by_itself(start: Start) -> None:
 
 
 def test_healthz_says_what_was_lost(start: Start) -> None:
-    pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     process = start("synthetic:?size=48x32&live=1", "--jsonl", "/dev/full", "--web", 0)

@@ -273,7 +273,6 @@ def test_names_that_cannot_be_printed_lose_nothing(folder: Path, settings: dict[
 
 
 def test_a_token_is_read_from_a_file_and_one_that_is_typed_is_warned_of(folder: Path) -> None:
-    pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
     command = [sys.executable, "-m", "edgeseg", "run", "photos", "--web", "0.0.0.0:0", "--model", "m.onnx"]
     environment = {key: value for key, value in os.environ.items() if key != "EDGESEG_WEB_TOKEN"}
     token = "a token that nobody guesses"

@@ -18,19 +18,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
 from edgeseg.video.status import SourceState, StreamStatus
 from edgeseg.video.telemetry import Latency, SinkReport
-
-pytest.importorskip("starlette", reason="the page needs Starlette; pip install 'edgeseg[web]'")
-pytest.importorskip("uvicorn", reason="the page needs uvicorn; pip install 'edgeseg[web]'")
-pytest.importorskip("websockets", reason="the page needs websockets; pip install 'edgeseg[web]'")
-pytest.importorskip("prometheus_client", reason="the page needs prometheus-client; pip install 'edgeseg[web]'")
-
-from websockets.sync.client import ClientConnection, connect
-
 from edgeseg.video.web.sink import WebSink
 
 SPEC = ModelSpec(
