@@ -261,8 +261,6 @@ def _check_built(engine: Path, source: Path, record: EngineRecord, check: bool |
 
     try:
         check_fits(engine, find_tensorrt(), find_gpu())
-        if record.options.batch[0] > 1:
-            raise InputError(f"it takes no less than {record.options.batch[0]} images at a time", "Use --no-check")
     except EdgesegError as error:
         if check:
             raise

@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     Attributes:
         spec: what the model takes and returns.
-        max_batch: the most images that ``infer`` takes at a time; None for any number.
+        max_batch: the most images that ``infer`` takes at a time, fewer being as welcome; None for any number.
     """
 
     spec: ModelSpec

@@ -82,12 +82,14 @@ class OrtBackend:
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """See :meth:`edgeseg.runtime.backend.Backend.infer`."""
         check_images(images, self.spec.input_size)
-        if len(images) != (self._batch or len(images)) or len(images) > (self.max_batch or len(images)):
-            sizes = self._batch or f"1 to {self.max_batch}"
+        count = len(images)
+        if self.max_batch is not None and count > self.max_batch:
             raise InputError(
-                f"{self._path} takes {sizes} image(s) at a time, not {len(images)}",
+                f"{self._path} takes {self.max_batch} image(s) at a time at most, not {count}",
                 "Pass that many, or export it again with a free batch size",
             )
+        if self._batch is not None and count < self._batch:
+            images = np.concatenate([images, np.zeros((self._batch - count, *images.shape[1:]), np.uint8)])
         run = onnxruntime.RunOptions()
         with self._lock:
             session = self._session
@@ -107,7 +109,7 @@ class OrtBackend:
             with self._lock:
                 self._running.discard(run)
         _check_output(output, len(images), self.spec, self._path)
-        result: NDArray[np.float32] | NDArray[np.uint8] = output
+        result: NDArray[np.float32] | NDArray[np.uint8] = output[:count]
         return result
 
     def close(self) -> None:

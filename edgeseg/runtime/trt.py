@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.errors import DeviceError, EdgesegError, InputError, ModelError
+from edgeseg.errors import DeviceError, EdgesegError, ModelError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.cuda import Cuda, Graph, open_cuda
 from edgeseg.runtime.engine_record import EngineRecord, TensorInfo, read_fitting
@@ -60,7 +60,7 @@ class TrtBackend:
         self.spec = record.spec
         self.max_batch: int | None = None  # more go in parts
         self._path = path
-        self._least, _, self._most = record.options.batch
+        self._most = record.options.batch[2]
         self._log = ErrorLog(tensorrt)
         self._told = False
         self._cuda: Cuda | None = open_cuda()
@@ -87,7 +87,7 @@ class TrtBackend:
         if self._cuda is None:
             raise ModelError(f"{self._path} is closed", "Open the model again")
         check_images(images, self.spec.input_size)
-        parts = self._parts(len(images))
+        parts = [slice(start, min(start + self._most, len(images))) for start in range(0, len(images), self._most)]
         result = self._slots[0].empty_result(len(images))
         flying: deque[tuple[_Slot, slice]] = deque()
         with self._cuda.current():
@@ -121,17 +121,6 @@ class TrtBackend:
             self._told = True
             logger.warning("%s runs without a CUDA graph, somewhat slower: %s", self._path, error.what)
 
-    def _parts(self, count: int) -> list[slice]:
-        """``count`` images in parts that the engine takes."""
-        parts = [slice(start, min(start + self._most, count)) for start in range(0, count, self._most)]
-        if (short := parts[-1].stop - parts[-1].start) < self._least:
-            sizes = f"{self._most}" if self._least == self._most else f"{self._least} to {self._most}"
-            raise InputError(
-                f"{self._path} takes {sizes} image(s) at a time; of {count} there is a rest of {short}",
-                "Pass a number that divides so, or build it again for a batch of 1",
-            )
-        return parts
-
     def _take(self, flying: deque[tuple[_Slot, slice]], result: NDArray[Any]) -> _Slot:
         """A free slot. Only who holds none waits for one, so that two callers never wait for each other."""
         if not flying:
@@ -162,7 +151,7 @@ class _Slot:
         tell: Callable[[EdgesegError], None],
     ) -> None:
         (image,), (output,) = record.inputs, record.outputs
-        most = record.options.batch[2]
+        self._least, _, most = record.options.batch
         self._path, self._log, self._input_name, self._tell = path, log, image.name, tell
         self._stream = cuda.stream()
         self._images = cuda.pinned((most, *image.shape[1:]), np.dtype(image.dtype))
@@ -184,9 +173,10 @@ class _Slot:
         return np.empty((count, *self._output.shape[1:]), self._output.dtype)
 
     def start(self, images: NDArray[np.uint8]) -> None:
-        """Put the images' way through the GPU into the stream; does not wait."""
-        count = len(images)
-        np.copyto(self._images[:count], images)
+        """Put the images' way through the GPU into the stream; does not wait. Black ones fill what the engine wants."""
+        count = max(len(images), self._least)
+        self._images[: len(images)] = images
+        self._images[len(images) : count] = 0
         if count != self._batch:
             self._forget_graph()
             self._batch = 0

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.ort import OrtBackend, read_spec
 from edgeseg.runtime.registry import open_backend
+from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY
 
 
@@ -30,6 +32,19 @@ def test_logits_are_the_graphs(tiny_onnx):
 def test_a_fixed_batch_is_kept(tiny_onnx):
     with pytest.raises(InputError, match="takes 1 image"):
         OrtBackend(tiny_onnx).infer(np.zeros((2, 32, 48, 3), np.uint8))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6, 9])
+def test_a_fixed_batch_serves_any_number_of_images(convnet, tmp_path, count):
+    model = onnx.load(convnet)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "four.onnx")
+    images = list(np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8))
+    with Segmenter.open(convnet, threads=1) as free, Segmenter.open(tmp_path / "four.onnx", threads=1) as four:
+        assert OrtBackend(tmp_path / "four.onnx").max_batch == 4
+        for expected, got in zip(free.infer(images), four.infer(images), strict=True):
+            np.testing.assert_allclose(got.output, expected.output, rtol=1e-4, atol=1e-4)
 
 
 def test_a_foreign_onnx_is_told_apart_from_a_damaged_one(tmp_path, write_onnx):

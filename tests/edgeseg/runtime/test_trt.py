@@ -104,9 +104,15 @@ print([right(backend, images(count)) for count in (1, 4, 4, 4, 4, 9, 17, 2, 1, 1
 """) == [str([True] * 12)]
 
 
-def test_a_rest_that_the_engine_does_not_take_is_one_line(printed):
-    (line,) = printed("print(error(open_backend(engine(least=2, most=4)).infer, images(5)))")
-    assert line.startswith("InputError: street.engine takes 2 to 4 image(s) at a time; of 5 there is a rest of 1.")
+def test_fewer_images_than_the_engine_takes_are_served_too(printed):
+    assert (
+        printed("""
+for least, most in ((2, 4), (4, 4)):
+    backend = open_backend(engine(least=least, most=most))
+    print([right(backend, images(count)) for count in (1, 1, 1, 5, 3, 4, 1, 2, 9)])
+""")
+        == [str([True] * 9)] * 2
+    )
 
 
 def test_several_threads_at_once(printed):
