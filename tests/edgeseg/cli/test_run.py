@@ -202,7 +202,12 @@ def test_a_signal_closes_the_files_and_prints_the_report(
     assert process.returncode == 0, stderr
     frames_in, processed, dropped = _numbers(r"(\d+) frames in = (\d+) processed \+ (\d+) dropped", stdout)
     assert frames_in == processed + dropped
-    assert processed == _count(out) == len(list(masks.iterdir())) >= 1
+    written = [_count(out), len(list(masks.iterdir()))]
+    assert min(written) >= 1
+    if "live" in uri:  # a sink that is behind leaves frames out
+        assert max(written) <= processed
+    else:
+        assert written == [processed] * 2
 
 
 def test_help_has_examples(run_cli: Cli) -> None:
