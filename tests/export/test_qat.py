@@ -28,7 +28,7 @@ from edgeseg_export.parity import compare, probe_images
 from edgeseg_export.qat import TOLERANCE, FakeQuantizedBackend, expected_agreement, export_quantized
 
 SIZE = (64, 96)
-CASES = [("fast_scnn", "cpu"), ("fast_scnn", "tensorrt"), ("enet", "cpu")]
+CASES = [("fast_scnn", "cpu"), ("fast_scnn", "tensorrt"), ("enet", "cpu"), ("enet", "tensorrt")]
 
 
 def pixels():

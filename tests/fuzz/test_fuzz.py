@@ -23,7 +23,7 @@ NEEDS = {
 COUNTS = {
     "images": 3000,
     "labels": 5000,
-    "videos": 1000,
+    "videos": 1500,
     "pipe": 1000,
     "onnx": 3000,
     "onnx-quantize": 150,
@@ -34,7 +34,7 @@ COUNTS = {
     "recipe": 2000,
     "record": 2000,
     "checkpoint": 100,
-    "commands": 200,
+    "commands": 400,
 }
 
 

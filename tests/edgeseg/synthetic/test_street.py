@@ -14,7 +14,7 @@ SIZE = (180, 240)
 
 @pytest.fixture(scope="module")
 def scenes() -> list[StreetScene]:
-    return [StreetScene(*SIZE, seed=seed) for seed in range(4)]
+    return [StreetScene(*SIZE, seed=seed) for seed in range(6)]
 
 
 def test_names_and_colors_are_the_eleven_of_camvid() -> None:
@@ -61,7 +61,7 @@ def test_every_class_appears_and_no_other_label_but_void(scenes: list[StreetScen
 
 def test_void_is_the_bonnet_only() -> None:
     shares = []
-    for seed in (0, 9):  # one car shows its bonnet, one does not
+    for seed in (0, 9, 10, 15):  # some cars show their bonnet, some do not
         labels = StreetScene(64, 96, seed=seed).render(3.0)[1]
         void = labels == classes.VOID
         shares.append(float(void.mean()))

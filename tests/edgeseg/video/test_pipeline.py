@@ -261,7 +261,8 @@ def test_a_live_stream_that_no_stage_takes_a_frame_of_is_given_up(monkeypatch: p
     well, ill = whole.streams
     assert ill.processed == 0
     assert "Broken failed" in ill.failed
-    assert well.processed == len(shelf.indices) + whole.sinks[0].dropped > 50
+    assert well.processed == len(shelf.indices) + whole.sinks[0].dropped
+    assert len(shelf.indices) > 50
     assert not well.failed
     assert len(told) == 2
     for report in (well, ill):
@@ -727,10 +728,10 @@ def test_the_policy_can_be_turned_round() -> None:
 
 def test_a_window_is_served_on_the_calling_thread_and_looked_after() -> None:
     window, other = Window(), Shelf()
-    report = Pipeline(Frames(5, live=True, period_s=0.2), [], [other, window]).run()
+    Pipeline(Frames(5, live=True, period_s=0.2), [], [other, window], drop_policy="none").run()
     assert window.threads == {threading.current_thread().name}
     assert window.idled >= 5
-    assert len(window.indices) + report.sinks[1].dropped == report.processed >= 1
+    assert window.indices == list(range(5))
     assert window.closed == 1
 
 
