@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -146,14 +146,11 @@ def _packages() -> Iterator[Line]:
     except metadata.PackageNotFoundError:
         yield "packages", "unknown: edgeseg runs from its sources and is not installed. Run: pip install .", True
         return
-    needed = list(_wanted(requirements, ""))
-    wrong = _wrong(needed)
-    yield "packages", f"{wrong}. Run: {pip_install(*_not_met(needed))}" if wrong else "complete", not wrong
-    for extra in metadata.metadata("edgeseg").get_all("Provides-Extra") or []:
-        if wrong := _wrong(_wanted(requirements, extra)):
-            yield f"extra {extra}", f"{wrong}. Run: {pip_install(f'edgeseg[{extra}]')}", True
-        else:
-            yield f"extra {extra}", "complete", True
+    for extra in ("", *(metadata.metadata("edgeseg").get_all("Provides-Extra") or [])):
+        unmet = [one for one in _wanted(requirements, extra) if not _is_met(one)]
+        wanted = [f"edgeseg[{extra}]"] if extra else [f"{one.name}{one.specifier}" for one in unmet]
+        text = f"{_told(unmet)}. Run: {pip_install(*wanted)}" if unmet else "complete"
+        yield f"extra {extra}" if extra else "packages", text, bool(extra) or not unmet
 
 
 def _wanted(requirements: list[Requirement], extra: str) -> Iterator[Requirement]:
@@ -170,26 +167,17 @@ def _wanted(requirements: list[Requirement], extra: str) -> Iterator[Requirement
             yield requirement
 
 
-def _wrong(requirements: Iterable[Requirement]) -> str:
-    """What of these is missing or has another version, in words; empty where all is there."""
-    missing, others = [], []
-    for requirement in _not_met(requirements).values():
-        version = _version(requirement.name)
-        if version is None:
-            missing.append(requirement.name)
-        else:
-            others.append(f"{requirement.name} {version} is not {requirement.specifier}")
-    return "; ".join(([f"lacks {', '.join(missing)}"] if missing else []) + others)
+def _is_met(requirement: Requirement) -> bool:
+    version = _version(requirement.name)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
-def _not_met(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
-    """By what pip is to be given."""
-    return {
-        f"{requirement.name}{requirement.specifier}": requirement
-        for requirement in requirements
-        if not requirement.specifier.contains(_version(requirement.name) or "0", prereleases=True)
-        or _version(requirement.name) is None
-    }
+def _told(unmet: list[Requirement]) -> str:
+    """What is missing, and what has another version."""
+    versions = {one: _version(one.name) for one in unmet}
+    missing = ", ".join(one.name for one, version in versions.items() if version is None)
+    others = [f"{one.name} {version} is not {one.specifier}" for one, version in versions.items() if version]
+    return "; ".join([*([f"lacks {missing}"] if missing else []), *others])
 
 
 def _version(distribution: str) -> str | None:

@@ -6,11 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 T = TypeVar("T")
 
 _LINE_EVERY = 25
+
+
+class Bar(Progress):
+    """A progress bar that leaves nothing where it is not shown; rich's own end is an empty line there."""
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self.live.is_started:
+            super().stop()
 
 
 def show_progress(items: Sequence[T], what: str) -> Iterable[T]:

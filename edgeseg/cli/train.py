@@ -246,12 +246,14 @@ class _Progress:
     """A bar for the epoch on a terminal, and one plain line per epoch everywhere."""
 
     def __init__(self, console: Console, trainer: Trainer) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from edgeseg.cli.progress import Bar
 
         self._console = console
         self._trainer = trainer
         self._epochs = trainer.config.epochs
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -268,8 +270,7 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar.live.is_started:  # or it would print an empty line
-            self._bar.stop()
+        self._bar.stop()
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """Move the bar."""

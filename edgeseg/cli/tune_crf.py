@@ -134,12 +134,14 @@ class _Progress:
 
     def __init__(self, trials: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from edgeseg.cli.progress import Bar
 
         self._trials = trials
         self._best = float("-inf")
         self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -155,8 +157,7 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar.live.is_started:  # or it would print an empty line
-            self._bar.stop()
+        self._bar.stop()
 
     def trial(self, number: int, miou: float) -> None:
         """Tell one trial's score."""
