@@ -15,13 +15,14 @@ APT := python3-venv python3-dev g++ make libgl1 libglib2.0-0
 TEST_APT := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly chromium xvfb openssl
 
 BIN := $(VENV)/bin
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+PIP := $(BIN)/pip install --quiet
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 3
-IN_FILES := --dist loadfile --no-loadscope-reorder
+PYTEST = -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 CORE := build/core
 CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/edgeseg/video tests/kernels \
   $(wildcard tests/edgeseg/test_*.py)
@@ -43,16 +44,16 @@ run: $(PACKAGE)
 	$(BIN)/edgeseg run '$(SOURCE)' --save runs/demo.mp4
 
 test: kernel-tests $(TENSORRT_RTX)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) $(IN_FILES)
+	$(BIN)/python $(PYTEST)
 
 # In an environment of its own, with a native extension of its own.
 test-core: $(DEV)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(if $(LOWEST),$(BIN)/python tests/support/lowest.py,true) > $(CORE)/constraints.txt
-	PIP_DISABLE_PIP_VERSION_CHECK=1 $(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
+	$(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
 	  --config-settings=build-dir=$(CORE)/native --config-settings=cmake.define.EDGESEG_CUDA=OFF \
 	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
-	$(CORE)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) $(IN_FILES) $(CORE_TESTS)
+	$(CORE)/bin/python $(PYTEST) $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
