@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgeseg.errors import SinkError
@@ -58,7 +59,9 @@ def written_whole(path: str | Path, *, make_folders: bool = False, durable: bool
 
     Whether it can be made shows before the work in the block. Each writer has a file of its own, whose name nobody can
     foresee and which is made anew (no link is followed), so that several processes may write one path: the last to end
-    wins, whole. The file is on the disk before it takes the place. What a killed process has left is removed.
+    wins, whole. The file is on the disk before it takes the place. What a killed process has left is removed. A
+    KeyboardInterrupt may come at any moment: between two steps of this function too, the new file is gone, at the
+    latest when the process ends.
 
     Args:
         path: the file to be; a link stays one, and what it points to is replaced.
@@ -73,37 +76,32 @@ def written_whole(path: str | Path, *, make_folders: bool = False, durable: bool
         SinkError: the file cannot be made or written. An ``OSError`` of anything else in the block passes through.
     """
     target = Path(path)
-    try:
-        target = Path(os.path.realpath(target))
-        if make_folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if durable:
-            remove_abandoned(target.parent, re.escape(_shortened(target.name, 24)))
-        part = target.with_name(_part_name(target.name))
-        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), _mode_for(target))
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    try:
-        _hold(file)
-        yield part
+    with ExitStack() as parts:
         try:
+            target = Path(os.path.realpath(target))
+            if make_folders:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
             if durable:
-                _flush(part)
-            os.replace(part, target)
-            if durable:
-                _flush(target.parent)
+                remove_abandoned(target.parent, re.escape(_shortened(target.name, 24)))
+            part = parts.enter_context(_part_of(target))
         except OSError as error:
             raise cannot_write(path, error) from None
-    except OSError as error:
-        if error.filename not in (str(part), None) or (error.filename is None and error.errno not in _DISK_ERRORS):
-            raise
-        raise cannot_write(path, error) from None
-    finally:
-        os.close(file)
-        with suppress(OSError):
-            part.unlink()
+        try:
+            yield part
+            try:
+                if durable:
+                    _flush(part)
+                os.replace(part, target)
+                if durable:
+                    _flush(target.parent)
+            except OSError as error:
+                raise cannot_write(path, error) from None
+        except OSError as error:
+            if error.filename not in (str(part), None) or (error.filename is None and error.errno not in _DISK_ERRORS):
+                raise
+            raise cannot_write(path, error) from None
 
 
 def write_whole(path: str | Path, content: bytes | str, *, make_folders: bool = False) -> None:
@@ -296,6 +294,39 @@ def _ignores_case(folder: Path) -> bool:
 def _shortened(name: str, room: int) -> str:
     """The name cut so that ``room`` bytes more make a file name still."""
     return os.fsdecode(os.fsencode(name)[: _LONGEST_NAME - room])
+
+
+_parts: dict[Path, int] = {}
+"""What is being written now, and the process that does: a fork has its parent's as well."""
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """A new file beside the target, held for as long as this process lives, and gone in the end."""
+    part = target.with_name(_part_name(target.name))
+    _parts[part] = os.getpid()
+    try:
+        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), _mode_for(target))
+        try:
+            _hold(file)
+            yield part
+        finally:
+            os.close(file)
+    finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):
+        part.unlink()
+    _parts.pop(part, None)
+
+
+@atexit.register
+def _remove_parts() -> None:
+    """Remove what a KeyboardInterrupt has left where it fell between two steps above."""
+    for part in [part for part, process in _parts.items() if process == os.getpid()]:
+        _remove(part)
 
 
 def _part_name(name: str) -> str:

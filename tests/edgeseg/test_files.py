@@ -101,6 +101,52 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
+def test_an_interrupt_between_any_two_steps_leaves_no_part(tmp_path):
+    script = """
+import contextlib, sys
+from pathlib import Path
+from edgeseg import files
+
+folder = Path(sys.argv[1])
+ours = {files.__file__, contextlib.__file__}
+
+
+def interrupt_at(step):
+    left = iter(range(step))
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename not in ours:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode" and next(left, None) is None:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+
+
+kept = []  # as a caller may keep an exception, and all that it refers to
+for step in range(100_000):
+    (folder / str(step)).mkdir()
+    try:
+        interrupt_at(step)
+        with files.written_whole(folder / str(step) / "out") as part:
+            part.write_bytes(b"whole")
+        sys.settrace(None)
+        break
+    except KeyboardInterrupt as error:
+        kept.append(error)
+print(step)
+"""
+    command = [sys.executable, "-c", script, tmp_path]
+    steps = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout)
+    assert steps > 100
+    assert (tmp_path / str(steps) / "out").exists()
+    assert {path.name for path in tmp_path.glob("*/*")} == {"out"}
+    assert {path.read_bytes() for path in tmp_path.glob("*/*")} == {b"whole"}
+
+
 def test_a_lock_keeps_another_process_waiting(tmp_path):
     target = tmp_path / "engine"
     code = f"""
