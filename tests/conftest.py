@@ -215,18 +215,24 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., CliResult]]:
+def warm_edgeseg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmEdgeseg]:
+    """The edgeseg command in forks of a process that has loaded PyTorch and the rest before."""
+    warm = WarmEdgeseg(tmp_path_factory.mktemp("warm"))
+    yield warm
+    warm.close()
+
+
+@pytest.fixture(scope="session")
+def run_cli(warm_edgeseg: WarmEdgeseg) -> Callable[..., CliResult]:
     """``run_cli("eval", "--data", …, cwd=…)`` runs the edgeseg command in a process of its own.
 
-    It is a fork of one that has loaded PyTorch and the rest before; what a start of its own is about starts one.
+    It is a fork of ``warm_edgeseg``; what a start of its own is about starts one.
     """
-    warm = WarmEdgeseg(tmp_path_factory.mktemp("warm"))
 
     def run(*args: str | Path, cwd: Path | None = None) -> CliResult:
-        return warm.run([str(arg) for arg in args], cwd or Path.cwd())
+        return warm_edgeseg.run([str(arg) for arg in args], cwd or Path.cwd())
 
-    yield run
-    warm.close()
+    return run
 
 
 @pytest.fixture(scope="session")

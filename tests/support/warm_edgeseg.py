@@ -1,17 +1,19 @@
 """The command line in a process that has everything loaded already: each command runs in a fork of it.
 
 Loading PyTorch takes longer than most commands on small files. As a script this is that process: it reads a line
-of JSON for each command, and answers with the exit code.
+of JSON for each command, and answers with the number of its process, or with the exit code where that is asked for.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -39,11 +41,33 @@ class CliResult(NamedTuple):
     stderr: str
 
 
+class WarmRun:
+    """A command that runs, in a process group of its own; ``pid``, ``poll`` and ``wait`` are those of a Popen."""
+
+    def __init__(self, ask: Callable[[dict[str, Any]], int | None], pid: int) -> None:
+        self._ask = ask
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._ask({"wait": self.pid, "flags": os.WNOHANG})
+        return self.returncode
+
+    def wait(self) -> int:
+        """The exit code, once it has ended."""
+        if self.returncode is None:
+            self.returncode = self._ask({"wait": self.pid, "flags": 0})
+        assert self.returncode is not None
+        return self.returncode
+
+
 class WarmEdgeseg:
-    """``run(words, cwd)`` runs a command to its end; ``close`` ends the process."""
+    """``run(words, cwd)`` runs a command to its end, ``start`` does not wait for it; ``close`` ends the process."""
 
     def __init__(self, scratch: Path) -> None:
-        self._stdout, self._stderr = scratch / "stdout", scratch / "stderr"
+        self._scratch = scratch
         self._process = subprocess.Popen(
             [sys.executable, "-I", __file__],
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
@@ -53,22 +77,32 @@ class WarmEdgeseg:
             start_new_session=True,
         )
 
-    def run(self, words: list[str], cwd: Path) -> CliResult:
-        """The command, in the environment of the caller."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def start(self, words: list[str], cwd: Path, stdout: Path, stderr: Path) -> WarmRun:
+        """The command, in the environment of the caller, with its output in files."""
         environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"}
-        files = {"stdout": str(self._stdout), "stderr": str(self._stderr)}
-        order = {"words": words, "cwd": str(cwd), "environment": environment, **files}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        rc = int(self._process.stdout.readline())
-        return CliResult(rc, self._stdout.read_text("utf-8"), self._stderr.read_text("utf-8"))
+        files = {"stdout": str(stdout), "stderr": str(stderr)}
+        pid = self._ask({"words": words, "cwd": str(cwd), "environment": environment, **files})
+        assert pid is not None
+        return WarmRun(self._ask, pid)
+
+    def run(self, words: list[str], cwd: Path) -> CliResult:
+        """The same to its end."""
+        stdout, stderr = self._scratch / "stdout", self._scratch / "stderr"
+        rc = self.start(words, cwd, stdout, stderr).wait()
+        return CliResult(rc, stdout.read_text("utf-8"), stderr.read_text("utf-8"))
 
     def close(self) -> None:
-        """End the process, and a command that runs: there is nothing to put in order."""
+        """End the process: there is nothing to put in order. What it has started ends with it."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
+
+    def _ask(self, question: dict[str, Any]) -> int | None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer: int | None = json.loads(self._process.stdout.readline())
+        return answer
 
 
 def _become(order: dict[str, Any]) -> int:
@@ -96,13 +130,26 @@ def _serve() -> None:
             import_module(module)
     gc.freeze()  # what is shared stays shared
     while line := sys.stdin.buffer.raw.readline():  # type: ignore[attr-defined]
-        child = os.fork()
-        if not child:
-            code = _become(json.loads(line))
+        question = json.loads(line)
+        if "wait" in question:
+            ended, status = os.waitpid(question["wait"], question["flags"])
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        elif not (answer := os.fork()):
+            _end_with(os.getppid())
+            code = _become(question)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)  # to take all of it apart would take half a second
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        print(json.dumps(answer), flush=True)
+
+
+def _end_with(parent: int) -> None:
+    """In a session of its own this process, which no signal to the parent's group reaches, ends with the parent."""
+    os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 if __name__ == "__main__":

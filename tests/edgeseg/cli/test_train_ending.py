@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,20 @@ edgeseg.cli.main()
 """
 
 
+def start_fresh(words, cwd, stdout, stderr, cache=1 << 30):
+    """As the command does, with all that a start loads; as ``WarmEdgeseg.start`` without that."""
+    with open(stdout, "w") as out, open(stderr, "w") as err:
+        return subprocess.Popen(
+            [sys.executable, "-c", MAIN.format(cache=cache), *words],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, "NO_COLOR": "1", "TERM": "dumb"},
+            start_new_session=True,
+        )
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A dataset of two classes, side by side, in pictures of noise."""
@@ -53,24 +69,25 @@ def data(tmp_path_factory):
 class Run:
     """``edgeseg train`` in a process group of its own, for very long."""
 
-    def __init__(self, data, output, *more, cache=1 << 30):
+    def __init__(self, start, data, output, *more):
         arguments = ["train", "--data", data, "--output", output, "--epochs", 100_000, "--eval-every", 1, *more]
         arguments += ["--height", 64, "--width", 96, "--batch-size", 2, "--device", "cpu"]
         self.output = output
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN.format(cache=cache), *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "NO_COLOR": "1", "TERM": "dumb"},
-            start_new_session=True,
-        )
+        self._stdout, self._stderr = (output.with_name(f"{output.name}.{name}") for name in ("stdout", "stderr"))
+        self.process = start([str(argument) for argument in arguments], output.parent, self._stdout, self._stderr)
+
+    def stdout(self):
+        return self._stdout.read_text()
+
+    def end(self, number):
+        """Signal the whole group, as a terminal does; the exit code and what was said of it."""
+        os.killpg(self.process.pid, number)
+        return self.process.wait(), self._stderr.read_text()
 
     def wait_until(self, condition):
         deadline_s = time.monotonic() + GUARD_S
         while not condition(self):
-            assert self.process.poll() is None, self.process.stderr.read()
+            assert self.process.poll() is None, self._stderr.read_text()
             assert time.monotonic() < deadline_s
             time.sleep(0.001)
 
@@ -93,10 +110,12 @@ class Run:
         return any(self.output.glob(".*.part"))
 
 
-MOMENTS = {
+STARTING = {
     "it listens": lambda run: run.listens(),
     "torch loads": lambda run: run.listens() and run.has_loaded("libtorch_cpu"),
     "matplotlib loads": lambda run: run.listens() and run.has_loaded("ft2font"),
+}
+WORKING = {
     "the folder is there": lambda run: run.output.exists(),
     "the first epoch": lambda run: run.has_kept("config.yaml"),
     "a file is being written": lambda run: run.output.exists() and run.is_writing(),
@@ -105,13 +124,13 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_signal_ends_it_whenever_it_comes(data, tmp_path, moment, number):
-    run = Run(data, tmp_path / "run", "--threads", 1)
-    run.wait_until(MOMENTS[moment])
-    os.killpg(run.process.pid, number)
-    _, stderr = run.process.communicate(timeout=GUARD_S)
-    assert run.process.returncode == 128 + number, stderr
+@pytest.mark.parametrize("moment", [*STARTING, *WORKING])
+def test_a_signal_ends_it_whenever_it_comes(data, tmp_path, warm_edgeseg, moment, number):
+    start = start_fresh if moment in STARTING else warm_edgeseg.start
+    run = Run(start, data, tmp_path / "run", "--threads", 1)
+    run.wait_until({**STARTING, **WORKING}[moment])
+    code, stderr = run.end(number)
+    assert code == 128 + number, stderr
     assert len(stderr.splitlines()) == 1, stderr
     assert stderr.startswith("edgeseg: interrupted")
     assert not run.output.exists() or not run.is_writing()
@@ -125,35 +144,31 @@ def test_a_signal_ends_it_whenever_it_comes(data, tmp_path, moment, number):
 
 
 def test_the_processes_that_prepare_pictures_end_with_it(data, tmp_path):
-    run = Run(data, tmp_path / "run", "--threads", 4, cache=0)
+    run = Run(partial(start_fresh, cache=0), data, tmp_path / "run", "--threads", 4)
     run.wait_until(lambda run: run.has_kept("last.pt") and len(run.children()) == 2)
     workers = run.children()
-    os.killpg(run.process.pid, signal.SIGINT)
-    _, stderr = run.process.communicate(timeout=GUARD_S)
-    assert run.process.returncode == 130, stderr
+    code, stderr = run.end(signal.SIGINT)
+    assert code == 130, stderr
     assert len(stderr.splitlines()) == 1, stderr
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
-def test_what_was_interrupted_goes_on(data, tmp_path, run_cli):
-    run = Run(data, tmp_path / "run", "--threads", 1)
-    run.wait_until(MOMENTS["an epoch is kept"])
-    run.process.send_signal(signal.SIGINT)
-    run.process.communicate(timeout=GUARD_S)
+def test_what_was_interrupted_goes_on(data, tmp_path, warm_edgeseg):
+    run = Run(warm_edgeseg.start, data, tmp_path / "run", "--threads", 1)
+    run.wait_until(WORKING["an epoch is kept"])
+    run.end(signal.SIGINT)
     done = load_trusted(run.output / "last.pt")["epoch"]
-    resumed = Run(data, tmp_path / "run", "--threads", 1, "--resume")
-    line = next(line for line in resumed.process.stdout if line.startswith("epoch "))
-    assert line.startswith(f"epoch {done + 1}/100000")
-    resumed.process.send_signal(signal.SIGTERM)
-    resumed.process.communicate(timeout=GUARD_S)
-    assert resumed.process.returncode == 143
+    resumed = Run(warm_edgeseg.start, data, tmp_path / "run", "--threads", 1, "--resume")
+    resumed.wait_until(lambda run: re.search(r"^epoch .*\n", run.stdout(), re.MULTILINE))
+    assert re.search(r"^epoch (\d+)/100000", resumed.stdout(), re.MULTILINE)[1] == str(done + 1)
+    code, _ = resumed.end(signal.SIGTERM)
+    assert code == 143
 
 
-def test_another_process_is_refused_the_same_folder(data, tmp_path, run_cli):
-    run = Run(data, tmp_path / "run", "--threads", 1)
-    run.wait_until(MOMENTS["an epoch is kept"])
+def test_another_process_is_refused_the_same_folder(data, tmp_path, run_cli, warm_edgeseg):
+    run = Run(warm_edgeseg.start, data, tmp_path / "run", "--threads", 1)
+    run.wait_until(WORKING["an epoch is kept"])
     second = run_cli("train", "--config", run.output / "config.yaml", "--resume")
-    run.process.send_signal(signal.SIGINT)
-    run.process.communicate(timeout=GUARD_S)
+    run.end(signal.SIGINT)
     assert (second.rc, len(second.stderr.splitlines())) == (2, 1)
     assert f"another process trains into {run.output}. Wait until it is done, or choose another output" in second.stderr
