@@ -159,6 +159,7 @@ def test_on_the_cpu_the_first_convolution_reads_the_frame_itself(case):
     assert (transpose.op_type, reader.op_type) == ("Transpose", "DequantizeLinear")
 
 
+@pytest.mark.parametrize("case", [("fast_scnn", "cpu")], indirect=True, ids=["fast_scnn-cpu"])
 def test_what_cannot_be_exported_so_is_refused(checkpoint_of, tmp_path, case):
     path, _, _ = case
     output = tmp_path / "x.onnx"
