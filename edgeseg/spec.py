@@ -15,8 +15,8 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from edgeseg.crf_params import CrfParams
-from edgeseg.documents import is_printable, parse_json
 from edgeseg.errors import InputError, SpecError
+from edgeseg.files.documents import is_printable, parse_json
 from edgeseg.palette import MAX_CLASSES, Rgb, distinct_colors
 
 METADATA_KEY = "edgeseg.spec"

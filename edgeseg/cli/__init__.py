@@ -20,7 +20,7 @@ from edgeseg import __version__
 from edgeseg.cli import standard_streams
 from edgeseg.cli.signals import interrupts_once
 from edgeseg.errors import DeviceError, EdgesegError, MissingDependencyError, printable
-from edgeseg.files import cannot_write
+from edgeseg.files.whole import cannot_write
 from edgeseg.installing import pip_install
 
 _EXTRAS = {

@@ -182,7 +182,7 @@ def export(
         return
 
     from edgeseg.dataset import Dataset
-    from edgeseg.files import keep_apart
+    from edgeseg.files.whole import keep_apart
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs
     from edgeseg.train.qat import read_learned
@@ -294,7 +294,7 @@ def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = F
 
     from edgeseg import weights
     from edgeseg.cli.tune_crf import UNTUNED
-    from edgeseg.files import keep_apart
+    from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.onnx_file import read_spec
     from edgeseg.runtime.tensorrt_plugins import plugin_library
     from edgeseg_export.crf_node import insert_crf
@@ -351,7 +351,7 @@ def _export_engine(
 
     from rich.console import Console
 
-    from edgeseg.files import keep_apart
+    from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.engine_record import record_path
     from edgeseg.runtime.tensorrt_module import find_tensorrt, version_text
     from edgeseg.runtime.tensorrt_plugins import load_plugins

@@ -93,7 +93,7 @@ def quantize(
     from edgeseg.cli.progress import show_progress
     from edgeseg.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
-    from edgeseg.files import written_whole
+    from edgeseg.files.whole import written_whole
     from edgeseg.quantize.calibrate import samples_of
     from edgeseg.quantize.exclude import exclude_worst
     from edgeseg.quantize.ptq import calibrate_model, check_quantizable
@@ -154,7 +154,7 @@ def _output_path(model: str, output: Path | None, target: Target) -> Path:
 
 def _keep_inputs(path: Path, artifact: Path, dataset: Dataset, splits: Sequence[str]) -> None:
     """Refuse to write over the model or over anything of the data set, before any work."""
-    from edgeseg.files import keep_apart
+    from edgeseg.files.whole import keep_apart
 
     samples = [sample for split in splits for sample in dataset.split(split).samples()]
     keep_apart([path], [artifact, dataset.path, *(file for one in samples for file in (one.image, one.label))])

@@ -17,7 +17,7 @@ from edgeseg.cli.open_model import ChosenBackend, TrustEngine, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs, read_token
 from edgeseg.cli.signals import ended_by_signals, interruptible, leave
 from edgeseg.errors import EdgesegError, InputError
-from edgeseg.files import cannot_write
+from edgeseg.files.whole import cannot_write
 
 if TYPE_CHECKING:
     from edgeseg.spec import ModelSpec

@@ -132,7 +132,7 @@ def train(
     flags = {k: v for k, v in locals().items() if k not in ("config", "resume") and v is not None}
 
     with _Ending() as ending:
-        from edgeseg.files import keep_apart
+        from edgeseg.files.whole import keep_apart
         from edgeseg.train.config import TrainConfig, read_config
         from edgeseg.train.folder import CONFIG_FILE
 

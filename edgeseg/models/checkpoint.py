@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from edgeseg.documents import is_printable
 from edgeseg.errors import ModelError
-from edgeseg.files import write_whole
+from edgeseg.files.documents import is_printable
+from edgeseg.files.whole import write_whole
 from edgeseg.models.network import Network, first_not_finite
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec

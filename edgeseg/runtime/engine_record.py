@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edgeseg.documents import is_printable, read_json
 from edgeseg.errors import EdgesegError, InputError, ModelError
-from edgeseg.files import locked
+from edgeseg.files.documents import is_printable, read_json
+from edgeseg.files.whole import locked
 from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.gpu import Gpu
 from edgeseg.runtime.tensorrt_module import TensorRT, version_text

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from edgeseg.documents import read_yaml
 from edgeseg.errors import InputError
-from edgeseg.files import write_whole
+from edgeseg.files.documents import read_yaml
+from edgeseg.files.whole import write_whole
 
 Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeseg.dataset import Dataset
 from edgeseg.errors import InputError, SinkError
-from edgeseg.files import cannot_write, keep_apart, locked
+from edgeseg.files.whole import cannot_write, keep_apart, locked
 from edgeseg.train.config import TrainConfig
 
 MODEL_FILE = "model.pt"

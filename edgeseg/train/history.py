@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from edgeseg.files import cannot_write, write_whole
+from edgeseg.files.whole import cannot_write, write_whole
 from edgeseg.train.folder import CURVES_FILE, EVENTS_FOLDER, METRICS_FILE
 
 Row = dict[str, float]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeseg.errors import InputError, SinkError
-from edgeseg.files import cannot_write, check_writable
+from edgeseg.files.whole import cannot_write, check_writable
 from edgeseg.types import Result, Segmentation
 from edgeseg.video.coco_masks import polygon_masks, run_length_masks
 from edgeseg.video.sink import ReaderGone

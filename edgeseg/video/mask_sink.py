@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from edgeseg.errors import InputError, SinkError
-from edgeseg.files import cannot_write, check_writable, remove_abandoned, written_whole
+from edgeseg.files.whole import cannot_write, check_writable, remove_abandoned, written_whole
 from edgeseg.types import Result
 
 _IMAGE_HEADER_END = 33  # bytes: the signature, and the chunk IHDR

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from edgeseg._native import available_cores
 from edgeseg.errors import SinkError
-from edgeseg.files import REMEDIES, check_writable, written_whole
+from edgeseg.files.whole import REMEDIES, check_writable, written_whole
 from edgeseg.types import ImageU8, Result
 from edgeseg.video.mp4_boxes import cut_torn_fragment, ends_whole
 from edgeseg.video.output_file import OutputFile

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from edgeseg.files import keep_apart, keep_distinct
+from edgeseg.files.whole import keep_apart, keep_distinct
 from edgeseg.video.sink import Sink, outputs_of
 from edgeseg.video.source import Source
 

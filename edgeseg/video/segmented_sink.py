@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from edgeseg.errors import EdgesegError, InputError, SinkError
-from edgeseg.files import cannot_write, remove_abandoned
+from edgeseg.files.whole import cannot_write, remove_abandoned
 from edgeseg.types import Result
 from edgeseg.video.mp4_boxes import end_of_header
 from edgeseg.video.mp4_sink import Mp4Sink, check_video_path

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.documents import is_printable, read_yaml
 from edgeseg.errors import InputError, printable
+from edgeseg.files.documents import is_printable, read_yaml
 from edgeseg.video.uri import redacted
 
 _LONGEST = 200

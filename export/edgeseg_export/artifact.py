@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from edgeseg.files import written_whole
+from edgeseg.files.whole import written_whole
 from edgeseg.runtime.onnx_file import load_model, set_spec
 from edgeseg.spec import ModelSpec
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from edgeseg.crf import Quality
 from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
-from edgeseg.files import written_whole
+from edgeseg.files.whole import written_whole
 from edgeseg.refine import check_refinable
 from edgeseg.runtime.tensorrt_plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec

@@ -19,9 +19,9 @@ from typing import Any
 
 import onnx
 
-from edgeseg.documents import is_printable
 from edgeseg.errors import EdgesegError, InputError, ModelError
-from edgeseg.files import keep_apart, locked, written_whole
+from edgeseg.files.documents import is_printable
+from edgeseg.files.whole import keep_apart, locked, written_whole
 from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.engine_record import (
     BuildOptions,

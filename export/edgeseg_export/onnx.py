@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
-from edgeseg.files import keep_apart, written_whole
+from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.models.blocks import resize
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.normalise import Normalise

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.files import keep_apart, written_whole
+from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
 from edgeseg.quantize.ptq import Target, model_with_ranges

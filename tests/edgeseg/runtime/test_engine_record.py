@@ -296,7 +296,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from edgeseg.files import written_whole
+from edgeseg.files.whole import written_whole
 from edgeseg.runtime.engine_record import file_sha256, pair_locked, read_record, record_path
 engine, rounds = Path(sys.argv[1]), int(sys.argv[3])
 record = read_record(engine)

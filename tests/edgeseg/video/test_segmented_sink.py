@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError, SinkError
-from edgeseg.files import keep_apart
+from edgeseg.files.whole import keep_apart
 from edgeseg.types import Frame, Result
 from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.segmented_sink import SegmentedMp4Sink
@@ -267,7 +267,7 @@ def test_after_a_kill_all_segments_play_the_last_up_to_its_last_second(tmp_path:
     script = f"""
 import signal
 import numpy as np
-from edgeseg.files import keep_apart
+from edgeseg.files.whole import keep_apart
 from edgeseg.types import Frame, Result
 from edgeseg.video.segmented_sink import SegmentedMp4Sink
 sink = SegmentedMp4Sink({str(tmp_path / "clip-%d.mp4")!r}, seconds=4)

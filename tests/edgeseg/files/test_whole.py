@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg.errors import SinkError
-from edgeseg.files import cannot_write, keep_apart, locked, same_file, write_whole, written_whole
+from edgeseg.files.whole import cannot_write, keep_apart, locked, same_file, write_whole, written_whole
 
 
 def test_a_block_that_ends_well_replaces_the_file(tmp_path):
@@ -105,7 +105,7 @@ def test_an_interrupt_between_any_two_steps_leaves_no_part(tmp_path):
     script = """
 import contextlib, sys
 from pathlib import Path
-from edgeseg import files
+from edgeseg.files import whole as files
 
 folder = Path(sys.argv[1])
 ours = {files.__file__, contextlib.__file__}
@@ -150,7 +150,7 @@ print(step)
 def test_a_lock_keeps_another_process_waiting(tmp_path):
     target = tmp_path / "engine"
     code = f"""
-from edgeseg.files import locked
+from edgeseg.files.whole import locked
 print("begun", flush=True)
 with locked({str(target)!r}):
     print(open({str(target)!r}).read(), flush=True)

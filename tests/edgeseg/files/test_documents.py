@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeseg.documents import MAX_BYTES, is_printable, parse_json, read_json, read_yaml
 from edgeseg.errors import DatasetError, InputError
+from edgeseg.files.documents import MAX_BYTES, is_printable, parse_json, read_json, read_yaml
 
 
 def yaml_of(tmp_path, text: str | bytes, **options):

@@ -1,0 +1,10 @@
+"""Files: written whole or not at all, kept apart from what a run reads, and YAML and JSON read within limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeseg.lazy import modules_of
+
+if not TYPE_CHECKING:  # else any name at all would pass for a module
+    __getattr__ = modules_of(__name__)
