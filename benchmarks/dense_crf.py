@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from edgeseg._native import dense_crf_isa
 from edgeseg.crf import CrfParams, DenseCrf, Quality
-from edgeseg.dataset import Dataset, read_image
+from edgeseg.data.dataset import Dataset, read_image
 
 PEER = "pydensecrf"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.crf import CrfParams
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.refine import CrfRefiner
 from edgeseg.segmenter import Segmenter

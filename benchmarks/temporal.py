@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.segmenter import Segmenter
 from edgeseg.temporal import TemporalSmoother

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeseg.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
+from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
+from edgeseg.data.palette import IGNORE
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.metrics import ConfusionMatrix, left_out
-from edgeseg.palette import IGNORE
 from edgeseg.segmenter import Segmenter
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]

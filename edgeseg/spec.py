@@ -15,9 +15,9 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from edgeseg.crf_params import CrfParams
+from edgeseg.data.palette import MAX_CLASSES, Rgb, distinct_colors
 from edgeseg.errors import InputError, SpecError
 from edgeseg.files.documents import is_printable, parse_json
-from edgeseg.palette import MAX_CLASSES, Rgb, distinct_colors
 
 METADATA_KEY = "edgeseg.spec"
 """The ONNX metadata property that holds the spec as JSON."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.crf_params import CrfParams
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError
 from edgeseg.evaluate import check_same_classes
 from edgeseg.metrics import ConfusionMatrix, left_out

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.palette import colorize
 from edgeseg.errors import InputError
-from edgeseg.palette import colorize
 from edgeseg.spec import ModelSpec
 
 ImageU8 = NDArray[np.uint8]

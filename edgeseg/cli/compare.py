@@ -48,7 +48,7 @@ def compare(
     from rich.console import Console
 
     from edgeseg.cli.progress import show_progress
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
     from edgeseg.metrics import left_out
     from edgeseg.runtime.registry import open_backend

@@ -78,7 +78,7 @@ def eval(
     from rich.console import Console
     from rich.progress import track
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
 
     notes = Console(stderr=True)

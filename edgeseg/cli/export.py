@@ -14,7 +14,7 @@ from edgeseg.errors import DatasetError, InputError, ModelError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.runtime.engine_record import BuildOptions, EngineRecord
     from edgeseg.spec import ModelSpec
     from edgeseg_export.parity import Parity
@@ -181,7 +181,7 @@ def export(
         _insert_crf(model, target, Console(highlight=False, markup=False, soft_wrap=True))
         return
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.files.whole import keep_apart
     from edgeseg.models.checkpoint import load_network
     from edgeseg.models.network import count_macs

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.evaluate import Evaluation
     from edgeseg.quantize.ptq import CalibratedModel
     from edgeseg.quantize.sensitivity import Sensitivity
@@ -91,7 +91,7 @@ def quantize(
     from rich.console import Console
 
     from edgeseg.cli.progress import show_progress
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.evaluate import check_same_classes
     from edgeseg.files.whole import written_whole
     from edgeseg.quantize.calibrate import samples_of

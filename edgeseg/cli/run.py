@@ -314,14 +314,14 @@ def _choose(
 
 
 def _is_image(name: str) -> bool:
-    from edgeseg.image_files import IMAGE_SUFFIXES
+    from edgeseg.data.image_files import IMAGE_SUFFIXES
 
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(name)
 
 
 def _in_order(names: Sequence[str]) -> list[Path]:
     """As given; but where that is the shell's order, as of an unquoted pattern, ``frame_2`` before ``frame_10``."""
-    from edgeseg.image_files import natural_order
+    from edgeseg.data.image_files import natural_order
 
     paths = [Path(name) for name in names]
     is_sorted = list(names) in (sorted(names), sorted(names, key=str.casefold))

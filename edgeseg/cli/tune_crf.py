@@ -53,7 +53,7 @@ def tune_crf(
     """
     from rich.console import Console
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
     from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.registry import open_backend
     from edgeseg.tune_crf import tune_crf as tune

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from edgeseg._native import BilateralFilter
 from edgeseg.crf_params import CrfParams, spread
+from edgeseg.data.palette import MAX_CLASSES
 from edgeseg.errors import InputError
-from edgeseg.palette import MAX_CLASSES
 
 _REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
 

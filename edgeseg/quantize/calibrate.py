@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeseg.dataset import Dataset, Sample, read_image
+from edgeseg.data.dataset import Dataset, Sample, read_image
 from edgeseg.errors import InputError
 from edgeseg.preprocess import to_input
 from edgeseg.runtime.onnxruntime_module import load_onnxruntime
@@ -79,7 +79,7 @@ def calibrate(
         method: ``minmax`` keeps everything seen; ``percentile`` leaves out the outermost 0.01 %; ``entropy`` takes the
             range whose quantized histogram diverges least from the true one.
         progress: wraps the images.
-        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.data.pictures.read_image` takes it.
 
     Raises:
         DatasetError: an image cannot be read.

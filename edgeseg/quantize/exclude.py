@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from edgeseg.dataset import Dataset, Sample
+from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.quantize.calibrate import Progress, no_progress

@@ -168,7 +168,7 @@ def calibrate_model(
             ``tensorrt``: int8 for both, symmetric, in the form its parser takes.
         method: how a range is chosen from the values seen; see :func:`edgeseg.quantize.calibrate.calibrate`.
         progress: wraps the images.
-        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.data.pictures.read_image` takes it.
 
     Raises:
         ModelError: no such file or no ONNX, an operator ONNX Runtime lacks, already quantized, labels as output, or

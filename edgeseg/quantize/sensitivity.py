@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeseg.dataset import read_image
+from edgeseg.data.dataset import read_image
 from edgeseg.preprocess import to_input
 from edgeseg.quantize.calibrate import Progress, no_progress, spread
 from edgeseg.quantize.ptq import CalibratedModel, Layer
@@ -56,7 +56,7 @@ def sensitivities(
         images: files to compare logits on; of more than ``MAX_IMAGES``, as many at even distances.
         threads: CPU threads; None means all cores.
         progress: wraps the layers.
-        bit_depth: of images with more than 8 bits, as :func:`edgeseg.pictures.read_image` takes it.
+        bit_depth: of images with more than 8 bits, as :func:`edgeseg.data.pictures.read_image` takes it.
 
     Raises:
         ModelError: a layer cannot be quantized, or the model failed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeseg.palette import IGNORE, Rgb
+from edgeseg.data.palette import IGNORE, Rgb
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = IGNORE

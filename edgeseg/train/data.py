@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg._native import available_cores
-from edgeseg.dataset import Dataset, Sample
+from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
 from edgeseg.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES

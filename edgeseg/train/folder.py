@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import InputError, SinkError
 from edgeseg.files.whole import cannot_write, keep_apart, locked
 from edgeseg.train.config import TrainConfig

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
 
 from edgeseg._native import available_cores
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.metrics import ConfusionMatrix
 from edgeseg.models.checkpoint import save_network

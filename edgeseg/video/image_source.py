@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeseg.data.image_files import check_images, list_images, match_images
+from edgeseg.data.picture_header import page_count
+from edgeseg.data.pictures import read_pages
 from edgeseg.errors import DatasetError, SourceError, printable
-from edgeseg.image_files import check_images, list_images, match_images
-from edgeseg.picture_header import page_count
-from edgeseg.pictures import read_pages
 from edgeseg.types import Frame
 from edgeseg.video.labels import LabelFolder
 from edgeseg.video.one_pass import OnePassSource
@@ -32,7 +32,7 @@ class ImageSource(OnePassSource):
         uri: an image, a folder, a glob pattern; or several images, which come in the order given.
         labels: ground truth by file stem.
         bit_depth: of images with more than 8 bits: 8, 10, 12, 14 or 16; None to find it as
-            :mod:`edgeseg.pictures` says.
+            :mod:`edgeseg.data.pictures` says.
 
     Raises:
         SourceError: no such file, or a pattern that matches none.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
+from edgeseg.data.image_files import LABEL_SUFFIXES, index_by_stem, list_images
+from edgeseg.data.label_coding import MASKS, LabelCoding, are_masks, told_as_masks
 from edgeseg.errors import DatasetError
-from edgeseg.image_files import LABEL_SUFFIXES, index_by_stem, list_images
-from edgeseg.label_coding import MASKS, LabelCoding, are_masks, told_as_masks
 from edgeseg.spec import ModelSpec
 from edgeseg.types import LabelsU8
 

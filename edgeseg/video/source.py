@@ -170,7 +170,7 @@ def _scheme_of(text: str) -> str | None:
 
 
 def _looks_like_a_file(name: str) -> bool:
-    from edgeseg.dataset import IMAGE_SUFFIXES
+    from edgeseg.data.dataset import IMAGE_SUFFIXES
 
     return os.path.splitext(name)[1].lower() in {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
 
@@ -222,7 +222,7 @@ _SCHEMES: dict[str, Callable[[str], Source]] = {
 
 
 def _open_path(text: str, labels: LabelFolder | None, bit_depth: int | None) -> Source:
-    from edgeseg.dataset import IMAGE_SUFFIXES
+    from edgeseg.data.dataset import IMAGE_SUFFIXES
 
     shown = redacted(text)
     exists = os.path.lexists(text)

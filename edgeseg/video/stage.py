@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from edgeseg import _native
+from edgeseg.data.palette import lookup_table
 from edgeseg.errors import InputError
 from edgeseg.metrics import ConfusionMatrix, left_out
-from edgeseg.palette import lookup_table
 from edgeseg.refine import check_refinable
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from edgeseg.dataset import LabelCoding, list_images
+from edgeseg.data.dataset import LabelCoding, list_images
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
 from edgeseg.video.jsonl_sink import JsonLinesSink

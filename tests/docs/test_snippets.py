@@ -32,7 +32,7 @@ from stream_servers import MjpegServer
 
 import edgeseg
 from edgeseg.cli import VERBS, _build
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.segmenter import Segmenter
 from edgeseg.video.sources_file import read_sources
 

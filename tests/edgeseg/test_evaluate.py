@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from edgeseg import Segmenter
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluate import evaluate, evaluate_predictions
 

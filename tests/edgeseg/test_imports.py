@@ -11,7 +11,7 @@ DEVICE_SET = [
     "edgeseg",
     "edgeseg.types",
     "edgeseg.spec",
-    "edgeseg.dataset",
+    "edgeseg.data.dataset",
     "edgeseg.metrics",
     "edgeseg.evaluate",
     "edgeseg.preprocess",

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from edgeseg.crf_params import CrfParams
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluate import evaluate
 from edgeseg.runtime.registry import open_backend

@@ -92,7 +92,7 @@ def _label_seeds() -> _Seeds:
 
 
 def _read_label(path: Path) -> None:
-    from edgeseg.dataset import LabelCoding
+    from edgeseg.data.dataset import LabelCoding
 
     labels = LabelCoding(3, 7).read(path)
     assert labels.dtype == "uint8"
@@ -319,7 +319,7 @@ def _read_dataset(path: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from edgeseg.dataset import Dataset
+    from edgeseg.data.dataset import Dataset
 
     for kind in ("images", "labels"):
         folder = path.parent / kind

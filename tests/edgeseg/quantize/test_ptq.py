@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="pip install 'edgeseg[quantize]'")
 
 import onnx
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
 from edgeseg.quantize.calibrate import METHODS, samples_of, spread
 from edgeseg.quantize.exclude import exclude_worst
@@ -264,7 +264,7 @@ def test_no_torch_is_needed(run_python, convnet, convnet_data):
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.quantize.calibrate import samples_of
 from edgeseg.quantize.ptq import calibrate_model
 images = [sample.image for sample in samples_of(Dataset.load({str(convnet_data)!r}), "train", 2)]

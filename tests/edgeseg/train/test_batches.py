@@ -12,7 +12,7 @@ import pytest
 import torch
 from quick_training import QUICK
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches

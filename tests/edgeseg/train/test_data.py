@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError
 from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 

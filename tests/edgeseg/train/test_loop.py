@@ -16,7 +16,7 @@ from PIL import Image
 from quick_training import QUICK
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, EdgesegError, InputError, ModelError, SinkError
 from edgeseg.evaluate import evaluate
 from edgeseg.models.checkpoint import load_network

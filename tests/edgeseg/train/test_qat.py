@@ -11,7 +11,7 @@ from quick_training import QUICK
 
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
 from edgeseg.errors import InputError, ModelError, SinkError
 from edgeseg.installing import pip_install
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeseg.data.label_coding import LabelCoding
 from edgeseg.errors import DatasetError, SourceError
-from edgeseg.label_coding import LabelCoding
 from edgeseg.spec import ModelSpec
 from edgeseg.video.image_source import ImageSource
 from edgeseg.video.labels import LabelFolder

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.dataset import LabelCoding
+from edgeseg.data.dataset import LabelCoding
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.video.labels import LabelFolder
 from edgeseg.video.source import open_source

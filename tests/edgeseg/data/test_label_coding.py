@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeseg.dataset import Dataset
+from edgeseg.data.dataset import Dataset
+from edgeseg.data.label_coding import LabelCoding, are_masks
 from edgeseg.errors import DatasetError
-from edgeseg.label_coding import LabelCoding, are_masks
 
 BINARY = LabelCoding(2, format="binary")
 

@@ -1,8 +1,8 @@
 """The decoders of pictures, each for what it does best; all that they must agree on is settled before.
 
 OpenCV decodes JPEG and still WebP, which it does fastest, and colours of 16 bits, which Pillow has not; Pillow the
-rest; pillow-heif HEIC. Size, orientation and damage come from :mod:`edgeseg.picture_header`. Exceptions are the
-decoders' own, of every kind: :mod:`edgeseg.pictures` turns them into ours.
+rest; pillow-heif HEIC. Size, orientation and damage come from :mod:`edgeseg.data.picture_header`. Exceptions are the
+decoders' own, of every kind: :mod:`edgeseg.data.pictures` turns them into ours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import jpeg_damage
+from edgeseg.data.image_files import how_to_read_heif
+from edgeseg.data.picture_header import DamagedError, Header
 from edgeseg.errors import MissingDependencyError
-from edgeseg.image_files import how_to_read_heif
 from edgeseg.installing import pip_install
-from edgeseg.picture_header import DamagedError, Header
 
 _MOST_ANIMATED = 1 << 26
 """Pixels of an animated WebP, whose decoder takes eight bytes for each before it has read one."""

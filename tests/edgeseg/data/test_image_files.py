@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeseg.data.image_files import LABEL_SUFFIXES, list_images, match_images, natural_order
 from edgeseg.errors import DatasetError
-from edgeseg.image_files import LABEL_SUFFIXES, list_images, match_images, natural_order
 
 
 def touch(folder, *names):

@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.image_files import natural_order
+from edgeseg.data.picture_decoders import Page, PictureLimit, TooLargeError, UnusualError, pages
+from edgeseg.data.picture_header import Header, read_header
 from edgeseg.errors import DatasetError, EdgesegError, MissingDependencyError
-from edgeseg.image_files import natural_order
-from edgeseg.picture_decoders import Page, PictureLimit, TooLargeError, UnusualError, pages
-from edgeseg.picture_header import Header, read_header
 from edgeseg.types import ImageU8
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)

@@ -18,9 +18,9 @@ import pytest
 from picture_corpus import HEIGHT, WIDTH, blocks, broken, chunk, corpus, encoded, png
 from PIL import Image, ImageOps
 
+from edgeseg.data.pictures import LIVE_LIMIT, PictureLimit, decode_image, read_image, read_label_values, read_pages
 from edgeseg.errors import DatasetError, MissingDependencyError, SourceError
 from edgeseg.installing import pip_install
-from edgeseg.pictures import LIVE_LIMIT, PictureLimit, decode_image, read_image, read_label_values, read_pages
 
 RGB = blocks()
 CORPUS = corpus()
@@ -264,7 +264,7 @@ def tiff(*pages: tuple[np.ndarray, int]) -> bytes:
 
 def test_heic_without_its_package_is_told_with_the_remedy(put, run_python, tmp_path):
     path = put(b"\0\0\0\x18ftypheic" + bytes(100), "x.heic")
-    code = "import sys; sys.modules['pillow_heif'] = None\nfrom edgeseg.pictures import read_image\n"
+    code = "import sys; sys.modules['pillow_heif'] = None\nfrom edgeseg.data.pictures import read_image\n"
     code += "from edgeseg.errors import MissingDependencyError\n"
     code += f"try: read_image({str(path)!r})\nexcept MissingDependencyError as e: print(e)"
     said = run_python(code).stdout
@@ -392,7 +392,7 @@ from PIL import Image
 sys.path.insert(0, {support!r})
 from picture_corpus import chunk, encoded, png
 from edgeseg.errors import DatasetError
-from edgeseg.pictures import decode_image, read_image
+from edgeseg.data.pictures import decode_image, read_image
 small = Image.new("RGB", (16, 16))
 def patched(data, mark, offset, form, *values):
     data = bytearray(data)
@@ -427,7 +427,7 @@ for kind, body in ((b"iCCP", text), (b"zTXt", text), (b"iTXt", b"x\\0\\1\\0\\0\\
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited as Linux does it")
 def test_small_files_that_would_be_gigabytes_take_no_memory(run_python, tmp_path):
-    support = str(Path(__file__).parents[1] / "support")
+    support = str(Path(__file__).parents[2] / "support")
     done = run_python(BOMBS.format(support=support, path=str(tmp_path / "x.png")))
     lines = done.stdout.splitlines()
     assert done.rc == 0, done.stderr
@@ -482,8 +482,8 @@ FORBIDDEN = """
 import os, sys
 from pathlib import Path
 from edgeseg.errors import EdgesegError
-from edgeseg.image_files import list_images
-from edgeseg.pictures import read_image
+from edgeseg.data.image_files import list_images
+from edgeseg.data.pictures import read_image
 root = Path(sys.argv[1])
 if os.getuid() == 0:  # who may read everything
     os.setgid(65534)
@@ -519,7 +519,7 @@ def test_missing_heif_names_the_file_in_a_folder(tmp_path, run_python):
     write(tmp_path / "IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(100))
     code = "import importlib.util as u; real = u.find_spec\n"
     code += "u.find_spec = lambda name, *rest: None if name == 'pillow_heif' else real(name, *rest)\n"
-    code += "from pathlib import Path; from edgeseg.image_files import list_images\n"
+    code += "from pathlib import Path; from edgeseg.data.image_files import list_images\n"
     code += f"try: list_images(Path({str(tmp_path)!r}))\nexcept ImportError as e: print(e)"
     remedy = f"Run: {pip_install('pillow-heif')}, or save it as JPEG"
     assert f"IMG_1.HEIC is a HEIC picture, which needs pillow-heif. {remedy}" in run_python(code).stdout

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeseg.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, list_images, read_image
+from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, list_images, read_image
 from edgeseg.errors import DatasetError
 
 LABELS = np.array([[0, 1, 2], [2, 11, 255]], np.uint8)
