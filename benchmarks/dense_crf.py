@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import dense_crf_isa
-from edgeseg.crf import CrfParams, DenseCrf, Quality
 from edgeseg.data.dataset import Dataset, read_image
+from edgeseg.refine.crf import CrfParams, DenseCrf, Quality
 
 PEER = "pydensecrf"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.crf import CrfParams
 from edgeseg.data.dataset import Dataset
-from edgeseg.metrics import ConfusionMatrix
-from edgeseg.refine import CrfRefiner
+from edgeseg.evaluation.metrics import ConfusionMatrix
+from edgeseg.refine.base import CrfRefiner
+from edgeseg.refine.crf import CrfParams
 from edgeseg.segmenter import Segmenter
 
 COLUMNS = ("refinement", "mIoU", "pixel accuracy", "refine, median ms", "image to labels, median ms")

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data.dataset import Dataset
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.evaluation.metrics import ConfusionMatrix
+from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
-from edgeseg.temporal import TemporalSmoother
 from edgeseg.types import Inference, LabelsU8
 
 _RATE_HZ = 15.0

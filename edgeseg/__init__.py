@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from edgeseg.lazy import modules_of
 
 if TYPE_CHECKING:
-    from edgeseg import crf as crf
-    from edgeseg.crf_params import CrfParams as CrfParams
     from edgeseg.errors import EdgesegError as EdgesegError
+    from edgeseg.refine import crf as crf
+    from edgeseg.refine.crf_params import CrfParams as CrfParams
     from edgeseg.segmenter import Segmenter as Segmenter
     from edgeseg.spec import ModelSpec as ModelSpec
     from edgeseg.types import Frame as Frame
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "CrfParams": "edgeseg.crf_params",
+    "CrfParams": "edgeseg.refine.crf_params",
     "EdgesegError": "edgeseg.errors",
     "Frame": "edgeseg.types",
     "ModelSpec": "edgeseg.spec",
@@ -38,6 +38,7 @@ _HOME = {
     "Segmenter": "edgeseg.segmenter",
     "stream": "edgeseg.video.streaming",
 }
+_MODULES = {"crf": "edgeseg.refine.crf"}
 _load_module = modules_of(__name__)
 __all__ = ["CrfParams", "EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
 
@@ -48,6 +49,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     return _load_module(name)
 
 

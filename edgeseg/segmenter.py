@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
-from edgeseg.refine import Refiner, check_refinable, open_refiner, probabilities_of
+from edgeseg.refine.base import Refiner, check_refinable, open_refiner, probabilities_of
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import choose
 from edgeseg.runtime.registry import open_backend

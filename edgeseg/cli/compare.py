@@ -13,8 +13,8 @@ from edgeseg.cli.open_model import TrustEngine
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from edgeseg.evaluation.parity import Parity
     from edgeseg.spec import ModelSpec
-    from edgeseg_export.parity import Parity
 
 EXAMPLES = """
 edgeseg compare model.onnx model-int8.onnx --data my_data --threads 1
@@ -49,12 +49,12 @@ def compare(
 
     from edgeseg.cli.progress import show_progress
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluate import check_same_classes
-    from edgeseg.metrics import left_out
+    from edgeseg.evaluation.evaluate import check_same_classes
+    from edgeseg.evaluation.metrics import left_out
+    from edgeseg.evaluation.parity import compare as run_both
+    from edgeseg.evaluation.tune_crf import spread_over
     from edgeseg.runtime.registry import open_backend
-    from edgeseg.tune_crf import spread_over
     from edgeseg.weights import find
-    from edgeseg_export.parity import compare as run_both
 
     dataset = Dataset.load(data)
     samples = dataset.split(split).samples()

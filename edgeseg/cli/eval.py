@@ -13,7 +13,7 @@ from edgeseg.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgeseg.evaluate import Evaluation
+    from edgeseg.evaluation.evaluate import Evaluation
 
 EXAMPLES = """
 edgeseg eval fast_scnn-camvid --data camvid
@@ -79,7 +79,7 @@ def eval(
     from rich.progress import track
 
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
+    from edgeseg.evaluation.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
 
     notes = Console(stderr=True)
     bar = functools.partial(track, description="measuring", console=notes, transient=True)

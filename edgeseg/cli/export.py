@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeseg.data.dataset import Dataset
+    from edgeseg.evaluation.parity import Parity
     from edgeseg.runtime.engine_record import BuildOptions, EngineRecord
     from edgeseg.spec import ModelSpec
-    from edgeseg_export.parity import Parity
 
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
@@ -227,9 +227,9 @@ def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) ->
     """Run the ONNX file beside the checkpoint in PyTorch, which rounds as in training where it was for INT8."""
     from dataclasses import replace
 
+    from edgeseg.evaluation.parity import compare, probe_images
     from edgeseg.runtime.backend import Backend
     from edgeseg.runtime.registry import open_backend
-    from edgeseg_export.parity import compare, probe_images
     from edgeseg_export.qat import NUDGE, TOLERANCE, FakeQuantizedBackend, expected_agreement
 
     reference: Backend = (
@@ -385,8 +385,8 @@ def _export_engine(
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
-    from edgeseg.evaluate import evaluate
-    from edgeseg.metrics import left_out
+    from edgeseg.evaluation.evaluate import evaluate
+    from edgeseg.evaluation.metrics import left_out
     from edgeseg.segmenter import Segmenter
     from edgeseg_export.artifact import rewrite_spec
 

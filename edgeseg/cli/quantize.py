@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluate import Evaluation
+    from edgeseg.evaluation.evaluate import Evaluation
     from edgeseg.quantize.ptq import CalibratedModel
     from edgeseg.quantize.sensitivity import Sensitivity
 
@@ -92,7 +92,7 @@ def quantize(
 
     from edgeseg.cli.progress import show_progress
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluate import check_same_classes
+    from edgeseg.evaluation.evaluate import check_same_classes
     from edgeseg.files.whole import written_whole
     from edgeseg.quantize.calibrate import samples_of
     from edgeseg.quantize.exclude import exclude_worst
@@ -163,7 +163,7 @@ def _keep_inputs(path: Path, artifact: Path, dataset: Dataset, splits: Sequence[
 def _measure(artifact: Path, dataset: Dataset, split: str, threads: int | None, what: str) -> Evaluation:
     """The accuracy of a file that is an ONNX model whatever its name ends in."""
     from edgeseg.cli.progress import show_progress
-    from edgeseg.evaluate import evaluate
+    from edgeseg.evaluation.evaluate import evaluate
     from edgeseg.runtime.registry import open_backend
     from edgeseg.segmenter import Segmenter
 

@@ -233,7 +233,7 @@ class _Ending:
 
 
 def _miou(miou: float, classes: float, trainer: Trainer) -> str:
-    from edgeseg.metrics import left_out
+    from edgeseg.evaluation.metrics import left_out
 
     names, confusion = trainer.dataset.names, trainer.confusion
     words = "" if classes == len(names) else f"over {classes:.0f} of {len(names)} classes"

@@ -15,8 +15,8 @@ from edgeseg.errors import InputError, SinkError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from edgeseg.evaluation.tune_crf import Tuning
     from edgeseg.spec import ModelSpec
-    from edgeseg.tune_crf import Tuning
 
 EXAMPLES = """
 edgeseg tune-crf model.onnx --data my_data --output tuned.onnx
@@ -54,9 +54,9 @@ def tune_crf(
     from rich.console import Console
 
     from edgeseg.data.dataset import Dataset
+    from edgeseg.evaluation.tune_crf import tune_crf as tune
     from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.registry import open_backend
-    from edgeseg.tune_crf import tune_crf as tune
     from edgeseg.weights import find
 
     artifact = find(model)
@@ -98,7 +98,7 @@ def render(tuning: Tuning) -> RenderableType:
     """The mIoU without, with the defaults and with the best parameters, and both sets of parameters."""
     from rich.table import Table
 
-    from edgeseg.tune_crf import RANGES
+    from edgeseg.evaluation.tune_crf import RANGES
 
     default, best = tuning.trials[0], tuning.best
     table = Table(box=None, pad_edge=False, header_style="bold")

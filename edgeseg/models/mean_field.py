@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeseg._native import BilateralFilter
-from edgeseg.crf_params import CrfParams, spread
 from edgeseg.data.palette import MAX_CLASSES
 from edgeseg.errors import InputError
+from edgeseg.refine.crf_params import CrfParams, spread
 
 _REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
 
 
 class MeanField(nn.Module):
-    """The dense CRF of :mod:`edgeseg.crf` with gradients to the logits, the terms' weights and the compatibility.
+    """The dense CRF of :mod:`edgeseg.refine.crf` with gradients to logits, the terms' weights and the compatibility.
 
     The bilateral filter runs on the CPU kernels, wherever the tensors are; its backward pass is the transposed filter.
-    The sigmas stay as they are given. :meth:`to_params` takes what was learned back to ``edgeseg.crf``.
+    The sigmas stay as they are given. :meth:`to_params` takes what was learned back to ``edgeseg.refine.crf``.
 
     Args:
         num_classes: 2 to 255.

@@ -11,7 +11,7 @@ import onnx
 
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities

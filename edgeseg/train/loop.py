@@ -19,7 +19,7 @@ from torch.utils.data import ConcatDataset
 from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
 from edgeseg.models.normalise import Normalise

@@ -12,11 +12,11 @@ import numpy as np
 from edgeseg import _native
 from edgeseg.data.palette import lookup_table
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix, left_out
-from edgeseg.refine import check_refinable
+from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
+from edgeseg.refine.base import check_refinable
+from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
-from edgeseg.temporal import TemporalSmoother
 from edgeseg.types import Frame, Inference, Result, Segmentation
 from edgeseg.video.legend import draw_classes, draw_status
 from edgeseg.video.source import StreamInfo

@@ -12,10 +12,10 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from edgeseg.crf import Quality
-from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
 from edgeseg.files.whole import written_whole
-from edgeseg.refine import check_refinable
+from edgeseg.refine.base import check_refinable
+from edgeseg.refine.crf import Quality
+from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
 from edgeseg.runtime.tensorrt_plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
 from edgeseg_export.artifact import set_spec
@@ -35,7 +35,7 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
     Args:
         path: an ONNX file with logits as its output.
         output: the file to write; None for ``path`` itself.
-        quality: ``fast`` or ``accurate``, see :class:`edgeseg.crf.DenseCrf`.
+        quality: ``fast`` or ``accurate``, see :class:`edgeseg.refine.crf.DenseCrf`.
         vertices: the capacity of the CRF's lattice; 0 for what most pictures of the model's size stay under. A picture
             that needs more keeps the network's own labels.
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.evaluation.parity import Parity, compare, probe_images
 from edgeseg.postprocess import to_labels
-from edgeseg.refine import CrfRefiner, probabilities_of
+from edgeseg.refine.base import CrfRefiner, probabilities_of
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.engine_record import EngineRecord, Precision
 from edgeseg.runtime.registry import open_backend
-from edgeseg_export.parity import Parity, compare, probe_images
 
 AGREEMENT: dict[Precision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
 """The least fraction of equal labels. TensorRT's fp32 is TF32 on many GPUs, and probe images leave labels undecided

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
@@ -29,7 +30,6 @@ from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quanti
 from edgeseg.train.qat import read_learned
 from edgeseg_export.artifact import set_spec
 from edgeseg_export.onnx import DeployedNetwork, to_onnx
-from edgeseg_export.parity import compare, probe_images
 
 _LEVELS: dict[Target, tuple[int, int]] = {"cpu": (0, 255), "tensorrt": (-127, 127)}
 _LARGEST_WEIGHT: dict[Target, int] = {"cpu": 64, "tensorrt": 127}

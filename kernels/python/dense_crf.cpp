@@ -206,7 +206,7 @@ class Filter {
 void bind_dense_crf(nb::module_& module) {
     nb::class_<DenseCrf>(
         module, "DenseCrf",
-        R"(Mean-field inference in a fully connected CRF; see :mod:`edgeseg.crf`, which checks and explains.
+        R"(Mean-field inference in a fully connected CRF; see :mod:`edgeseg.refine.crf`, which checks and explains.
 
 Args:
     height, width: pixels.

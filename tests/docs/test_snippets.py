@@ -97,7 +97,7 @@ HOMES = {
     "Segmenter": "edgeseg.Segmenter",
     "EdgesegError": "edgeseg.EdgesegError",
     "CrfParams": "edgeseg.CrfParams",
-    "DenseCrf": "edgeseg.crf.DenseCrf",
+    "DenseCrf": "edgeseg.refine.crf.DenseCrf",
     "open_source": "edgeseg.video.source.open_source",
     "pipeline": "edgeseg.video.pipeline.Pipeline",
     "calibrate_model": "edgeseg.quantize.ptq.calibrate_model",

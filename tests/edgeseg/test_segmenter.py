@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgeseg import Segmenter
-from edgeseg.crf_params import CrfParams
 from edgeseg.errors import InputError, ModelError
+from edgeseg.refine.crf_params import CrfParams
 
 
 def stripes(height, width):

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.errors import SpecError
+from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.spec import ModelSpec
 
 SPEC = ModelSpec(

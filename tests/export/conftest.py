@@ -43,9 +43,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 @pytest.fixture(scope="session")
 def checkpoint_of(made: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Path]:
     """``checkpoint_of("enet")``: a 64x96 checkpoint of four classes, random but alive: labels depend on the image."""
+    from edgeseg.evaluation.parity import probe_images
     from edgeseg.models.checkpoint import save_network
     from edgeseg.models.registry import build
-    from edgeseg_export.parity import probe_images
 
     def write(path: Path) -> None:
         torch.manual_seed(0)

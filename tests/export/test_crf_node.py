@@ -10,10 +10,10 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from edgeseg.crf import DenseCrf
-from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.errors import ModelError, SinkError, SpecError
-from edgeseg.refine import probabilities_of
+from edgeseg.refine.base import probabilities_of
+from edgeseg.refine.crf import DenseCrf
+from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.runtime.tensorrt_plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
 from edgeseg_export.artifact import rewrite_spec

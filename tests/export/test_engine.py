@@ -21,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from edgeseg import weights
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
+from edgeseg.evaluation.parity import probe_images
 from edgeseg.installing import pip_install
 from edgeseg.runtime.engine_record import (
     BuildOptions,
@@ -37,7 +38,6 @@ from edgeseg.runtime.tensorrt_module import find_tensorrt
 from edgeseg.spec import METADATA_KEY
 from edgeseg_export.artifact import set_spec
 from edgeseg_export.engine import build_engine, cached_engine
-from edgeseg_export.parity import probe_images
 from edgeseg_export.tensorrt_graph import prepare, read_onnx
 
 NETWORKS = ["fast_scnn", "enet"]

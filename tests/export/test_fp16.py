@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg import weights
 from edgeseg.errors import ModelError
+from edgeseg.evaluation.parity import probe_images
 from edgeseg.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
 from edgeseg_export.fp16 import to_fp16
-from edgeseg_export.parity import probe_images
 
 CASES = [("fast_scnn", "logits"), ("fast_scnn", "labels"), ("enet", "logits"), ("enet", "labels")]
 

@@ -12,11 +12,11 @@ import pytest
 
 import edgeseg
 from edgeseg.errors import InputError, ModelError, SinkError
+from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.models.checkpoint import load_network
 from edgeseg.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
 from edgeseg_export.onnx import export_onnx
-from edgeseg_export.parity import compare, probe_images
 
 CASES = [("fast_scnn", "logits"), ("fast_scnn", "labels"), ("enet", "logits"), ("enet", "labels")]
 

@@ -15,6 +15,7 @@ import torch
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
@@ -24,7 +25,6 @@ from edgeseg.spec import ModelSpec
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.fake_quantize import FakeQuantized
 from edgeseg.train.qat import begin, read_learned, save_learned
-from edgeseg_export.parity import compare, probe_images
 from edgeseg_export.qat import TOLERANCE, FakeQuantizedBackend, expected_agreement, export_quantized
 
 SIZE = (64, 96)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseg.crf import CrfParams
+from edgeseg.refine.crf import CrfParams
 
 Exact = Callable[[NDArray[np.float32], NDArray[np.uint8], CrfParams], NDArray[np.float64]]
 Scene = Callable[..., tuple[NDArray[np.float32], NDArray[np.uint8]]]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeseg.crf import BilateralTerm, CrfParams, DenseCrf, SpatialTerm, refine
+from edgeseg.refine.crf import BilateralTerm, CrfParams, DenseCrf, SpatialTerm, refine
 
 MOST_LABELS = 0.05
 """The share of pixels whose label may differ from the exact one, in any of the cases below."""
@@ -402,7 +402,7 @@ def test_every_instruction_set_gives_the_same(scene, isa, tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from edgeseg._native import dense_crf_isa\n"
-        "from edgeseg.crf import refine\n"
+        "from edgeseg.refine.crf import refine\n"
         "scene = np.load(sys.argv[1])\n"
         "np.save(sys.argv[2], refine(scene['probabilities'], scene['image'], output='marginals'))\n"
         "print(dense_crf_isa())\n"

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 _LOADED = (
     "edgeseg.video.streaming",
     "edgeseg.runtime.ort",
-    "edgeseg.evaluate",
-    "edgeseg.tune_crf",
+    "edgeseg.evaluation.evaluate",
+    "edgeseg.evaluation.tune_crf",
     "edgeseg.video.web.sink",
     "edgeseg.quantize.ptq",
     "edgeseg.train.loop",

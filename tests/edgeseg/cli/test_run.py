@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.crf_params import CrfParams
+from edgeseg.refine.crf_params import CrfParams
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result
 from edgeseg.video.mp4_sink import Mp4Sink

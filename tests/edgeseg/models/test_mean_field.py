@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgeseg.crf import DenseCrf
-from edgeseg.crf_params import CrfParams, SpatialTerm
 from edgeseg.errors import InputError
 from edgeseg.models.mean_field import MeanField
+from edgeseg.refine.crf import DenseCrf
+from edgeseg.refine.crf_params import CrfParams, SpatialTerm
 
 CLASSES = 3
 SIZE = (14, 18)

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, EdgesegError, InputError, ModelError, SinkError
-from edgeseg.evaluate import evaluate
+from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.registry import NETWORKS
 from edgeseg.segmenter import Segmenter

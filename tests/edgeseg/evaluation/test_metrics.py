@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix, left_out
+from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 
 
 def naive_iou(labels, predictions, num_classes):

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.crf_params import CrfParams
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError
-from edgeseg.evaluate import check_same_classes
-from edgeseg.metrics import ConfusionMatrix, left_out
+from edgeseg.evaluation.evaluate import check_same_classes
+from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
-from edgeseg.refine import CrfRefiner, Refiner, check_refinable, probabilities_of
+from edgeseg.refine.base import CrfRefiner, Refiner, check_refinable, probabilities_of
+from edgeseg.refine.crf_params import CrfParams
 from edgeseg.runtime.backend import Backend
 from edgeseg.types import ImageU8, LabelsU8
 

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.errors import InputError, MissingDependencyError
+from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.types import ImageU8, LabelsU8, check_image
 
 try:

@@ -6,9 +6,9 @@ import pytest
 from onnx import numpy_helper
 
 from edgeseg.errors import InputError
+from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
-from edgeseg_export.parity import compare, probe_images
 
 
 def probes(size=(64, 96)):

@@ -10,7 +10,7 @@ from PIL import Image
 from edgeseg import Segmenter
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError
-from edgeseg.evaluate import evaluate, evaluate_predictions
+from edgeseg.evaluation.evaluate import evaluate, evaluate_predictions
 
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 

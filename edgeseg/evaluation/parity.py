@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError
-from edgeseg.metrics import ConfusionMatrix
+from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.postprocess import to_labels
 from edgeseg.preprocess import to_input
 from edgeseg.runtime.backend import Backend

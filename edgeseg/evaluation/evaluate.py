@@ -13,7 +13,7 @@ import numpy as np
 from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
 from edgeseg.data.palette import IGNORE
 from edgeseg.errors import DatasetError, InputError, ModelError
-from edgeseg.metrics import ConfusionMatrix, left_out
+from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.segmenter import Segmenter
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]

@@ -8,13 +8,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeseg.crf_params import CrfParams
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, ModelError
-from edgeseg.evaluate import evaluate
+from edgeseg.evaluation.evaluate import evaluate
+from edgeseg.evaluation.tune_crf import RANGES, search, spread_over, tune_crf
+from edgeseg.refine.crf_params import CrfParams
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
-from edgeseg.tune_crf import RANGES, search, spread_over, tune_crf
 
 GOAL = {
     "bilateral_sigma_xy_px": 20.0,

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeseg.crf import CrfParams, DenseCrf
 from edgeseg.errors import InputError, ModelError
 from edgeseg.postprocess import to_labels
-from edgeseg.refine import REFINEMENTS, CrfRefiner, GuidedRefiner, open_refiner, probabilities_of
+from edgeseg.refine.base import REFINEMENTS, CrfRefiner, GuidedRefiner, open_refiner, probabilities_of
+from edgeseg.refine.crf import CrfParams, DenseCrf
 
 
 def disc(size=(64, 96), noise=0.0, seed=0):

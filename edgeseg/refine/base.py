@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import available_cores
-from edgeseg.crf import CrfParams, DenseCrf, Quality
 from edgeseg.errors import InputError, ModelError
-from edgeseg.guided_filter import guided_filter
+from edgeseg.refine.crf import CrfParams, DenseCrf, Quality
+from edgeseg.refine.guided import guided_filter
 from edgeseg.spec import ModelSpec
 from edgeseg.types import ImageU8, check_image
 
@@ -44,7 +44,7 @@ class CrfRefiner:
 
     Args:
         params: sigmas, weights, iterations; None for the defaults.
-        quality: ``fast`` or ``accurate``, see :class:`edgeseg.crf.DenseCrf`.
+        quality: ``fast`` or ``accurate``, see :class:`edgeseg.refine.crf.DenseCrf`.
         threads: the most to use; 0 for all cores.
     """
 

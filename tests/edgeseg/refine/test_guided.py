@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.guided_filter import SUBSAMPLING, guided_filter
+from edgeseg.refine.guided import SUBSAMPLING, guided_filter
 
 
 def interpolate(array, size):

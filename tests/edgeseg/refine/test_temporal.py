@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
-from edgeseg.temporal import TemporalSmoother
 from edgeseg.types import Frame, Result
 from edgeseg.video.source import StreamInfo
 from edgeseg.video.stage import Segment, smoother_for

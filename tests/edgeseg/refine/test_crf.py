@@ -1,4 +1,4 @@
-"""What edgeseg.crf takes, gives and refuses; tests/kernels/test_dense_crf.py has the arithmetic."""
+"""What edgeseg.refine.crf takes, gives and refuses; tests/kernels/test_dense_crf.py has the arithmetic."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from edgeseg.crf import BilateralTerm, CrfParams, DenseCrf, SpatialTerm, refine
 from edgeseg.errors import EdgesegError, InputError
+from edgeseg.refine.crf import BilateralTerm, CrfParams, DenseCrf, SpatialTerm, refine
 
 MILD = CrfParams(10, 20, 3, 2, 1)
 
