@@ -20,9 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgeseg.preprocess import to_input
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import choose
+from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Frame, ImageU8

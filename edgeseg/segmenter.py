@@ -9,11 +9,11 @@ from types import TracebackType
 
 import numpy as np
 
-from edgeseg.postprocess import to_labels
-from edgeseg.preprocess import to_input
 from edgeseg.refine.base import Refiner, check_refinable, open_refiner, probabilities_of
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import choose
+from edgeseg.runtime.postprocess import to_labels
+from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import ModelSpec
 from edgeseg.types import ImageU8, Inference, Segmentation, check_image

@@ -73,7 +73,7 @@ def _native() -> Line:
 
 
 def _onnxruntime() -> Line:
-    from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+    from edgeseg.runtime.ort.module import load_onnxruntime
 
     try:
         ort = load_onnxruntime()
@@ -84,9 +84,9 @@ def _onnxruntime() -> Line:
 
 def _tensorrt() -> Line:
     from edgeseg.errors import EdgesegError
-    from edgeseg.runtime.gpu import find_gpu
-    from edgeseg.runtime.tensorrt_module import find_tensorrt
-    from edgeseg.runtime.tensorrt_plugins import plugin_library
+    from edgeseg.runtime.cuda.gpu import find_gpu
+    from edgeseg.runtime.tensorrt.module import find_tensorrt
+    from edgeseg.runtime.tensorrt.plugins import plugin_library
 
     try:
         found = [str(find_tensorrt())]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edgeseg.data.dataset import Dataset
     from edgeseg.evaluation.parity import Parity
-    from edgeseg.runtime.engine_record import BuildOptions, EngineRecord
+    from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord
     from edgeseg.spec import ModelSpec
 
 EXAMPLES = """
@@ -154,7 +154,7 @@ def export(
     """
     _refuse_flags_of_the_other_format(ctx, format)
     if format is Format.tensorrt:
-        from edgeseg.runtime.engine_record import BuildOptions
+        from edgeseg.runtime.tensorrt.record import BuildOptions
 
         options = BuildOptions(
             precision=precision.value,
@@ -254,9 +254,9 @@ def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) ->
 def _check_built(engine: Path, source: Path, record: EngineRecord, check: bool | None, console: Console) -> None:
     """Run the engine beside its ONNX file, where that is possible or asked for."""
     from edgeseg.errors import EdgesegError, MissingDependencyError
-    from edgeseg.runtime.engine_record import check_fits
-    from edgeseg.runtime.gpu import find_gpu
-    from edgeseg.runtime.tensorrt_module import find_tensorrt
+    from edgeseg.runtime.cuda.gpu import find_gpu
+    from edgeseg.runtime.tensorrt.module import find_tensorrt
+    from edgeseg.runtime.tensorrt.record import check_fits
     from edgeseg_export.engine_check import AGREEMENT, check_engine
 
     try:
@@ -293,10 +293,10 @@ def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = F
     import sys
 
     from edgeseg import weights
+    from edgeseg.artifact.onnx import read_spec
     from edgeseg.cli.tune_crf import UNTUNED
     from edgeseg.files.whole import keep_apart
-    from edgeseg.runtime.onnx_file import read_spec
-    from edgeseg.runtime.tensorrt_plugins import plugin_library
+    from edgeseg.runtime.tensorrt.plugins import plugin_library
     from edgeseg_export.crf_node import insert_crf
 
     source = weights.find(model)
@@ -352,9 +352,9 @@ def _export_engine(
     from rich.console import Console
 
     from edgeseg.files.whole import keep_apart
-    from edgeseg.runtime.engine_record import record_path
-    from edgeseg.runtime.tensorrt_module import find_tensorrt, version_text
-    from edgeseg.runtime.tensorrt_plugins import load_plugins
+    from edgeseg.runtime.tensorrt.module import find_tensorrt, version_text
+    from edgeseg.runtime.tensorrt.plugins import load_plugins
+    from edgeseg.runtime.tensorrt.record import record_path
     from edgeseg_export.build_progress import show_build
     from edgeseg_export.crf_node import insert_crf
     from edgeseg_export.engine import build_engine

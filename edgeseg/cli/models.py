@@ -20,7 +20,7 @@ def models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edgeseg.runtime.onnx_file import read_spec
+    from edgeseg.artifact.onnx import read_spec
     from edgeseg.weights import default_model, shipped
 
     found = shipped()

@@ -90,6 +90,7 @@ def quantize(
     import onnx
     from rich.console import Console
 
+    from edgeseg.artifact.onnx import set_spec, spec_in
     from edgeseg.cli.progress import show_progress
     from edgeseg.data.dataset import Dataset
     from edgeseg.evaluation.evaluate import check_same_classes
@@ -97,7 +98,6 @@ def quantize(
     from edgeseg.quantize.calibrate import samples_of
     from edgeseg.quantize.exclude import exclude_worst
     from edgeseg.quantize.ptq import calibrate_model, check_quantizable
-    from edgeseg.runtime.onnx_file import set_spec, spec_in
     from edgeseg.weights import find
 
     artifact = find(model)

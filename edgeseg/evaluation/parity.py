@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import InputError
 from edgeseg.evaluation.metrics import ConfusionMatrix
-from edgeseg.postprocess import to_labels
-from edgeseg.preprocess import to_input
 from edgeseg.runtime.backend import Backend
+from edgeseg.runtime.postprocess import to_labels
+from edgeseg.runtime.preprocess import to_input
 from edgeseg.types import ImageU8, LabelsU8
 
 Output = NDArray[np.float32] | NDArray[np.uint8]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edgeseg.data.dataset import Dataset, Sample, read_image
 from edgeseg.errors import InputError
-from edgeseg.preprocess import to_input
-from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+from edgeseg.runtime.ort.module import load_onnxruntime
+from edgeseg.runtime.preprocess import to_input
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData

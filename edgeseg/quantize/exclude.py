@@ -9,14 +9,14 @@ from pathlib import Path
 
 import onnx
 
+from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
-from edgeseg.runtime.onnx_file import load_model
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.segmenter import Segmenter
 
 

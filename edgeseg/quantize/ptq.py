@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import onnx
 
+from edgeseg.artifact.onnx import load_model, look_through, set_spec
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
 from edgeseg.quantize.joined import Range, join_ranges
-from edgeseg.runtime.onnx_file import load_model, look_through, set_spec
-from edgeseg.runtime.onnxruntime_module import load_onnxruntime
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
+from edgeseg.runtime.ort.module import load_onnxruntime
 from edgeseg.spec import ModelSpec, Precision
 
 if TYPE_CHECKING:

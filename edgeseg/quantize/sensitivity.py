@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import read_image
-from edgeseg.preprocess import to_input
 from edgeseg.quantize.calibrate import Progress, no_progress, spread
 from edgeseg.quantize.ptq import CalibratedModel, Layer
-from edgeseg.runtime.onnx_file import load_model
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
+from edgeseg.runtime.preprocess import to_input
 
 MAX_IMAGES = 8
 """Enough: they have tens of thousands of logits each, and every layer runs over them."""

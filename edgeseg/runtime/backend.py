@@ -48,5 +48,5 @@ def check_images(images: NDArray[np.uint8], size: tuple[int, int]) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*size, 3) or not len(images):
         raise InputError(
             f"images have shape {images.shape} and dtype {images.dtype}",
-            f"Pass (N, {size[0]}, {size[1]}, 3) uint8 RGB; edgeseg.preprocess.to_input does so",
+            f"Pass (N, {size[0]}, {size[1]}, 3) uint8 RGB; edgeseg.runtime.preprocess.to_input does so",
         )

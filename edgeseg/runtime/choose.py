@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeseg import weights
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.errors import EdgesegError
-from edgeseg.runtime.cuda import has_binding
-from edgeseg.runtime.gpu import Gpu, find_gpu
-from edgeseg.runtime.onnx_file import read_spec
-from edgeseg.runtime.onnxruntime_module import load_onnxruntime
+from edgeseg.runtime.cuda.binding import has_binding
+from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
+from edgeseg.runtime.ort.module import load_onnxruntime
 from edgeseg.runtime.registry import by_suffix
-from edgeseg.runtime.tensorrt_module import find_tensorrt
+from edgeseg.runtime.tensorrt.module import find_tensorrt
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,17 @@ class _Entry:
 
 
 _BACKENDS = {
-    "ort": _Entry("edgeseg.runtime.ort", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "onnxruntime"),
+    "ort": _Entry("edgeseg.runtime.ort.backend", "OrtBackend", frozenset({".onnx"}), "onnxruntime", "onnxruntime"),
     "ort-cuda": _Entry(
-        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
+        *("edgeseg.runtime.ort.backend", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
         {"provider": "cuda"},
     ),
     "ort-tensorrt": _Entry(
-        *("edgeseg.runtime.ort", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
+        *("edgeseg.runtime.ort.backend", "OrtBackend", frozenset(), "onnxruntime", "onnxruntime-gpu"),
         {"provider": "tensorrt"},
     ),
     "tensorrt": _Entry(
-        *("edgeseg.runtime.trt", "TrtBackend", frozenset({".engine"}), "tensorrt", "edgeseg[tensorrt]"),
+        *("edgeseg.runtime.tensorrt.backend", "TrtBackend", frozenset({".engine"}), "tensorrt", "edgeseg[tensorrt]"),
         runs_programs=True,
         # By name alone, for what builds engines lies above what runs them.
         made_by=("edgeseg_export.engine", "engine_for"),

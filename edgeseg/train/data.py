@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
-from edgeseg.preprocess import to_input
+from edgeseg.runtime.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import ImageU8, LabelsU8

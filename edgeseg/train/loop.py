@@ -24,7 +24,7 @@ from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
-from edgeseg.postprocess import to_labels
+from edgeseg.runtime.postprocess import to_labels
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches, ended_process

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import onnx
 
+from edgeseg.artifact.onnx import load_model, set_spec
 from edgeseg.files.whole import written_whole
-from edgeseg.runtime.onnx_file import load_model, set_spec
 from edgeseg.spec import ModelSpec
 
 __all__ = ["rewrite_spec", "set_spec"]

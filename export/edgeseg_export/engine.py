@@ -19,11 +19,17 @@ from typing import Any
 
 import onnx
 
+from edgeseg.artifact.onnx import look_through, spec_in
 from edgeseg.errors import EdgesegError, InputError, ModelError
 from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import keep_apart, locked, written_whole
 from edgeseg.runtime.cache_folder import cache_folder
-from edgeseg.runtime.engine_record import (
+from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
+from edgeseg.runtime.tensorrt.log import ErrorLog, one_line
+from edgeseg.runtime.tensorrt.module import TensorRT, find_tensorrt
+from edgeseg.runtime.tensorrt.plugins import DOMAIN as PLUGIN_DOMAIN
+from edgeseg.runtime.tensorrt.plugins import load_plugins
+from edgeseg.runtime.tensorrt.record import (
     BuildOptions,
     EngineRecord,
     TensorInfo,
@@ -33,13 +39,7 @@ from edgeseg.runtime.engine_record import (
     pair_locked,
     record_path,
 )
-from edgeseg.runtime.engine_trust import note_built, was_built_here
-from edgeseg.runtime.gpu import Gpu, find_gpu
-from edgeseg.runtime.onnx_file import look_through, spec_in
-from edgeseg.runtime.tensorrt_log import ErrorLog, one_line
-from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
-from edgeseg.runtime.tensorrt_plugins import DOMAIN as PLUGIN_DOMAIN
-from edgeseg.runtime.tensorrt_plugins import load_plugins
+from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 from edgeseg.weights import check_model_file
 from edgeseg_export.build_progress import BuildProgress, show_build
 from edgeseg_export.tensorrt_graph import prepare, read_onnx

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.evaluation.parity import Parity, compare, probe_images
-from edgeseg.postprocess import to_labels
 from edgeseg.refine.base import CrfRefiner, probabilities_of
 from edgeseg.runtime.backend import Backend
-from edgeseg.runtime.engine_record import EngineRecord, Precision
+from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
+from edgeseg.runtime.tensorrt.record import EngineRecord, Precision
 
 AGREEMENT: dict[Precision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
 """The least fraction of equal labels. TensorRT's fp32 is TF32 on many GPUs, and probe images leave labels undecided
@@ -52,7 +52,7 @@ def check_engine(engine: Path, source: Path, record: EngineRecord) -> Parity:
         record: of the engine.
 
     Raises:
-        As :class:`edgeseg.runtime.trt.TrtBackend`.
+        As :class:`edgeseg.runtime.tensorrt.backend.TrtBackend`.
     """
     images = probe_images(record.spec.input_size)
     with ExitStack() as opened:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeseg.artifact.onnx import set_spec, spec_in
 from edgeseg.errors import ModelError
-from edgeseg.runtime.onnx_file import set_spec, spec_in
 from edgeseg.spec import METADATA_KEY
 
 KEPT_FLOAT32 = frozenset({"Softmax", "LogSoftmax", "ArgMax"})

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.errors import InputError, ModelError
 from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.files.whole import keep_apart, written_whole
@@ -24,7 +25,6 @@ from edgeseg.models.checkpoint import load_network
 from edgeseg.models.network import Network
 from edgeseg.quantize.ptq import Target, model_with_ranges
 from edgeseg.runtime.backend import check_images
-from edgeseg.runtime.onnx_file import read_spec
 from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quantized_tensors
 from edgeseg.train.qat import read_learned

@@ -8,10 +8,10 @@ from shlex import quote
 import onnx
 from onnx import numpy_helper
 
+from edgeseg.artifact.onnx import load_model, read_spec
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
-from edgeseg.runtime.engine_record import Precision
-from edgeseg.runtime.onnx_file import load_model, read_spec
+from edgeseg.runtime.tensorrt.record import Precision
 from edgeseg.spec import ModelSpec
 from edgeseg_export.fp16 import to_fp16
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgeseg import weights
 from edgeseg.errors import ModelError
-from edgeseg.runtime.ort import read_spec
+from edgeseg.runtime.ort.backend import read_spec
 
 
 @pytest.fixture(params=weights.shipped() or [None], ids=lambda model: model.name if model else "none")

@@ -14,7 +14,7 @@ from edgeseg.errors import ModelError, SinkError, SpecError
 from edgeseg.refine.base import probabilities_of
 from edgeseg.refine.crf import DenseCrf
 from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
-from edgeseg.runtime.tensorrt_plugins import DOMAIN
+from edgeseg.runtime.tensorrt.plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
 from edgeseg_export.artifact import rewrite_spec
 from edgeseg_export.crf_node import insert_crf, params_of

@@ -23,7 +23,10 @@ from edgeseg import weights
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
 from edgeseg.evaluation.parity import probe_images
 from edgeseg.installing import pip_install
-from edgeseg.runtime.engine_record import (
+from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
+from edgeseg.runtime.registry import open_backend
+from edgeseg.runtime.tensorrt.module import find_tensorrt
+from edgeseg.runtime.tensorrt.record import (
     BuildOptions,
     TensorInfo,
     check_fits,
@@ -31,10 +34,7 @@ from edgeseg.runtime.engine_record import (
     read_record,
     record_path,
 )
-from edgeseg.runtime.engine_trust import was_built_here
-from edgeseg.runtime.gpu import Gpu, find_gpu
-from edgeseg.runtime.registry import open_backend
-from edgeseg.runtime.tensorrt_module import find_tensorrt
+from edgeseg.runtime.tensorrt.trust import was_built_here
 from edgeseg.spec import METADATA_KEY
 from edgeseg_export.artifact import set_spec
 from edgeseg_export.engine import build_engine, cached_engine
@@ -388,7 +388,7 @@ def test_the_cache_builds_once_and_again_when_something_changes(tensorrt, tiny_o
 BOOT = """
 import sys
 from pathlib import Path
-from edgeseg.runtime.engine_record import BuildOptions
+from edgeseg.runtime.tensorrt.record import BuildOptions
 from edgeseg_export.engine import cached_engine
 
 class Gate:
@@ -530,7 +530,7 @@ def test_without_tensorrt_the_line_says_what_to_install(run_python):
     block = (
         "import sys\n"
         "for name in ('tensorrt', 'tensorrt_rtx', 'tensorrt_rtx_bindings'): sys.modules[name] = None\n"
-        "from edgeseg.runtime.tensorrt_module import find_tensorrt\n"
+        "from edgeseg.runtime.tensorrt.module import find_tensorrt\n"
         "try: find_tensorrt()\n"
         "except ImportError as error: print(error)\n"
     )

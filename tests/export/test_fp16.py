@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeseg import weights
 from edgeseg.errors import ModelError
 from edgeseg.evaluation.parity import probe_images
-from edgeseg.postprocess import to_labels
+from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
 from edgeseg_export.fp16 import to_fp16
 

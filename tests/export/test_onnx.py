@@ -14,7 +14,7 @@ import edgeseg
 from edgeseg.errors import InputError, ModelError, SinkError
 from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.models.checkpoint import load_network
-from edgeseg.postprocess import to_labels
+from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
 from edgeseg_export.onnx import export_onnx
 

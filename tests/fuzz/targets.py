@@ -360,8 +360,8 @@ def _read_recipe(path: Path) -> None:
 
 
 def _record() -> object:
-    from edgeseg.runtime.engine_record import BuildOptions, EngineRecord, TensorInfo
-    from edgeseg.runtime.gpu import Gpu
+    from edgeseg.runtime.cuda.gpu import Gpu
+    from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, TensorInfo
     from edgeseg.spec import ModelSpec
 
     record = EngineRecord(
@@ -381,7 +381,7 @@ def _record() -> object:
 
 
 def _read_record(path: Path) -> None:
-    from edgeseg.runtime.engine_record import read_record, record_path
+    from edgeseg.runtime.tensorrt.record import read_record, record_path
 
     engine = path.with_name("street.engine")
     engine.write_bytes(b"plan")

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("onnx", reason="edgeseg_export needs onnx; pip install 'edgeseg[export]'")
 
-from edgeseg.runtime.tensorrt_plugins import plugin_library
+from edgeseg.runtime.tensorrt.plugins import plugin_library
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 

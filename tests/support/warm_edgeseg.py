@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 _LOADED = (
     "edgeseg.video.streaming",
-    "edgeseg.runtime.ort",
+    "edgeseg.runtime.ort.backend",
     "edgeseg.evaluation.evaluate",
     "edgeseg.evaluation.tune_crf",
     "edgeseg.video.web.sink",

@@ -23,7 +23,7 @@ import edgeseg_export.onnx
 from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import count_macs
 from edgeseg.models.registry import build
-from edgeseg.runtime.ort import read_spec
+from edgeseg.runtime.ort.backend import read_spec
 from edgeseg.spec import ModelSpec
 
 SPEC = ModelSpec(

@@ -17,7 +17,7 @@ from PIL import Image
 
 import edgeseg.cli
 from edgeseg.installing import pip_install
-from edgeseg.runtime.ort import read_spec
+from edgeseg.runtime.ort.backend import read_spec
 
 
 @pytest.fixture

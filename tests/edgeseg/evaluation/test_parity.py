@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from edgeseg.errors import InputError
 from edgeseg.evaluation.parity import compare, probe_images
-from edgeseg.postprocess import to_labels
+from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
 
 

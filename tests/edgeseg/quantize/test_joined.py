@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from edgeseg.quantize.ptq import calibrate_model
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.spec import METADATA_KEY
 
 CONV = ("a", "b", "c", "d")

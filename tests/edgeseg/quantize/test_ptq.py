@@ -14,6 +14,7 @@ pytest.importorskip("onnx", reason="pip install 'edgeseg[quantize]'")
 
 import onnx
 
+from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
 from edgeseg.quantize.calibrate import METHODS, samples_of, spread
@@ -21,9 +22,8 @@ from edgeseg.quantize.exclude import exclude_worst
 from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
 from edgeseg.runtime import choose
-from edgeseg.runtime.gpu import Gpu
-from edgeseg.runtime.onnx_file import read_spec, set_spec
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.cuda.gpu import Gpu
+from edgeseg.runtime.ort.backend import OrtBackend
 
 INT8, UINT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 

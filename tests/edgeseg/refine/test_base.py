@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.postprocess import to_labels
 from edgeseg.refine.base import REFINEMENTS, CrfRefiner, GuidedRefiner, open_refiner, probabilities_of
 from edgeseg.refine.crf import CrfParams, DenseCrf
+from edgeseg.runtime.postprocess import to_labels
 
 
 def disc(size=(64, 96), noise=0.0, seed=0):

@@ -10,7 +10,7 @@ from edgeseg import weights
 from edgeseg.errors import MissingDependencyError, ModelError
 from edgeseg.runtime import choose as module
 from edgeseg.runtime.choose import choose
-from edgeseg.runtime.gpu import Gpu
+from edgeseg.runtime.cuda.gpu import Gpu
 
 ORIN = Gpu("Orin", "sm87")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.registry import backend_names, open_backend
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from edgeseg.errors import InputError, MissingDependencyError
-from edgeseg.runtime import tensorrt_plugins
-from edgeseg.runtime.tensorrt_plugins import load_plugins
+from edgeseg.runtime.tensorrt import plugins as tensorrt_plugins
+from edgeseg.runtime.tensorrt.plugins import load_plugins
 
 
 class Registry:

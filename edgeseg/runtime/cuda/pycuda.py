@@ -12,17 +12,17 @@ from weakref import WeakSet
 from numpy.typing import DTypeLike, NDArray
 from pycuda import VERSION_TEXT, driver
 
-from edgeseg.runtime.cuda import Captured, DeviceMemory, Stream
-from edgeseg.runtime.cuda_driver import error_text, failure
-from edgeseg.runtime.cuda_graph import capture
-from edgeseg.runtime.cuda_memory import Owned, OwnedMemory, as_array, check_room, mib
+from edgeseg.runtime.cuda.binding import Captured, DeviceMemory, Stream
+from edgeseg.runtime.cuda.driver import error_text, failure
+from edgeseg.runtime.cuda.graph import capture
+from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, as_array, check_room, mib
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _UNKNOWN = 999  # CUDA_ERROR_UNKNOWN
 
 
 class PyCuda:
-    """See :class:`edgeseg.runtime.cuda.Cuda`."""
+    """See :class:`edgeseg.runtime.cuda.binding.Cuda`."""
 
     def __init__(self) -> None:
         self.name = f"pycuda {VERSION_TEXT}"

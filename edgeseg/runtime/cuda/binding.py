@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from numpy.typing import DTypeLike, NDArray
 
 from edgeseg.errors import MissingDependencyError
-from edgeseg.runtime.cuda_driver import start_driver
+from edgeseg.runtime.cuda.driver import start_driver
 
 _BINDINGS = (
-    ("edgeseg.runtime.cuda_pycuda", "PyCuda", ("pycuda",)),
-    ("edgeseg.runtime.cuda_bindings", "CudaPython", ("cuda.bindings", "cuda.cuda")),
+    ("edgeseg.runtime.cuda.pycuda", "PyCuda", ("pycuda",)),
+    ("edgeseg.runtime.cuda.cuda_python", "CudaPython", ("cuda.bindings", "cuda.cuda")),
 )
 """In the order of preference: module, class, and the packages of which it needs one."""
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from edgeseg.runtime.tensorrt_module import TensorRT
+from edgeseg.runtime.tensorrt.module import TensorRT
 
 _MOST_ERRORS = 1000
 """To keep: the first is the one that is told."""

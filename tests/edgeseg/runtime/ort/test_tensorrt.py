@@ -7,8 +7,8 @@ from dataclasses import replace
 import onnxruntime
 import pytest
 
-from edgeseg.runtime import ort
-from edgeseg.runtime.onnxruntime_tensorrt import MOST_IMAGES, provider_options, tensorrt_options
+from edgeseg.runtime.ort import backend as ort
+from edgeseg.runtime.ort.tensorrt import MOST_IMAGES, provider_options, tensorrt_options
 
 
 def test_engines_and_times_are_kept_and_float_is_computed_in_fp16(tiny_spec, tmp_path):

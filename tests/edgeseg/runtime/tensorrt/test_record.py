@@ -15,7 +15,9 @@ import pytest
 
 from edgeseg.errors import EdgesegError, InputError, ModelError, SpecError
 from edgeseg.runtime.cache_folder import cache_folder
-from edgeseg.runtime.engine_record import (
+from edgeseg.runtime.cuda.gpu import Gpu
+from edgeseg.runtime.tensorrt.module import TensorRT
+from edgeseg.runtime.tensorrt.record import (
     BuildOptions,
     EngineRecord,
     TensorInfo,
@@ -26,9 +28,7 @@ from edgeseg.runtime.engine_record import (
     read_record,
     record_path,
 )
-from edgeseg.runtime.engine_trust import note_built, was_built_here
-from edgeseg.runtime.gpu import Gpu
-from edgeseg.runtime.tensorrt_module import TensorRT
+from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 
 ORIN = Gpu("Orin", "sm87")
 RTX3090 = Gpu("NVIDIA GeForce RTX 3090", "sm86")
@@ -297,7 +297,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from edgeseg.files.whole import written_whole
-from edgeseg.runtime.engine_record import file_sha256, pair_locked, read_record, record_path
+from edgeseg.runtime.tensorrt.record import file_sha256, pair_locked, read_record, record_path
 engine, rounds = Path(sys.argv[1]), int(sys.argv[3])
 record = read_record(engine)
 for index in range(rounds):

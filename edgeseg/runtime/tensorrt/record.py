@@ -20,8 +20,8 @@ from edgeseg.errors import EdgesegError, InputError, ModelError
 from edgeseg.files.documents import is_printable, read_json
 from edgeseg.files.whole import locked
 from edgeseg.runtime.cache_folder import cache_folder
-from edgeseg.runtime.gpu import Gpu
-from edgeseg.runtime.tensorrt_module import TensorRT, version_text
+from edgeseg.runtime.cuda.gpu import Gpu
+from edgeseg.runtime.tensorrt.module import TensorRT, version_text
 from edgeseg.spec import ModelSpec
 from edgeseg.weights import check_model_file
 

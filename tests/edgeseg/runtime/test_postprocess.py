@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.postprocess import to_labels
+from edgeseg.runtime.postprocess import to_labels
 
 
 def test_logits_become_the_class_of_the_largest_at_any_size():

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
-from edgeseg.runtime.ort import OrtBackend, read_spec
+from edgeseg.runtime.ort.backend import OrtBackend, read_spec
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY
@@ -94,7 +94,7 @@ def test_nothing_is_logged(run_python, tiny_onnx, tmp_path):
     code = f"""
 from pathlib import Path
 from edgeseg.errors import ModelError
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
 OrtBackend(Path({str(tiny_onnx)!r})).close()
 try:
     OrtBackend(Path({str(tmp_path / "bad.onnx")!r}))

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from peak_memory import PEAK_MIB
 from PIL import Image
 
+from edgeseg.artifact.onnx import load_model, look_through, read_spec
 from edgeseg.errors import EdgesegError, ModelError, SpecError
 from edgeseg.quantize.ptq import calibrate_model, check_quantizable
-from edgeseg.runtime.onnx_file import load_model, look_through, read_spec
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import METADATA_KEY
 from edgeseg.weights import shipped
@@ -305,8 +305,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from edgeseg.errors import ModelError
-from edgeseg.runtime import onnxruntime_memory
-from edgeseg.runtime.ort import OrtBackend
+from edgeseg.runtime.ort import memory as onnxruntime_memory
+from edgeseg.runtime.ort.backend import OrtBackend
 onnxruntime_memory.memory_limit = lambda: 256 << 20
 try:
     OrtBackend(Path(sys.argv[1]), threads=1).infer(np.zeros((1, 32, 48, 3), np.uint8))

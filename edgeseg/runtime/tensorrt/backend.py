@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import DeviceError, EdgesegError, ModelError
 from edgeseg.runtime.backend import check_images
-from edgeseg.runtime.cuda import Cuda, Graph, open_cuda
-from edgeseg.runtime.engine_record import EngineRecord, TensorInfo, read_fitting
-from edgeseg.runtime.engine_trust import check_trusted
-from edgeseg.runtime.gpu import find_gpu
-from edgeseg.runtime.tensorrt_log import ErrorLog
-from edgeseg.runtime.tensorrt_module import TensorRT, find_tensorrt
-from edgeseg.runtime.tensorrt_plugins import load_plugins
+from edgeseg.runtime.cuda.binding import Cuda, Graph, open_cuda
+from edgeseg.runtime.cuda.gpu import find_gpu
+from edgeseg.runtime.tensorrt.log import ErrorLog
+from edgeseg.runtime.tensorrt.module import TensorRT, find_tensorrt
+from edgeseg.runtime.tensorrt.plugins import load_plugins
+from edgeseg.runtime.tensorrt.record import EngineRecord, TensorInfo, read_fitting
+from edgeseg.runtime.tensorrt.trust import check_trusted
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgeseg.runtime.cuda import Captured, DeviceMemory, Stream
-from edgeseg.runtime.cuda_driver import check, load_driver
-from edgeseg.runtime.cuda_graph import capture
-from edgeseg.runtime.cuda_memory import Owned, OwnedMemory, as_array, check_room, mib
+from edgeseg.runtime.cuda.binding import Captured, DeviceMemory, Stream
+from edgeseg.runtime.cuda.driver import check, load_driver
+from edgeseg.runtime.cuda.graph import capture
+from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, as_array, check_room, mib
 
 try:
     from cuda.bindings import __version__, driver
@@ -28,7 +28,7 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 
 
 class CudaPython:
-    """See :class:`edgeseg.runtime.cuda.Cuda`."""
+    """See :class:`edgeseg.runtime.cuda.binding.Cuda`."""
 
     def __init__(self) -> None:
         self.name = f"cuda-python {__version__}"

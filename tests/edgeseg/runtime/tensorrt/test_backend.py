@@ -19,9 +19,9 @@ import ctypes, json, threading
 from pathlib import Path
 import numpy as np
 from edgeseg.errors import EdgesegError
-from edgeseg.runtime.engine_record import BuildOptions, EngineRecord, TensorInfo, file_sha256, record_path
-from edgeseg.runtime.engine_trust import note_built
-from edgeseg.runtime.gpu import find_gpu
+from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, TensorInfo, file_sha256, record_path
+from edgeseg.runtime.tensorrt.trust import note_built
+from edgeseg.runtime.cuda.gpu import find_gpu
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
@@ -208,7 +208,7 @@ print(all([right(backend, images(1)) for _ in range(9)]), calls("cuGraphLaunch")
 def test_recording_is_tried_again_after_a_while_and_told_of_once(printed):
     assert printed(
         """
-from edgeseg.runtime import trt
+from edgeseg.runtime.tensorrt import backend as trt
 trt._FIRST_PAUSE = 5
 backend = open_backend(engine())
 begun = []
@@ -288,8 +288,8 @@ for refine in ("crf", "sharper"):
 def test_each_thread_finds_its_own_errors(printed):
     """Those of another, which forgets its own between its runs, stay."""
     assert printed("""
-from edgeseg.runtime.tensorrt_log import ErrorLog
-from edgeseg.runtime.tensorrt_module import find_tensorrt
+from edgeseg.runtime.tensorrt.log import ErrorLog
+from edgeseg.runtime.tensorrt.module import find_tensorrt
 log = ErrorLog(find_tensorrt())
 def other(say):
     thread = threading.Thread(target=say)
@@ -372,8 +372,8 @@ def test_an_engine_is_checked_against_its_onnx_file(printed, tiny_onnx, tmp_path
     path = tiny_onnx if computes == "source" else tmp_path / "other.onnx"
     lines = printed(f"""
 from dataclasses import replace
-from edgeseg.runtime.engine_record import read_record
-from edgeseg.runtime.onnx_file import read_spec
+from edgeseg.runtime.tensorrt.record import read_record
+from edgeseg.artifact.onnx import read_spec
 from edgeseg_export.engine_check import check_engine
 source = Path({str(tiny_onnx)!r})
 spec = read_spec(source)

@@ -8,11 +8,11 @@ from importlib.util import find_spec
 import pytest
 
 from edgeseg.errors import MissingDependencyError
-from edgeseg.runtime.cuda import open_cuda
+from edgeseg.runtime.cuda.binding import open_cuda
 
 BINDINGS = {
-    "pycuda": "from edgeseg.runtime.cuda_pycuda import PyCuda as Binding",
-    "cuda-python": "from edgeseg.runtime.cuda_bindings import CudaPython as Binding",
+    "pycuda": "from edgeseg.runtime.cuda.pycuda import PyCuda as Binding",
+    "cuda-python": "from edgeseg.runtime.cuda.cuda_python import CudaPython as Binding",
 }
 PREAMBLE = """
 import ctypes, threading
@@ -350,7 +350,7 @@ with gpu.current():
 def test_pycuda_comes_first_and_cuda_python_else(run_on_gpu):
     if not installed():
         pytest.skip("neither pycuda nor cuda-python is installed")
-    code = "from edgeseg.runtime.cuda import has_binding, open_cuda; print(has_binding(), open_cuda().name)"
+    code = "from edgeseg.runtime.cuda.binding import has_binding, open_cuda; print(has_binding(), open_cuda().name)"
     first, *others = installed()
     assert run_on_gpu(code).stdout.startswith(f"True {first} ")
     if others:
@@ -362,7 +362,7 @@ def test_without_a_binding_both_are_named(run_on_gpu):
     ran = run_on_gpu("""
 import sys
 sys.modules["pycuda"] = sys.modules["cuda"] = None
-from edgeseg.runtime.cuda import has_binding, open_cuda
+from edgeseg.runtime.cuda.binding import has_binding, open_cuda
 print(has_binding())
 try:
     open_cuda()
@@ -379,7 +379,7 @@ except ImportError as error:
 def test_without_a_gpu_that_is_said_first(run_on_gpu):
     code = """
 from edgeseg.errors import DeviceError
-from edgeseg.runtime.cuda import open_cuda
+from edgeseg.runtime.cuda.binding import open_cuda
 try:
     open_cuda()
 except DeviceError as error:
@@ -390,7 +390,7 @@ except DeviceError as error:
 
 
 def test_without_a_driver_that_is_said_first():
-    from edgeseg.runtime.cuda_driver import load_driver
+    from edgeseg.runtime.cuda.driver import load_driver
 
     try:
         load_driver()
@@ -403,5 +403,5 @@ def test_without_a_driver_that_is_said_first():
 
 
 def test_the_driver_tells_which_gpu_there_is(run_on_gpu):
-    ran = run_on_gpu("from edgeseg.runtime.gpu import find_gpu; print(find_gpu())")
+    ran = run_on_gpu("from edgeseg.runtime.cuda.gpu import find_gpu; print(find_gpu())")
     assert ran.stdout == "CPU (sm87)\n"

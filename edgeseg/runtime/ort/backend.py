@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import available_cores
+from edgeseg.artifact.onnx import look_through, read_spec, spec_of
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
-from edgeseg.runtime.onnx_file import look_through, read_spec, spec_of
-from edgeseg.runtime.onnxruntime_memory import limit_memory, ran_out, unlimited_optimizers
-from edgeseg.runtime.onnxruntime_module import load_onnxruntime
-from edgeseg.runtime.onnxruntime_tensorrt import MOST_IMAGES, tensorrt_options
+from edgeseg.runtime.ort.memory import limit_memory, ran_out, unlimited_optimizers
+from edgeseg.runtime.ort.module import load_onnxruntime
+from edgeseg.runtime.ort.tensorrt import MOST_IMAGES, tensorrt_options
 from edgeseg.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class OrtBackend:
 
     Raises:
         ModelError: the file is damaged, is no ONNX, holds what is not loaded from a stranger
-            (:mod:`edgeseg.runtime.onnx_file`), or an operator this ONNX Runtime lacks; or the provider does not start,
+            (:mod:`edgeseg.artifact.onnx`), or an operator this ONNX Runtime lacks; or the provider does not start,
             where ONNX Runtime itself would quietly go on with the CPU.
         SpecError: it carries no spec, or one that does not fit its inputs and outputs.
         MissingDependencyError: this ONNX Runtime was built without the provider.

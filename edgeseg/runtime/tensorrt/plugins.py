@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeseg.errors import InputError, MissingDependencyError
-from edgeseg.runtime.tensorrt_module import TensorRT
+from edgeseg.runtime.tensorrt.module import TensorRT
 
 DOMAIN = "edgeseg"
 """Of a node in ONNX, and the namespace of its plugin in TensorRT."""

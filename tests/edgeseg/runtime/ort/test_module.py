@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 SHIM = r"""
 #define _GNU_SOURCE
@@ -135,7 +135,7 @@ os.environ["HOME"] = tempfile.mkdtemp()
 import onnxruntime
 asked = []
 onnxruntime.disable_telemetry_events = lambda: asked.append(True)
-import edgeseg.runtime.ort
+import edgeseg.runtime.ort.backend
 print(asked)
 """
     assert run_python(code).stdout == "[True]\n"

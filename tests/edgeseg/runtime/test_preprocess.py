@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.preprocess import to_input
+from edgeseg.runtime.preprocess import to_input
 
 
 def test_an_image_that_fits_is_not_copied():
