@@ -1,4 +1,4 @@
-"""Packages whose modules load when they are first used: ``import edgeseg; edgeseg.video.source.open_source``."""
+"""Packages whose modules load when they are first used: ``import edgeseg; edgeseg.video.sources.base.open_source``."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from edgeseg.files.whole import cannot_write
 
 if TYPE_CHECKING:
     from edgeseg.spec import ModelSpec
-    from edgeseg.video.labels import LabelFolder
-    from edgeseg.video.source import OnLost as OnLostName
-    from edgeseg.video.source import Source, StreamInfo
+    from edgeseg.video.sources.base import OnLost as OnLostName
+    from edgeseg.video.sources.base import Source, StreamInfo
+    from edgeseg.video.sources.labels import LabelFolder
     from edgeseg.video.stage import Stage
     from edgeseg.video.telemetry import Report
 
@@ -192,9 +192,9 @@ def run(
     inputs = [*_inputs(model, labels), *(file for file in (sources, web_token_file) if file is not None)]
     outputs.check(list(uris), [*inputs, *(file for uri in uris.values() for file in _files_of(uri))])
 
-    from edgeseg.video.labels import LabelFolder
     from edgeseg.video.pipeline import Pipeline
     from edgeseg.video.progress import ProgressLine
+    from edgeseg.video.sources.labels import LabelFolder
     from edgeseg.video.stage import Overlay, Score, Segment, smoother_for
 
     with (
@@ -277,8 +277,8 @@ def _files_of(uri: str | list[Path]) -> list[Path]:
 def _open(
     uri: str | list[Path], truth: LabelFolder | None, on_lost: OnLostName | None, gst: bool, bit_depth: int | None
 ) -> Source:
-    from edgeseg.video.image_source import ImageSource
-    from edgeseg.video.source import open_source
+    from edgeseg.video.sources.base import open_source
+    from edgeseg.video.sources.image import ImageSource
 
     if isinstance(uri, list):
         return ImageSource(uri, truth, bit_depth=bit_depth)
@@ -289,7 +289,7 @@ def _choose(
     source: list[str] | None, source_option: str | None, sources: Path | None, camera: int | None
 ) -> dict[str, str | list[Path]]:
     """The sources that were named, or the default, by the names of their streams; of image files a list."""
-    from edgeseg.video.sources_file import named, read_sources
+    from edgeseg.video.sources.sources_file import named, read_sources
 
     given: dict[str, dict[str, str] | None] = {
         "SOURCE": named(source) if source else None,
@@ -305,7 +305,7 @@ def _choose(
     if chosen:
         return dict(next(iter(chosen.values())))
 
-    from edgeseg.video.camera_source import camera_devices
+    from edgeseg.video.sources.camera import camera_devices
 
     devices = camera_devices()
     uri = f"camera:{devices[0].removeprefix('/dev/video')}" if devices else "synthetic:"

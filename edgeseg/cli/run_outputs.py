@@ -15,7 +15,7 @@ from edgeseg.errors import InputError, SinkError
 if TYPE_CHECKING:
     from edgeseg.video.jsonl_sink import Masks
     from edgeseg.video.sink import Sink
-    from edgeseg.video.source import StreamInfo
+    from edgeseg.video.sources.base import StreamInfo
     from edgeseg.video.web.sink import WebSink
 
 _STILLS_FPS = 10.0

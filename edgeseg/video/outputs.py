@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeseg.files.whole import keep_apart, keep_distinct
 from edgeseg.video.sink import Sink, outputs_of
-from edgeseg.video.source import Source
+from edgeseg.video.sources.base import Source
 
 _STDIN = ("-", "stdin")
 

@@ -33,8 +33,8 @@ from edgeseg.video.handover import Handover, Junction
 from edgeseg.video.outlet import Outlet
 from edgeseg.video.outputs import keep_outputs_apart
 from edgeseg.video.sink import Follower, Sink, Window
-from edgeseg.video.source import Source
-from edgeseg.video.sources_file import named
+from edgeseg.video.sources.base import Source
+from edgeseg.video.sources.sources_file import named
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Report, SinkReport

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.status import Condition, StreamStatus
 
 _LINE_EVERY_S = 10.0

@@ -19,7 +19,7 @@ from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Inference, Result, Segmentation
 from edgeseg.video.legend import draw_classes, draw_status
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
 
 _STILLS_HZ = 15.0
 """At which the images of a folder are taken to follow each other, where they are smoothed over time."""

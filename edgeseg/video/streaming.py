@@ -11,7 +11,7 @@ from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
 from edgeseg.video.handover import Handover
 from edgeseg.video.pipeline import DropPolicy, Pipeline
-from edgeseg.video.source import OnLost, Source, open_source
+from edgeseg.video.sources.base import OnLost, Source, open_source
 from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
 
 
@@ -52,7 +52,7 @@ def stream(
         on_lost: ``exit`` raises where a live source is lost; ``wait`` waits for it also where it is not there yet;
             None waits too, but not for the first time.
         max_frames: take no more than these from each source.
-        allow_gst, bit_depth: see :func:`edgeseg.video.source.open_source`.
+        allow_gst, bit_depth: see :func:`edgeseg.video.sources.base.open_source`.
 
     Yields:
         results with ``frame``, ``segmentation`` and ``latency_ms``.

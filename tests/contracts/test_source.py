@@ -20,15 +20,15 @@ from stream_servers import MjpegServer, RtspServer, serve_folder
 
 from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import Frame, Result
-from edgeseg.video.camera_source import CameraSource, camera_devices
-from edgeseg.video.file_source import FileSource
-from edgeseg.video.gst_source import GstSource
-from edgeseg.video.image_source import ImageSource
 from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.network_source import NetworkSource
-from edgeseg.video.source import Source, open_source
-from edgeseg.video.stdin_source import StdinSource
-from edgeseg.video.synthetic_source import SyntheticSource
+from edgeseg.video.sources.base import Source, open_source
+from edgeseg.video.sources.camera import CameraSource, camera_devices
+from edgeseg.video.sources.file import FileSource
+from edgeseg.video.sources.gst import GstSource
+from edgeseg.video.sources.image import ImageSource
+from edgeseg.video.sources.network.source import NetworkSource
+from edgeseg.video.sources.stdin import StdinSource
+from edgeseg.video.sources.synthetic import SyntheticSource
 
 FRAMES = 6
 HEIGHT, WIDTH = 48, 64
@@ -134,7 +134,7 @@ CASES = {
 def one_street() -> Iterator[None]:
     """A street takes a second to build, and remembers nothing: one does for all."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgeseg.video.synthetic_source.StreetScene", cache(StreetScene))
+        patch.setattr("edgeseg.video.sources.synthetic.StreetScene", cache(StreetScene))
         yield
 
 

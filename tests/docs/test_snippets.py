@@ -34,7 +34,7 @@ import edgeseg
 from edgeseg.cli import VERBS, _build
 from edgeseg.data.dataset import Dataset
 from edgeseg.segmenter import Segmenter
-from edgeseg.video.sources_file import read_sources
+from edgeseg.video.sources.sources_file import read_sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -50,10 +50,10 @@ INLINE = sorted({(str(d.relative_to(REPOSITORY)), code) for d in DOCUMENTS for c
 
 ONLY_PARSED = {
     r"--backend tensorrt|\.engine\b|--format tensorrt": "needs TensorRT and a GPU; tests/export/test_engine.py",
-    r"csi://": "needs a Jetson's camera; tests/edgeseg/video/test_gst_source.py",
-    r"gst:": "needs an OpenCV with GStreamer; tests/edgeseg/video/test_gst_source.py",
-    r"v4l2://": "needs that very camera; tests/edgeseg/video/test_camera_source.py",
-    r"stdin:|\brun -$": "reads a pipe of raw video; tests/edgeseg/video/test_stdin_source.py",
+    r"csi://": "needs a Jetson's camera; tests/edgeseg/video/sources/test_gst.py",
+    r"gst:": "needs an OpenCV with GStreamer; tests/edgeseg/video/sources/test_gst.py",
+    r"v4l2://": "needs that very camera; tests/edgeseg/video/sources/test_camera.py",
+    r"stdin:|\brun -$": "reads a pipe of raw video; tests/edgeseg/video/sources/test_stdin.py",
     r"rtsps:": "needs a camera with a certificate; tests/edgeseg/video/test_reach.py",
     r"runs/gpu": "needs a GPU",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
@@ -98,7 +98,7 @@ HOMES = {
     "EdgesegError": "edgeseg.EdgesegError",
     "CrfParams": "edgeseg.CrfParams",
     "DenseCrf": "edgeseg.refine.crf.DenseCrf",
-    "open_source": "edgeseg.video.source.open_source",
+    "open_source": "edgeseg.video.sources.base.open_source",
     "pipeline": "edgeseg.video.pipeline.Pipeline",
     "calibrate_model": "edgeseg.quantize.ptq.calibrate_model",
 }

@@ -65,7 +65,7 @@ def _exif(orientation: int) -> bytes:
 
 
 def _read_frames(path: Path) -> None:
-    from edgeseg.video.source import open_source
+    from edgeseg.video.sources.base import open_source
 
     source = open_source(path)
     try:
@@ -130,7 +130,7 @@ def _video_seeds() -> _Seeds:
 
 
 def _read_pipe(path: Path) -> None:
-    from edgeseg.video.stdin_source import StdinSource
+    from edgeseg.video.sources.stdin import StdinSource
 
     reading, writing = os.pipe()
     content = path.read_bytes()
@@ -338,7 +338,7 @@ def _sources() -> object:
 
 def _read_sources(path: Path) -> None:
     from edgeseg.errors import EdgesegError
-    from edgeseg.video.sources_file import read_sources
+    from edgeseg.video.sources.sources_file import read_sources
 
     try:
         sources = read_sources(path)

@@ -12,7 +12,7 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Frame, Result
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.stage import Segment, smoother_for
 
 SIZE = (192, 256)  # logits at stride 8: 24x32

@@ -24,11 +24,11 @@ from peak_memory import PEAK_MIB
 from strangers import Listener, rtsp_answer
 
 from edgeseg.errors import SourceError
-from edgeseg.video.camera_source import CameraSource
-from edgeseg.video.media import LARGEST_PIXELS, LARGEST_SIDE
-from edgeseg.video.network_source import NetworkSource
-from edgeseg.video.source import SourceLostError, open_source
-from edgeseg.video.stdin_source import StdinSource
+from edgeseg.video.sources.base import SourceLostError, open_source
+from edgeseg.video.sources.camera import CameraSource
+from edgeseg.video.sources.media import LARGEST_PIXELS, LARGEST_SIDE
+from edgeseg.video.sources.network.source import NetworkSource
+from edgeseg.video.sources.stdin import StdinSource
 
 
 def _jpeg(height: int, width: int) -> bytes:
@@ -87,7 +87,7 @@ def _read_elsewhere(uri: str) -> tuple[str, int]:
     code = """
 import sys
 from edgeseg.errors import SourceError
-from edgeseg.video.network_source import NetworkSource
+from edgeseg.video.sources.network.source import NetworkSource
 before = peak_mib()
 try:
     for frame in NetworkSource(sys.argv[1]):

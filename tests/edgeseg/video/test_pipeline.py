@@ -22,15 +22,15 @@ from edgeseg.errors import EdgesegError, ModelError, SinkError, SourceError
 from edgeseg.types import Frame, Result
 from edgeseg.video import capture as capture_module
 from edgeseg.video import pipeline as module
-from edgeseg.video.image_source import ImageSource
 from edgeseg.video.jsonl_sink import JsonLinesSink
 from edgeseg.video.mask_sink import MaskSink
 from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.per_stream import PerStream
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.sink import NullSink, ReaderGone, ResultSkipped, SinkClosed
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.image import ImageSource
+from edgeseg.video.sources.one_pass import OnePassSource
 from edgeseg.video.stage import Score
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Report

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from edgeseg.video.progress import ProgressLine
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.status import SourceState, StreamStatus
 
 INFO = StreamInfo("camera:0", live=True)

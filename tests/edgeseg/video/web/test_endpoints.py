@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgeseg.errors import InputError, SinkError
 from edgeseg.types import Frame, Result, Segmentation
-from edgeseg.video.one_pass import OnePassSource
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.one_pass import OnePassSource
 from edgeseg.video.status import SourceState
 from edgeseg.video.telemetry import LatencyHistogram, SinkReport
 from edgeseg.video.web.picture import Encoding

@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeseg.errors import SourceError
-from edgeseg.video.file_source import FileSource
-from edgeseg.video.source import open_source
-from edgeseg.video.stdin_source import StdinSource
+from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.file import FileSource
+from edgeseg.video.sources.stdin import StdinSource
 
 BARS = np.array(
     [

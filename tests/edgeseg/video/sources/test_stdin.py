@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import SourceError
-from edgeseg.video.stdin_source import StdinSource
+from edgeseg.video.sources.stdin import StdinSource
 
 FRAMES = 12
 

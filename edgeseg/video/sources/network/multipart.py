@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from email.message import Message
 
-from edgeseg.video.byte_stream import ByteStream
+from edgeseg.video.sources.byte_stream import ByteStream
 
 _MOST_LINE_BYTES = 8192
 _MOST_LINES = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeseg.errors import SourceError
-from edgeseg.video.uri import FPS, SIDE, parameters, redacted
+from edgeseg.video.sources.uri import FPS, SIDE, parameters, redacted
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 from edgeseg.errors import SourceError
 from edgeseg.synthetic import CAMVID_NAMES, StreetScene
 from edgeseg.types import Frame
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.source import StreamInfo
-from edgeseg.video.uri import redacted
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.uri import redacted
 
 _FRAMES = 300
 _LONGEST_NAP_S = 0.05  # so that close is soon noticed at any frame rate

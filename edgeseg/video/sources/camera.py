@@ -19,11 +19,11 @@ import numpy as np
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.media import reason, too_large
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.opencv_log import Quiet
-from edgeseg.video.source import SourceLostError, StreamInfo
-from edgeseg.video.uri import FPS, SIDE, parameters, redacted
+from edgeseg.video.sources.base import SourceLostError, StreamInfo
+from edgeseg.video.sources.media import reason, too_large
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.opencv_log import Quiet
+from edgeseg.video.sources.uri import FPS, SIDE, parameters, redacted
 
 _FORMS = {
     "width": (SIDE, "width=1280"),

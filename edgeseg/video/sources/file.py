@@ -12,13 +12,13 @@ import av
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.labels import LabelFolder
-from edgeseg.video.media import CONVERT, open_file, pixel_aspect_of, reason, video_stream
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.picture import frame_s, orientation_of, to_rgb, upright_aspect
-from edgeseg.video.source import StreamInfo
-from edgeseg.video.timeline import RecordedTimeline
-from edgeseg.video.uri import redacted
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.labels import LabelFolder
+from edgeseg.video.sources.media import CONVERT, open_file, pixel_aspect_of, reason, video_stream
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.picture import frame_s, orientation_of, to_rgb, upright_aspect
+from edgeseg.video.sources.timeline import RecordedTimeline
+from edgeseg.video.sources.uri import redacted
 
 _CUT_AND_JOINED = {"mpegts", "mpeg"}
 

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from packaging.version import Version
 
 from edgeseg.errors import SourceError
-from edgeseg.video.uri import redacted
+from edgeseg.video.sources.uri import redacted
 
 CONVERT = "Copy or download the file again, or convert it with ffmpeg"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.source import OnChange, OnLost, Source, SourceLostError, StreamInfo
+from edgeseg.video.sources.base import OnChange, OnLost, Source, SourceLostError, StreamInfo
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.timeline import Timeline
 from edgeseg.video.status import Condition, SourceState
-from edgeseg.video.timeline import Timeline
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 
 from edgeseg.errors import MissingDependencyError, SourceError
-from edgeseg.video.camera_source import CameraSource
-from edgeseg.video.opencv_log import Quiet
-from edgeseg.video.source import SourceLostError
-from edgeseg.video.uri import FPS, SIDE, parameters, redacted
+from edgeseg.video.sources.base import SourceLostError
+from edgeseg.video.sources.camera import CameraSource
+from edgeseg.video.sources.opencv_log import Quiet
+from edgeseg.video.sources.uri import FPS, SIDE, parameters, redacted
 
 _FORMS = {
     "width": (SIDE, "width=1280"),

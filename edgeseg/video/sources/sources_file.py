@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeseg.errors import InputError, printable
 from edgeseg.files.documents import is_printable, read_yaml
-from edgeseg.video.uri import redacted
+from edgeseg.video.sources.uri import redacted
 
 _LONGEST = 200
 

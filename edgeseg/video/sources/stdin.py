@@ -23,8 +23,9 @@ from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.byte_stream import MOST_BYTES, ByteStream, has_its_index_last
-from edgeseg.video.media import (
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.byte_stream import MOST_BYTES, ByteStream, has_its_index_last
+from edgeseg.video.sources.media import (
     STREAM_CODECS,
     limit_pixels,
     open_bytes,
@@ -33,11 +34,10 @@ from edgeseg.video.media import (
     too_large,
     video_stream,
 )
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.picture import frame_s, to_rgb, upright_aspect
-from edgeseg.video.source import StreamInfo
-from edgeseg.video.timeline import RecordedTimeline
-from edgeseg.video.uri import FPS, LIVE, SIZE, parameters, redacted
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.picture import frame_s, to_rgb, upright_aspect
+from edgeseg.video.sources.timeline import RecordedTimeline
+from edgeseg.video.sources.uri import FPS, LIVE, SIZE, parameters, redacted
 
 _FORMS = {"size": SIZE, "format": (r"\w+", "format=rgb24, as FFmpeg calls it"), "fps": FPS, "live": LIVE}
 _LOOK_EVERY_S = 0.1

@@ -19,9 +19,9 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from edgeseg.video.byte_stream import MOST_BYTES
-from edgeseg.video.login import Login
-from edgeseg.video.media import reason
+from edgeseg.video.sources.byte_stream import MOST_BYTES
+from edgeseg.video.sources.media import reason
+from edgeseg.video.sources.network.login import Login
 
 _BLOCK_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 16

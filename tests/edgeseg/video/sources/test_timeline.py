@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeseg.video.timeline import RecordedTimeline, Timeline
+from edgeseg.video.sources.timeline import RecordedTimeline, Timeline
 
 
 def test_a_streams_own_times_are_kept_whatever_the_clock_says() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.file_source import FileSource
-from edgeseg.video.source import Source, open_source
+from edgeseg.video.sources.base import Source, open_source
+from edgeseg.video.sources.file import FileSource
 
 
 def _read_until_error(source: Source) -> tuple[list[Frame], SourceError]:

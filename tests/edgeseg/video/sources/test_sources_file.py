@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg.errors import InputError
-from edgeseg.video.sources_file import named, read_sources
+from edgeseg.video.sources.sources_file import named, read_sources
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edgeseg.types import Frame
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.status import SourceState
 
 _LONGEST_NAP_S = 0.05

@@ -31,9 +31,9 @@ from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.byte_stream import has_its_index_last
-from edgeseg.video.http_stream import HttpError, HttpStream, RedirectError
-from edgeseg.video.media import (
+from edgeseg.video.sources.base import SourceLostError, StreamInfo
+from edgeseg.video.sources.byte_stream import has_its_index_last
+from edgeseg.video.sources.media import (
     STREAM_CODECS,
     limit_pixels,
     open_bytes,
@@ -43,15 +43,15 @@ from edgeseg.video.media import (
     too_large,
     video_stream,
 )
-from edgeseg.video.multipart import parts
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.packet_reader import Arrived, PacketReader
-from edgeseg.video.picture import frame_s, to_rgb, upright_aspect
-from edgeseg.video.rtsp_relay import RtspRelay
-from edgeseg.video.source import SourceLostError, StreamInfo
-from edgeseg.video.timeline import RecordedTimeline
-from edgeseg.video.tls import tls_context
-from edgeseg.video.uri import LIVE, parameters, redacted
+from edgeseg.video.sources.network.http_stream import HttpError, HttpStream, RedirectError
+from edgeseg.video.sources.network.multipart import parts
+from edgeseg.video.sources.network.packet_reader import Arrived, PacketReader
+from edgeseg.video.sources.network.rtsp_relay import RtspRelay
+from edgeseg.video.sources.network.tls import tls_context
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.picture import frame_s, to_rgb, upright_aspect
+from edgeseg.video.sources.timeline import RecordedTimeline
+from edgeseg.video.sources.uri import LIVE, parameters, redacted
 
 _TIMEOUT_S = 5.0
 _BLIND_S = 20.0  # some cameras send a key picture only every ten seconds

@@ -12,9 +12,9 @@ import pytest
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.reconnecting import Backoff, ReconnectingSource
-from edgeseg.video.source import OnLost, SourceLostError, StreamInfo
+from edgeseg.video.sources.base import OnLost, SourceLostError, StreamInfo
+from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.reconnecting import Backoff, ReconnectingSource
 from edgeseg.video.status import SourceState
 
 FAST = Backoff(first_s=0.01, longest_s=0.02)

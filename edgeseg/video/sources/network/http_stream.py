@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from edgeseg.video.byte_stream import ByteStream
-from edgeseg.video.login import Login
+from edgeseg.video.sources.byte_stream import ByteStream
+from edgeseg.video.sources.network.login import Login
 
 _MOST_REDIRECTS = 5
 _SKIP_BYTES = 256 << 10  # read over rather than asked for anew

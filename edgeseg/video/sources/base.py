@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.types import Frame
+from edgeseg.video.sources.uri import redacted
 from edgeseg.video.status import SourceState
-from edgeseg.video.uri import redacted
 
 if TYPE_CHECKING:
-    from edgeseg.video.labels import LabelFolder
+    from edgeseg.video.sources.labels import LabelFolder
 
 UNDERSTOOD = (
     "a video file, an image, a folder of images, a quoted glob ('DIR/*.png'), camera:0, v4l2:///dev/video0, rtsp://, "
@@ -125,7 +125,7 @@ def open_source(
             waits too, but not for the first time, so that a wrong address is told at once.
         on_change: told when a live source is lost and when it is back, by the thread that iterates.
         allow_gst: whether ``gst:`` is taken; a pipeline may read and write any file and talk to any host.
-        bit_depth: of images with more than 8 bits, as :class:`edgeseg.video.image_source.ImageSource` takes it.
+        bit_depth: of images with more than 8 bits, as :class:`edgeseg.video.sources.image.ImageSource` takes it.
 
     Raises:
         SourceLostError: a live source is not there.
@@ -149,7 +149,7 @@ def open_source(
         )
     if scheme not in _LIVE:
         return opens(text)
-    from edgeseg.video.reconnecting import ReconnectingSource
+    from edgeseg.video.sources.reconnecting import ReconnectingSource
 
     return ReconnectingSource(lambda: opens(text), uri=redacted(text), on_lost=on_lost, on_change=on_change)
 
@@ -176,31 +176,31 @@ def _looks_like_a_file(name: str) -> bool:
 
 
 def _open_camera(uri: str) -> Source:
-    from edgeseg.video.camera_source import CameraSource
+    from edgeseg.video.sources.camera import CameraSource
 
     return CameraSource.open(uri)
 
 
 def _open_network(uri: str) -> Source:
-    from edgeseg.video.network_source import NetworkSource
+    from edgeseg.video.sources.network.source import NetworkSource
 
     return NetworkSource(uri)
 
 
 def _open_gst(uri: str) -> Source:
-    from edgeseg.video.gst_source import GstSource
+    from edgeseg.video.sources.gst import GstSource
 
     return GstSource.open(uri)
 
 
 def _open_stdin(uri: str) -> Source:
-    from edgeseg.video.stdin_source import StdinSource
+    from edgeseg.video.sources.stdin import StdinSource
 
     return StdinSource(uri)
 
 
 def _open_synthetic(uri: str) -> Source:
-    from edgeseg.video.synthetic_source import SyntheticSource
+    from edgeseg.video.sources.synthetic import SyntheticSource
 
     return SyntheticSource.open(uri)
 
@@ -228,7 +228,7 @@ def _open_path(text: str, labels: LabelFolder | None, bit_depth: int | None) -> 
     exists = os.path.lexists(text)
     is_pattern = not exists and any(mark in text for mark in "*?[") and not _has_scheme(text)
     if is_pattern or os.path.isdir(text) or os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES:
-        from edgeseg.video.image_source import ImageSource
+        from edgeseg.video.sources.image import ImageSource
 
         return ImageSource(text, labels, bit_depth=bit_depth)
     if not exists:
@@ -240,7 +240,7 @@ def _open_path(text: str, labels: LabelFolder | None, bit_depth: int | None) -> 
             raise SourceError(f"there is no file {shown}", f"Correct the path, or pass {UNDERSTOOD}") from None
         except OSError as error:  # a folder that may not be entered, a name too long
             raise SourceError(f"{shown} cannot be opened ({error.strerror})", "Correct the path") from None
-    from edgeseg.video.file_source import FileSource
+    from edgeseg.video.sources.file import FileSource
 
     return FileSource(text, labels)
 

@@ -14,9 +14,9 @@ from edgeseg.data.picture_header import page_count
 from edgeseg.data.pictures import read_pages
 from edgeseg.errors import DatasetError, SourceError, printable
 from edgeseg.types import Frame
-from edgeseg.video.labels import LabelFolder
-from edgeseg.video.one_pass import OnePassSource
-from edgeseg.video.source import StreamInfo
+from edgeseg.video.sources.base import StreamInfo
+from edgeseg.video.sources.labels import LabelFolder
+from edgeseg.video.sources.one_pass import OnePassSource
 
 _LOOKED_AT = 1000
 """Files whose pages are counted before the first is read."""

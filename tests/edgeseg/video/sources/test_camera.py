@@ -9,8 +9,8 @@ import cv2
 import pytest
 
 from edgeseg.errors import SourceError
-from edgeseg.video.camera_source import CameraSource, _set
-from edgeseg.video.source import SourceLostError, open_source
+from edgeseg.video.sources.base import SourceLostError, open_source
+from edgeseg.video.sources.camera import CameraSource, _set
 
 
 @pytest.mark.parametrize(
