@@ -26,9 +26,9 @@ from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Frame, ImageU8
-from edgeseg.video.mp4_sink import Mp4Sink
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sink import NullSink, Sink
+from edgeseg.video.sinks.base import NullSink, Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
 from edgeseg.video.sources.base import StreamInfo, open_source
 from edgeseg.video.sources.one_pass import OnePassSource
 from edgeseg.video.stage import Overlay, Segment, Stage

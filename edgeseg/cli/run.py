@@ -269,7 +269,7 @@ def _inputs(model: str | None, labels: Path | None) -> Iterator[Path]:
 
 
 def _files_of(uri: str | list[Path]) -> list[Path]:
-    from edgeseg.video.outputs import files_of
+    from edgeseg.video.sinks.outputs import files_of
 
     return uri if isinstance(uri, list) else files_of(uri)
 

@@ -13,8 +13,8 @@ from edgeseg.cli.open_model import note
 from edgeseg.errors import InputError, SinkError
 
 if TYPE_CHECKING:
-    from edgeseg.video.jsonl_sink import Masks
-    from edgeseg.video.sink import Sink
+    from edgeseg.video.sinks.base import Sink
+    from edgeseg.video.sinks.jsonl import Masks
     from edgeseg.video.sources.base import StreamInfo
     from edgeseg.video.web.sink import WebSink
 
@@ -72,7 +72,7 @@ class Outputs:
             InputError: a page that everyone could see.
             ModuleNotFoundError: a package is missing that the page needs.
         """
-        from edgeseg.video.outputs import keep_outputs_apart
+        from edgeseg.video.sinks.outputs import keep_outputs_apart
 
         if self.web is not None:
             from edgeseg.video.web.address import check_bind, open_socket, parse_address
@@ -95,7 +95,7 @@ class Outputs:
 
     def open(self, infos: dict[str, StreamInfo]) -> list[Sink]:
         """The sinks for the streams of these names; none is left open where one of them cannot be opened."""
-        from edgeseg.video.sink import NullSink
+        from edgeseg.video.sinks.base import NullSink
 
         with ExitStack() as opened:
             sinks: list[Sink] = []
@@ -112,12 +112,12 @@ class Outputs:
 
     def wants_pictures(self, sinks: Sequence[Sink]) -> bool:
         """Whether one of them shows the painted frame; the web page paints its own."""
-        from edgeseg.video.sink import Window
+        from edgeseg.video.sinks.base import Window
 
         return self.save is not None or any(isinstance(sink, Window) for sink in sinks)
 
     def _sinks(self, infos: dict[str, StreamInfo]) -> Iterator[Sink]:
-        from edgeseg.video.window_sink import WindowSink, display_works
+        from edgeseg.video.sinks.window import WindowSink, display_works
 
         if self.show or (self.show is None and not self.saves and display_works()):
             yield WindowSink(paced=len(infos) == 1 and not any(info.live for info in infos.values()))
@@ -127,8 +127,8 @@ class Outputs:
 
     def _files(self, infos: Mapping[str, StreamInfo | None]) -> Iterator[Sink]:
         """Those that write files; nothing is written before the first result."""
-        from edgeseg.video.jsonl_sink import JsonLinesSink
-        from edgeseg.video.mask_sink import MaskSink
+        from edgeseg.video.sinks.jsonl import JsonLinesSink
+        from edgeseg.video.sinks.mask import MaskSink
 
         streams = list(infos)
         if self.save is not None:
@@ -139,8 +139,8 @@ class Outputs:
             yield JsonLinesSink(self.jsonl, masks=self.jsonl_masks)
 
     def _video(self, path: Path, info: StreamInfo | None) -> Sink:
-        from edgeseg.video.mp4_sink import Mp4Sink
-        from edgeseg.video.segmented_sink import SegmentedMp4Sink
+        from edgeseg.video.sinks.mp4 import Mp4Sink
+        from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 
         fps = (info.fps if info is not None else None) or _STILLS_FPS
         if self.segment_secs is None:
@@ -164,7 +164,7 @@ class Outputs:
         return page
 
     def _check_display(self) -> None:
-        from edgeseg.video.window_sink import display_works
+        from edgeseg.video.sinks.window import display_works
 
         if not display_works():
             raise SinkError(
@@ -190,7 +190,7 @@ def read_token(file: Path) -> str:
 
 def _each(streams: Sequence[str], path: Path, make: Callable[[Path, str], Sink]) -> Sink:
     """One output for the run, or one for each of its streams."""
-    from edgeseg.video.per_stream import PerStream, paths_of
+    from edgeseg.video.sinks.per_stream import PerStream, paths_of
 
     if len(streams) == 1:
         return make(path, streams[0])

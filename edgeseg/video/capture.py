@@ -11,7 +11,7 @@ from itertools import islice
 
 from edgeseg.types import Frame, Result
 from edgeseg.video.faults import in_one_line
-from edgeseg.video.handover import Handover
+from edgeseg.video.queues import Handover
 from edgeseg.video.sources.base import Source
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Histograms, Report

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from edgeseg.errors import EdgesegError
 from edgeseg.types import Result
-from edgeseg.video.sink import ReaderGone
+from edgeseg.video.sinks.base import ReaderGone
 
 Tell = Callable[[str], None]
 """Told in one line, at once and on any thread, what was lost while the run goes on."""

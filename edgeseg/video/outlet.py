@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from edgeseg.errors import EdgesegError
 from edgeseg.types import Result
 from edgeseg.video.faults import in_one_line, located
-from edgeseg.video.handover import Handover
-from edgeseg.video.sink import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, Window
+from edgeseg.video.queues import Handover
+from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, Window
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import LatencyHistogram, SinkReport
 

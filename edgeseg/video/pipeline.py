@@ -29,10 +29,10 @@ from edgeseg.types import Result
 from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
 from edgeseg.video.faults import Faults, Tell, in_one_line, located, log_fault
-from edgeseg.video.handover import Handover, Junction
 from edgeseg.video.outlet import Outlet
-from edgeseg.video.outputs import keep_outputs_apart
-from edgeseg.video.sink import Follower, Sink, Window
+from edgeseg.video.queues import Handover, Junction
+from edgeseg.video.sinks.base import Follower, Sink, Window
+from edgeseg.video.sinks.outputs import keep_outputs_apart
 from edgeseg.video.sources.base import Source
 from edgeseg.video.sources.sources_file import named
 from edgeseg.video.stage import Score, Stage
@@ -64,8 +64,8 @@ class Pipeline:
         source: where frames come from; several share the stages, and with them the model.
         stages: what is done to each frame, in order. If the first has a method ``begin``, as
             :class:`edgeseg.video.stage.Segment` does, it is given what is waiting on the inference thread.
-        sinks: where each result goes. A :class:`edgeseg.video.sink.Window` is served on the calling thread, a
-            :class:`edgeseg.video.sink.Follower` is told whom to ask how the streams stand.
+        sinks: where each result goes. A :class:`edgeseg.video.sinks.base.Window` is served on the calling thread, a
+            :class:`edgeseg.video.sinks.base.Follower` is told whom to ask how the streams stand.
         names: of the streams, where there are several; their URIs if left out.
         max_frames: take no more than these from each source; None takes all.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.

@@ -18,7 +18,7 @@ from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Inference, Result, Segmentation
-from edgeseg.video.legend import draw_classes, draw_status
+from edgeseg.video.draw.legend import draw_classes, draw_status
 from edgeseg.video.sources.base import StreamInfo
 
 _STILLS_HZ = 15.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
-from edgeseg.video.handover import Handover
 from edgeseg.video.pipeline import DropPolicy, Pipeline
+from edgeseg.video.queues import Handover
 from edgeseg.video.sources.base import OnLost, Source, open_source
 from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
 

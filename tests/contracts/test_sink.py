@@ -17,12 +17,12 @@ import pytest
 from edgeseg.data.dataset import LabelCoding, list_images
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
-from edgeseg.video.jsonl_sink import JsonLinesSink
-from edgeseg.video.mask_sink import MaskSink
-from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.segmented_sink import SegmentedMp4Sink
-from edgeseg.video.sink import NullSink, Sink
-from edgeseg.video.window_sink import WindowSink, display_works
+from edgeseg.video.sinks.base import NullSink, Sink
+from edgeseg.video.sinks.jsonl import JsonLinesSink
+from edgeseg.video.sinks.mask import MaskSink
+from edgeseg.video.sinks.mp4 import Mp4Sink
+from edgeseg.video.sinks.segmented import SegmentedMp4Sink
+from edgeseg.video.sinks.window import WindowSink, display_works
 
 SPEC = ModelSpec(network="none", class_names=("a", "b", "c"))
 

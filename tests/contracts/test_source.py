@@ -20,7 +20,7 @@ from stream_servers import MjpegServer, RtspServer, serve_folder
 
 from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
 from edgeseg.video.sources.base import Source, open_source
 from edgeseg.video.sources.camera import CameraSource, camera_devices
 from edgeseg.video.sources.file import FileSource

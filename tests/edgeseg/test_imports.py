@@ -26,7 +26,7 @@ DEVICE_SET = [
     "edgeseg.runtime.ort.backend",
     "edgeseg.synthetic.street",
     "edgeseg.video.sources.base",
-    "edgeseg.video.sink",
+    "edgeseg.video.sinks.base",
     "edgeseg.video.stage",
     "edgeseg.video.pipeline",
     "edgeseg.video.streaming",

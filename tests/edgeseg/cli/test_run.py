@@ -24,7 +24,7 @@ import pytest
 from edgeseg.refine.crf_params import CrfParams
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
 
 
 class Done(Protocol):

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.segmented_sink import SegmentedMp4Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
+from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 
 
 class Done(Protocol):
@@ -323,7 +323,7 @@ def test_a_cv2_of_the_current_folder_is_not_run(folder: Path) -> None:
     """The window's trial is a process of its own, and must not take what lies about for OpenCV."""
     (folder / "cv2.py").write_text("open('was run', 'w').close()\n")
     (folder / "numpy.py").write_text("open('was run', 'w').close()\n")
-    script = "import sys; sys.path[:1] = []; from edgeseg.video.window_sink import display_works; display_works()"
+    script = "import sys; sys.path[:1] = []; from edgeseg.video.sinks.window import display_works; display_works()"
     repository = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "DISPLAY": ":987", "PYTHONPATH": str(repository)}
     subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, timeout=120, check=True)

@@ -86,7 +86,7 @@ import {first}, av
 import numpy as np
 from edgeseg.errors import SinkError
 from edgeseg.types import Frame, Result
-from edgeseg.video.window_sink import WindowSink
+from edgeseg.video.sinks.window import WindowSink
 try:
     sink = WindowSink(paced=False)
     sink.write(Result(Frame(np.zeros((48, 64, 3), np.uint8), 0, 0.0)))

@@ -22,12 +22,12 @@ from edgeseg.errors import EdgesegError, ModelError, SinkError, SourceError
 from edgeseg.types import Frame, Result
 from edgeseg.video import capture as capture_module
 from edgeseg.video import pipeline as module
-from edgeseg.video.jsonl_sink import JsonLinesSink
-from edgeseg.video.mask_sink import MaskSink
-from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.per_stream import PerStream
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sink import NullSink, ReaderGone, ResultSkipped, SinkClosed
+from edgeseg.video.sinks.base import NullSink, ReaderGone, ResultSkipped, SinkClosed
+from edgeseg.video.sinks.jsonl import JsonLinesSink
+from edgeseg.video.sinks.mask import MaskSink
+from edgeseg.video.sinks.mp4 import Mp4Sink
+from edgeseg.video.sinks.per_stream import PerStream
 from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.sources.image import ImageSource
 from edgeseg.video.sources.one_pass import OnePassSource

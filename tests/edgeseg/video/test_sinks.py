@@ -21,12 +21,12 @@ import pytest
 from edgeseg.errors import SinkError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, LabelsU8, Result, Segmentation
-from edgeseg.video.jsonl_sink import JsonLinesSink
-from edgeseg.video.mask_sink import MaskSink
-from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.sink import SinkClosed
+from edgeseg.video.sinks.base import SinkClosed
+from edgeseg.video.sinks.jsonl import JsonLinesSink
+from edgeseg.video.sinks.mask import MaskSink
+from edgeseg.video.sinks.mp4 import Mp4Sink
+from edgeseg.video.sinks.window import WindowSink, display_works
 from edgeseg.video.status import SourceState, StreamStatus
-from edgeseg.video.window_sink import WindowSink, display_works
 
 SPEC = ModelSpec(network="none", class_names=("a", "b", "c"))
 
@@ -114,7 +114,7 @@ def test_mp4_that_was_never_closed_is_readable(tmp_path: Path) -> None:
 import os
 import numpy as np
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
 sink = Mp4Sink({str(path)!r})
 for index in range(200):
     sink.write(Result(Frame(np.full((48, 64, 3), index, dtype=np.uint8), index, 0.0, pts_s=index / 25)))
@@ -133,7 +133,7 @@ def test_mp4_on_a_full_disk_is_refused_without_a_crash(tmp_path: Path) -> None:
 import numpy as np
 from edgeseg.errors import SinkError
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
+from edgeseg.video.sinks.mp4 import Mp4Sink
 sink = Mp4Sink({str(tmp_path / "out.mp4")!r})
 try:
     for index in range(200):

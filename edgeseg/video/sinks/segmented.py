@@ -13,9 +13,9 @@ from urllib.parse import quote
 from edgeseg.errors import EdgesegError, InputError, SinkError
 from edgeseg.files.whole import cannot_write, remove_abandoned
 from edgeseg.types import Result
-from edgeseg.video.mp4_boxes import end_of_header
-from edgeseg.video.mp4_sink import Mp4Sink, check_video_path
-from edgeseg.video.sink import ResultSkipped
+from edgeseg.video.sinks.base import ResultSkipped
+from edgeseg.video.sinks.mp4 import Mp4Sink, check_video_path
+from edgeseg.video.sinks.mp4_boxes import end_of_header
 
 _JITTER_S = 1e-3  # times are rounded on their way; a frame that comes so little early begins the segment
 _BACK_S = 1.0  # times that go back further than this are those of a source that began again
@@ -24,7 +24,7 @@ _NOTE = re.compile(rb"edgeseg segment (\d+) of (\S+), kept with (\d+)")
 
 
 class SegmentedMp4Sink:
-    """``clip-000.mp4``, ``clip-001.mp4``, …: each as :class:`edgeseg.video.mp4_sink.Mp4Sink` writes it.
+    """``clip-000.mp4``, ``clip-001.mp4``, …: each as :class:`edgeseg.video.sinks.mp4.Mp4Sink` writes it.
 
     Each segment begins with a keyframe, at time 0, and plays by itself. A new one is begun by the first frame that lies
     ``seconds`` or more after the segment's first, by a frame of another size, and where the source's times jump back.

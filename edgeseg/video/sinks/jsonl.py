@@ -13,8 +13,8 @@ from typing import Any, Literal
 from edgeseg.errors import InputError, SinkError
 from edgeseg.files.whole import cannot_write, check_writable
 from edgeseg.types import Result, Segmentation
-from edgeseg.video.coco_masks import polygon_masks, run_length_masks
-from edgeseg.video.sink import ReaderGone
+from edgeseg.video.sinks.base import ReaderGone
+from edgeseg.video.sinks.coco_masks import polygon_masks, run_length_masks
 
 SCHEMA_VERSION = 1
 """Goes up when a key changes its meaning or goes away; keys may be added within a version."""

@@ -9,8 +9,8 @@ import pytest
 
 from edgeseg.errors import SinkError
 from edgeseg.types import Frame, Result
-from edgeseg.video.per_stream import PerStream, paths_of
-from edgeseg.video.sink import StreamSinkFailed
+from edgeseg.video.sinks.base import StreamSinkFailed
+from edgeseg.video.sinks.per_stream import PerStream, paths_of
 
 
 class Shelf:

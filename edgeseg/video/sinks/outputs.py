@@ -7,7 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from edgeseg.files.whole import keep_apart, keep_distinct
-from edgeseg.video.sink import Sink, outputs_of
+from edgeseg.video.sinks.base import Sink, outputs_of
 from edgeseg.video.sources.base import Source
 
 _STDIN = ("-", "stdin")
@@ -17,7 +17,7 @@ def keep_outputs_apart(sinks: Sequence[Sink], sources: Sequence[Source], inputs:
     """Refuse sinks that would write over what the run reads, or over each other.
 
     Args:
-        sinks: what they write is what :func:`edgeseg.video.sink.outputs_of` says.
+        sinks: what they write is what :func:`edgeseg.video.sinks.base.outputs_of` says.
         sources: the files they read, as their attribute ``files`` names them or their URI does.
         inputs: what is read besides: labels, model, configuration.
 

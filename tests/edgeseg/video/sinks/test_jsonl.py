@@ -19,11 +19,11 @@ import pytest
 from edgeseg.errors import InputError, SinkError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, LabelsU8, Result, Segmentation
-from edgeseg.video.jsonl_sink import SCHEMA_VERSION, JsonLinesSink, Masks
-from edgeseg.video.sink import ReaderGone
+from edgeseg.video.sinks.base import ReaderGone
+from edgeseg.video.sinks.jsonl import SCHEMA_VERSION, JsonLinesSink, Masks
 
 SPEC = ModelSpec(network="none", class_names=("Straße", "tree", "car"))
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "results.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "results.schema.json").read_text())
 LABELS = np.array([[0, 0, 1, 1], [0, 255, 2, 1]], np.uint8)
 
 
@@ -172,7 +172,7 @@ import numpy as np
 from edgeseg.errors import SinkError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, Result, Segmentation
-from edgeseg.video.jsonl_sink import JsonLinesSink
+from edgeseg.video.sinks.jsonl import JsonLinesSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 segmentation = Segmentation(np.zeros((4, 4), np.uint8), ModelSpec(network="none", class_names=("a", "b")))
 sink = JsonLinesSink({str(tmp_path / "out.jsonl")!r})

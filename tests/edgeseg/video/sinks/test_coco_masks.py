@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeseg.types import LabelsU8
-from edgeseg.video.coco_masks import polygon_masks, run_length_masks
+from edgeseg.video.sinks.coco_masks import polygon_masks, run_length_masks
 
 # pycocotools' own, with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

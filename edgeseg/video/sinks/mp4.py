@@ -17,8 +17,8 @@ from edgeseg._native import available_cores
 from edgeseg.errors import SinkError
 from edgeseg.files.whole import REMEDIES, check_writable, written_whole
 from edgeseg.types import ImageU8, Result
-from edgeseg.video.mp4_boxes import cut_torn_fragment, ends_whole
-from edgeseg.video.output_file import OutputFile
+from edgeseg.video.sinks.mp4_boxes import cut_torn_fragment, ends_whole
+from edgeseg.video.sinks.output_file import OutputFile
 
 _TIME_BASE = Fraction(1, 90_000)
 _FRAGMENT_US = 1_000_000

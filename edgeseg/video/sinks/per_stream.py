@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeseg.types import Result
 from edgeseg.video.faults import combined
-from edgeseg.video.sink import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of
+from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of
 
 _LONGEST_BYTES = 100
 """Of a stream's name in a file's, which has 255 in all."""

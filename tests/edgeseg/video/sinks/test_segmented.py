@@ -21,9 +21,9 @@ import pytest
 from edgeseg.errors import InputError, SinkError
 from edgeseg.files.whole import keep_apart
 from edgeseg.types import Frame, Result
-from edgeseg.video.mp4_sink import Mp4Sink
-from edgeseg.video.segmented_sink import SegmentedMp4Sink
-from edgeseg.video.sink import ResultSkipped
+from edgeseg.video.sinks.base import ResultSkipped
+from edgeseg.video.sinks.mp4 import Mp4Sink
+from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 
 
 def _at(pts_s: float | None, height: int = 48, width: int = 64) -> Result:
@@ -245,7 +245,7 @@ import resource, signal
 import numpy as np
 from edgeseg.errors import SinkError
 from edgeseg.types import Frame, Result
-from edgeseg.video.segmented_sink import SegmentedMp4Sink
+from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 sink = SegmentedMp4Sink({str(tmp_path / "%d.mp4")!r}, seconds=1)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
@@ -269,7 +269,7 @@ import signal
 import numpy as np
 from edgeseg.files.whole import keep_apart
 from edgeseg.types import Frame, Result
-from edgeseg.video.segmented_sink import SegmentedMp4Sink
+from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 sink = SegmentedMp4Sink({str(tmp_path / "clip-%d.mp4")!r}, seconds=4)
 for index in range(290):
     sink.write(Result(Frame(np.full((48, 64, 3), index % 256, np.uint8), index, 0.0, pts_s=index / 25)))

@@ -15,8 +15,8 @@ import numpy as np
 
 from edgeseg.errors import SinkError
 from edgeseg.types import ImageU8, Result
-from edgeseg.video.legend import draw_status
-from edgeseg.video.sink import SinkClosed
+from edgeseg.video.draw.legend import draw_status
+from edgeseg.video.sinks.base import SinkClosed
 from edgeseg.video.status import StreamStatus
 
 _ESCAPE = 27
