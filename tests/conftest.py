@@ -31,7 +31,7 @@ LONGEST = (
     "tests/edgeseg/cli/test_train_ending.py",
     "tests/docs/test_snippets.py",
     "tests/fuzz/test_fuzz.py",
-    "tests/export/test_engine.py",
+    "tests/export/tensorrt/test_engine.py",
     "tests/edgeseg/video/web/test_page.py",
     "tests/contracts/test_source.py",
 )

@@ -257,7 +257,7 @@ def _check_built(engine: Path, source: Path, record: EngineRecord, check: bool |
     from edgeseg.runtime.cuda.gpu import find_gpu
     from edgeseg.runtime.tensorrt.module import find_tensorrt
     from edgeseg.runtime.tensorrt.record import check_fits
-    from edgeseg_export.engine_check import AGREEMENT, check_engine
+    from edgeseg_export.tensorrt.check import AGREEMENT, check_engine
 
     try:
         check_fits(engine, find_tensorrt(), find_gpu())
@@ -297,7 +297,7 @@ def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = F
     from edgeseg.cli.tune_crf import UNTUNED
     from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.tensorrt.plugins import plugin_library
-    from edgeseg_export.crf_node import insert_crf
+    from edgeseg_export.tensorrt.crf_node import insert_crf
 
     source = weights.find(model)
     if not made_here:
@@ -355,9 +355,9 @@ def _export_engine(
     from edgeseg.runtime.tensorrt.module import find_tensorrt, version_text
     from edgeseg.runtime.tensorrt.plugins import load_plugins
     from edgeseg.runtime.tensorrt.record import record_path
-    from edgeseg_export.build_progress import show_build
-    from edgeseg_export.crf_node import insert_crf
-    from edgeseg_export.engine import build_engine
+    from edgeseg_export.tensorrt.crf_node import insert_crf
+    from edgeseg_export.tensorrt.engine import build_engine
+    from edgeseg_export.tensorrt.progress import show_build
 
     with TemporaryDirectory() as folder, show_build() as progress:
         graph = source

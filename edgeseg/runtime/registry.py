@@ -42,7 +42,7 @@ _BACKENDS = {
         *("edgeseg.runtime.tensorrt.backend", "TrtBackend", frozenset({".engine"}), "tensorrt", "edgeseg[tensorrt]"),
         runs_programs=True,
         # By name alone, for what builds engines lies above what runs them.
-        made_by=("edgeseg_export.engine", "engine_for"),
+        made_by=("edgeseg_export.tensorrt.engine", "engine_for"),
     ),
     "pytorch": _Entry("edgeseg.runtime.pytorch", "PytorchBackend", frozenset({".pt"}), "torch", "edgeseg[train]"),
 }

@@ -49,7 +49,7 @@ SHELL = [command for snippet in SNIPPETS if snippet.language == "sh" for command
 INLINE = sorted({(str(d.relative_to(REPOSITORY)), code) for d in DOCUMENTS for code in inline_code_of(d)})
 
 ONLY_PARSED = {
-    r"--backend tensorrt|\.engine\b|--format tensorrt": "needs TensorRT and a GPU; tests/export/test_engine.py",
+    r"--backend tensorrt|\.engine\b|--format tensorrt": "needs a GPU; tests/export/tensorrt/test_engine.py",
     r"csi://": "needs a Jetson's camera; tests/edgeseg/video/sources/test_gst.py",
     r"gst:": "needs an OpenCV with GStreamer; tests/edgeseg/video/sources/test_gst.py",
     r"v4l2://": "needs that very camera; tests/edgeseg/video/sources/test_camera.py",

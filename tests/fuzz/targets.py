@@ -210,7 +210,7 @@ def _calibrate_onnx(path: Path) -> None:
 
 
 def _prepare_for_an_engine(path: Path) -> None:
-    from edgeseg_export.tensorrt_graph import prepare, read_onnx
+    from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
     model, _ = read_onnx(path)
     prepare(model, path, "fp16")

@@ -374,7 +374,7 @@ def test_an_engine_is_checked_against_its_onnx_file(printed, tiny_onnx, tmp_path
 from dataclasses import replace
 from edgeseg.runtime.tensorrt.record import read_record
 from edgeseg.artifact.onnx import read_spec
-from edgeseg_export.engine_check import check_engine
+from edgeseg_export.tensorrt.check import check_engine
 source = Path({str(tiny_onnx)!r})
 spec = read_spec(source)
 path = engine(onnx={str(path)!r}, output="logits")

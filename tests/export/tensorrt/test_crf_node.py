@@ -17,7 +17,7 @@ from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.runtime.tensorrt.plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
 from edgeseg_export.artifact import rewrite_spec
-from edgeseg_export.crf_node import insert_crf, params_of
+from edgeseg_export.tensorrt.crf_node import insert_crf, params_of
 
 # Halves and quarters: they are the same in 32 bits.
 PARAMS = CrfParams(
@@ -148,7 +148,7 @@ def test_a_folder_in_the_way_is_named(tiny_onnx, tmp_path):
 
 
 def test_no_torch_is_needed(run_python):
-    done = run_python("import sys, edgeseg_export.crf_node; print('torch' in sys.modules)")
+    done = run_python("import sys, edgeseg_export.tensorrt.crf_node; print('torch' in sys.modules)")
     assert done == (0, "False\n", "")
 
 

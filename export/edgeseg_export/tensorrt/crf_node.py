@@ -19,7 +19,7 @@ from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm, spr
 from edgeseg.runtime.tensorrt.plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
 from edgeseg_export.artifact import set_spec
-from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
 IMAGE_TYPE = TensorProto.FLOAT16
 """What the plugin gets the image as and returns labels as. TensorRT gives plugins no bytes, and converts them to and

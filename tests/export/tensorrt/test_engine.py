@@ -37,8 +37,8 @@ from edgeseg.runtime.tensorrt.record import (
 from edgeseg.runtime.tensorrt.trust import was_built_here
 from edgeseg.spec import METADATA_KEY
 from edgeseg_export.artifact import set_spec
-from edgeseg_export.engine import build_engine, cached_engine
-from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt.engine import build_engine, cached_engine
+from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
 NETWORKS = ["fast_scnn", "enet"]
 SM86 = BuildOptions(target=("sm86",))
@@ -189,7 +189,7 @@ def test_the_prepared_graph_computes_the_same(artifact_of, tmp_path):
 
 
 def test_no_torch_is_needed(run_python):
-    done = run_python("import sys, edgeseg_export.engine; print('torch' in sys.modules)")
+    done = run_python("import sys, edgeseg_export.tensorrt.engine; print('torch' in sys.modules)")
     assert done == (0, "False\n", "")
 
 
@@ -389,7 +389,7 @@ BOOT = """
 import sys
 from pathlib import Path
 from edgeseg.runtime.tensorrt.record import BuildOptions
-from edgeseg_export.engine import cached_engine
+from edgeseg_export.tensorrt.engine import cached_engine
 
 class Gate:
     started = False

@@ -41,8 +41,8 @@ from edgeseg.runtime.tensorrt.record import (
 )
 from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 from edgeseg.weights import check_model_file
-from edgeseg_export.build_progress import BuildProgress, show_build
-from edgeseg_export.tensorrt_graph import prepare, read_onnx
+from edgeseg_export.tensorrt.graph import prepare, read_onnx
+from edgeseg_export.tensorrt.progress import BuildProgress, show_build
 
 _NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 """Where TensorRT's name of a type is not NumPy's in capitals."""
