@@ -29,8 +29,9 @@ from edgeseg.types import Frame, ImageU8
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.sinks.base import NullSink, Sink
 from edgeseg.video.sinks.mp4 import Mp4Sink
-from edgeseg.video.sources.base import StreamInfo, open_source
+from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.sources.one_pass import OnePassSource
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.stage import Overlay, Segment, Stage
 from edgeseg.video.telemetry import Report
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeseg.types import Result
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.registry import open_source
 
 WINDOW_S = 10.0
 

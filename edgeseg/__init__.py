@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.lazy import modules_of
+from edgeseg.plugins import modules_of
 
 if TYPE_CHECKING:
     from edgeseg.errors import EdgesegError as EdgesegError

@@ -277,8 +277,8 @@ def _files_of(uri: str | list[Path]) -> list[Path]:
 def _open(
     uri: str | list[Path], truth: LabelFolder | None, on_lost: OnLostName | None, gst: bool, bit_depth: int | None
 ) -> Source:
-    from edgeseg.video.sources.base import open_source
     from edgeseg.video.sources.image import ImageSource
+    from edgeseg.video.sources.registry import open_source
 
     if isinstance(uri, list):
         return ImageSource(uri, truth, bit_depth=bit_depth)

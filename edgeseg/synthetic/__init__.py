@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeseg.lazy import modules_of
+from edgeseg.plugins import modules_of
 from edgeseg.synthetic.classes import CAMVID_COLORS, CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
 

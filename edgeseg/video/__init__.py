@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 # PyAV's OpenCV's windows hang for ever: so OpenCV comes first, here, before any module of this package imports PyAV.
 import cv2  # noqa: F401
 
-from edgeseg.lazy import modules_of
+from edgeseg.plugins import modules_of
 
 if not TYPE_CHECKING:  # else any name at all would pass for a module
     __getattr__ = modules_of(__name__)

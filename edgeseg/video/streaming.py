@@ -11,7 +11,8 @@ from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
 from edgeseg.video.pipeline import DropPolicy, Pipeline
 from edgeseg.video.queues import Handover
-from edgeseg.video.sources.base import OnLost, Source, open_source
+from edgeseg.video.sources.base import OnLost, Source
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
 
 
@@ -52,7 +53,7 @@ def stream(
         on_lost: ``exit`` raises where a live source is lost; ``wait`` waits for it also where it is not there yet;
             None waits too, but not for the first time.
         max_frames: take no more than these from each source.
-        allow_gst, bit_depth: see :func:`edgeseg.video.sources.base.open_source`.
+        allow_gst, bit_depth: see :func:`edgeseg.video.sources.registry.open_source`.
 
     Yields:
         results with ``frame``, ``segmentation`` and ``latency_ms``.

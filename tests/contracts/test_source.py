@@ -21,12 +21,13 @@ from stream_servers import MjpegServer, RtspServer, serve_folder
 from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import Frame, Result
 from edgeseg.video.sinks.mp4 import Mp4Sink
-from edgeseg.video.sources.base import Source, open_source
+from edgeseg.video.sources.base import Source
 from edgeseg.video.sources.camera import CameraSource, camera_devices
 from edgeseg.video.sources.file import FileSource
 from edgeseg.video.sources.gst import GstSource
 from edgeseg.video.sources.image import ImageSource
 from edgeseg.video.sources.network.source import NetworkSource
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.sources.stdin import StdinSource
 from edgeseg.video.sources.synthetic import SyntheticSource
 

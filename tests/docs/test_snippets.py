@@ -98,7 +98,7 @@ HOMES = {
     "EdgesegError": "edgeseg.EdgesegError",
     "CrfParams": "edgeseg.CrfParams",
     "DenseCrf": "edgeseg.refine.crf.DenseCrf",
-    "open_source": "edgeseg.video.sources.base.open_source",
+    "open_source": "edgeseg.video.sources.registry.open_source",
     "pipeline": "edgeseg.video.pipeline.Pipeline",
     "calibrate_model": "edgeseg.quantize.ptq.calibrate_model",
 }

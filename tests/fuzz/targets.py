@@ -65,7 +65,7 @@ def _exif(orientation: int) -> bytes:
 
 
 def _read_frames(path: Path) -> None:
-    from edgeseg.video.sources.base import open_source
+    from edgeseg.video.sources.registry import open_source
 
     source = open_source(path)
     try:

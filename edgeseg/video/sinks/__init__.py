@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeseg.lazy import modules_of
+from edgeseg.plugins import modules_of
 
 if not TYPE_CHECKING:  # else any name at all would pass for a module
     __getattr__ = modules_of(__name__)

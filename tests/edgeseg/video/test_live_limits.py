@@ -24,10 +24,11 @@ from peak_memory import PEAK_MIB
 from strangers import Listener, rtsp_answer
 
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import SourceLostError, open_source
+from edgeseg.video.sources.base import SourceLostError
 from edgeseg.video.sources.camera import CameraSource
 from edgeseg.video.sources.media import LARGEST_PIXELS, LARGEST_SIDE
 from edgeseg.video.sources.network.source import NetworkSource
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.sources.stdin import StdinSource
 
 

@@ -13,9 +13,9 @@ import cv2
 import pytest
 
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import open_source
 from edgeseg.video.sources.camera import CameraSource
 from edgeseg.video.sources.opencv_log import Quiet
+from edgeseg.video.sources.registry import open_source
 
 pytestmark = pytest.mark.skipif(
     not hasattr(cv2.utils, "logging"), reason="this OpenCV does not tell the level of its log"

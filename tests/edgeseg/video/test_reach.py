@@ -13,7 +13,7 @@ from strangers import Certificates, Listener, TlsFront, http_answer, http_redire
 from stream_servers import MjpegServer, RtspServer
 
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.registry import open_source
 
 SECRET = "sEcr3t"
 BASIC = 'WWW-Authenticate: Basic realm="cam"'

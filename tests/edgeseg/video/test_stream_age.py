@@ -11,7 +11,7 @@ from stream_servers import RtspServer
 
 from edgeseg.types import Result
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.registry import open_source
 
 STAGE_S = 0.15
 RUN_S = 10.0

@@ -9,8 +9,9 @@ import cv2
 import pytest
 
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import SourceLostError, open_source
+from edgeseg.video.sources.base import SourceLostError
 from edgeseg.video.sources.camera import CameraSource, _set
+from edgeseg.video.sources.registry import open_source
 
 
 @pytest.mark.parametrize(

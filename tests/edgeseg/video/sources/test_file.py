@@ -15,8 +15,9 @@ import pytest
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
-from edgeseg.video.sources.base import Source, open_source
+from edgeseg.video.sources.base import Source
 from edgeseg.video.sources.file import FileSource
+from edgeseg.video.sources.registry import open_source
 
 
 def _read_until_error(source: Source) -> tuple[list[Frame], SourceError]:

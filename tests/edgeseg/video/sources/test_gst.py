@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 from edgeseg.errors import MissingDependencyError, SourceError
-from edgeseg.video.sources.base import open_source
 from edgeseg.video.sources.gst import csi_pipeline, gst_pipeline
+from edgeseg.video.sources.registry import open_source
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 _SYSTEM_PYTHON = "/usr/bin/python3"  # whose OpenCV, from Debian's packages, has GStreamer
@@ -57,7 +57,7 @@ def test_without_gstreamer_it_says_so_and_what_to_install(uri: str) -> None:
 
 _READS = """
 from itertools import islice
-from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.registry import open_source
 
 pipeline = "videotestsrc is-live=true pattern=red ! video/x-raw,width=64,height=48,framerate=25/1"
 source = open_source("gst:" + pipeline)

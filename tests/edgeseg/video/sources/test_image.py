@@ -14,9 +14,9 @@ from PIL import Image
 from edgeseg.data.label_coding import LabelCoding
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.spec import ModelSpec
-from edgeseg.video.sources.base import open_source
 from edgeseg.video.sources.image import ImageSource
 from edgeseg.video.sources.labels import LabelFolder
+from edgeseg.video.sources.registry import open_source
 
 
 def write(path: Path, value: int = 0, height: int = 8, width: int = 12) -> Path:

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeseg.errors import SourceError
-from edgeseg.video.sources.base import open_source
 from edgeseg.video.sources.file import FileSource
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.sources.stdin import StdinSource
 
 BARS = np.array(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgeseg.segmenter import Segmenter
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sources.base import open_source
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.stage import Segment
 from edgeseg.video.telemetry import SinkReport
 from edgeseg.video.web.picture import Encoding

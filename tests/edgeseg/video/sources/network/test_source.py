@@ -18,9 +18,10 @@ from stream_servers import MjpegServer, RtspServer, serve_folder
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame, Result
 from edgeseg.video.pipeline import Pipeline
-from edgeseg.video.sources.base import Source, SourceLostError, open_source
+from edgeseg.video.sources.base import Source, SourceLostError
 from edgeseg.video.sources.network.source import NetworkSource
 from edgeseg.video.sources.reconnecting import Backoff, ReconnectingSource
+from edgeseg.video.sources.registry import open_source
 from edgeseg.video.status import SourceState
 
 SECRET = "sEcr3t"

@@ -13,8 +13,8 @@ import pytest
 
 from edgeseg.data.dataset import LabelCoding
 from edgeseg.errors import DatasetError, SourceError
-from edgeseg.video.sources.base import open_source
 from edgeseg.video.sources.labels import LabelFolder
+from edgeseg.video.sources.registry import open_source
 
 
 def _write_image(path: Path, height: int = 48, width: int = 64) -> Path:
