@@ -18,9 +18,9 @@ from edgeseg.plugins import modules_of
 if TYPE_CHECKING:
     from edgeseg.errors import EdgesegError as EdgesegError
     from edgeseg.refine import crf as crf
-    from edgeseg.refine.crf_params import CrfParams as CrfParams
     from edgeseg.segmenter import Segmenter as Segmenter
     from edgeseg.spec import ModelSpec as ModelSpec
+    from edgeseg.spec.crf_params import CrfParams as CrfParams
     from edgeseg.types import Frame as Frame
     from edgeseg.types import Result as Result
     from edgeseg.types import Segmentation as Segmentation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "CrfParams": "edgeseg.refine.crf_params",
+    "CrfParams": "edgeseg.spec.crf_params",
     "EdgesegError": "edgeseg.errors",
     "Frame": "edgeseg.types",
     "ModelSpec": "edgeseg.spec",

@@ -6,6 +6,8 @@ traceback and exits with status 2; a traceback means a bug in edgeseg.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class EdgesegError(Exception):
     """Something the user can mend.
@@ -57,3 +59,21 @@ def printable(text: str) -> str:
     """The text with escapes for what cannot be printed: bytes of a name that is not UTF-8, control characters."""
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def combined(errors: Sequence[BaseException]) -> BaseException:
+    """One error for several: of the first one's class and with its remedy, naming what happened to each."""
+    bug = next((error for error in errors if not isinstance(error, EdgesegError)), None)
+    first = errors[0]
+    if bug is not None or len(errors) == 1 or not isinstance(first, EdgesegError):
+        return bug or first
+    return type(first)("; ".join(dict.fromkeys(map(in_one_line, errors))), first.remedy)
+
+
+def in_one_line(error: BaseException) -> str:
+    """What happened, without the remedy; of a bug with its cause."""
+    if isinstance(error, EdgesegError):
+        return error.what
+    cause = error.__cause__
+    text = str(error) if cause is None else f"{error} ({type(cause).__name__}: {cause})"
+    return " ".join(text.split()) or type(error).__name__

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.palette import colorize
 from edgeseg.errors import InputError
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.palette import colorize
 
 ImageU8 = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, C-contiguous, in host memory."""

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, MOVE_OUT, index_by_stem, list_images
 from edgeseg.data.label_coding import MASKS, LabelCoding, LabelFormat, are_masks, told_as_masks
-from edgeseg.data.palette import IGNORE, MAX_CLASSES, Rgb, distinct_colors
 from edgeseg.data.pictures import BIT_DEPTHS, read_image
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import is_printable, read_yaml
+from edgeseg.spec.palette import IGNORE, MAX_CLASSES, Rgb, distinct_colors
 from edgeseg.types import ImageU8, LabelsU8
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.palette import IGNORE, Rgb
 from edgeseg.data.pictures import read_label_values
 from edgeseg.errors import DatasetError
+from edgeseg.spec.palette import IGNORE, Rgb
 from edgeseg.types import LabelsU8
 
 LabelFormat = Literal["index", "rgb", "binary"]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
-from edgeseg.data.palette import IGNORE
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.segmenter import Segmenter
+from edgeseg.spec.palette import IGNORE
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps the sequence of files that is worked through, to show how far it has come."""

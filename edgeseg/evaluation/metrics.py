@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.palette import IGNORE, MAX_CLASSES
 from edgeseg.errors import InputError
+from edgeseg.spec.palette import IGNORE, MAX_CLASSES
 from edgeseg.types import LabelsU8
 
 _AT_A_TIME = 1 << 22

@@ -19,10 +19,10 @@ from edgeseg.errors import DatasetError
 from edgeseg.evaluation.evaluate import check_same_classes
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.refine.base import CrfRefiner, Refiner, check_refinable, probabilities_of
-from edgeseg.refine.crf_params import CrfParams
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input
+from edgeseg.spec.crf_params import CrfParams
 from edgeseg.types import ImageU8, LabelsU8
 
 RANGES = {

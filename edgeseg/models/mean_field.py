@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeseg._native import BilateralFilter
-from edgeseg.data.palette import MAX_CLASSES
 from edgeseg.errors import InputError
-from edgeseg.refine.crf_params import CrfParams, spread
+from edgeseg.spec.crf_params import CrfParams, spread
+from edgeseg.spec.palette import MAX_CLASSES
 
 _REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeseg.data.palette import MAX_CLASSES
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models.enet import ENet
 from edgeseg.models.fast_scnn import FastSCNN
 from edgeseg.models.network import Network
+from edgeseg.spec.palette import MAX_CLASSES
 
 NETWORKS: dict[str, Callable[[int], Network]] = {"fast_scnn": FastSCNN, "enet": ENet}
 

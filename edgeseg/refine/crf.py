@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError, MissingDependencyError
-from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
+from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.types import ImageU8, LabelsU8, check_image
 
 try:

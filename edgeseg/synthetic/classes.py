@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeseg.data.palette import IGNORE, Rgb
+from edgeseg.spec.palette import IGNORE, Rgb
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = IGNORE

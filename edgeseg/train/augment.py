@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
 
-from edgeseg.data.palette import IGNORE
+from edgeseg.spec.palette import IGNORE
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
 from edgeseg.types import ImageU8

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeseg.data.palette import IGNORE
 from edgeseg.models.blocks import resize
 from edgeseg.models.network import Network
+from edgeseg.spec.palette import IGNORE
 
 HARD_SHARE = 16
 """Hard example mining keeps at least one in so many of the labelled pixels."""

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
+from edgeseg.errors import in_one_line
 from edgeseg.types import Frame, Result
-from edgeseg.video.faults import in_one_line
 from edgeseg.video.queues import Handover
 from edgeseg.video.sources.base import Source
 from edgeseg.video.status import StreamStatus

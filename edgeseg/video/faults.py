@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, combined, in_one_line
 from edgeseg.types import Result
 from edgeseg.video.sinks.base import ReaderGone
 
@@ -47,15 +47,6 @@ class Faults:
         return combined(self._errors) if self._errors else None
 
 
-def combined(errors: Sequence[BaseException]) -> BaseException:
-    """One error for several: of the first one's class and with its remedy, naming what happened to each."""
-    bug = next((error for error in errors if not isinstance(error, EdgesegError)), None)
-    first = errors[0]
-    if bug is not None or len(errors) == 1 or not isinstance(first, EdgesegError):
-        return bug or first
-    return type(first)("; ".join(dict.fromkeys(map(in_one_line, errors))), first.remedy)
-
-
 def located(error: Exception, part: object, result: Result) -> Exception:
     """The error with the part and the frame in its message: the user's stay the user's, a bug becomes RuntimeError."""
     where = f"{of_stream(result)}{type(part).__name__} failed at frame {result.frame.index}"
@@ -64,15 +55,6 @@ def located(error: Exception, part: object, result: Result) -> Exception:
     bug = RuntimeError(where)
     bug.__cause__ = error
     return bug
-
-
-def in_one_line(error: BaseException) -> str:
-    """What happened, without the remedy; of a bug with its cause."""
-    if isinstance(error, EdgesegError):
-        return error.what
-    cause = error.__cause__
-    text = str(error) if cause is None else f"{error} ({type(cause).__name__}: {cause})"
-    return " ".join(text.split()) or type(error).__name__
 
 
 def of_stream(result: Result) -> str:

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, in_one_line
 from edgeseg.types import Result
-from edgeseg.video.faults import in_one_line, located
+from edgeseg.video.faults import located
 from edgeseg.video.queues import Handover
 from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, Window
 from edgeseg.video.status import StreamStatus

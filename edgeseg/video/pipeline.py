@@ -24,11 +24,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from edgeseg.errors import InputError, ModelError, SinkError
+from edgeseg.errors import InputError, ModelError, SinkError, in_one_line
 from edgeseg.types import Result
 from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
-from edgeseg.video.faults import Faults, Tell, in_one_line, located, log_fault
+from edgeseg.video.faults import Faults, Tell, located, log_fault
 from edgeseg.video.outlet import Outlet
 from edgeseg.video.queues import Handover, Junction
 from edgeseg.video.sinks.base import Follower, Sink, Window

@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from edgeseg import _native
-from edgeseg.data.palette import lookup_table
 from edgeseg.errors import InputError
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.refine.base import check_refinable
 from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.palette import lookup_table
 from edgeseg.types import Frame, Inference, Result, Segmentation
 from edgeseg.video.draw.legend import draw_classes, draw_status
 from edgeseg.video.sources.base import StreamInfo

@@ -8,7 +8,7 @@ import pytest
 
 from edgeseg import Segmenter
 from edgeseg.errors import InputError, ModelError
-from edgeseg.refine.crf_params import CrfParams
+from edgeseg.spec.crf_params import CrfParams
 
 
 def stripes(height, width):

@@ -122,7 +122,7 @@ def numbers(values: object) -> str:
 
 
 def test_fields_left_out_have_the_defaults_of_python(tmp_path: Path) -> None:
-    from edgeseg.refine.crf_params import CrfParams
+    from edgeseg.spec.crf_params import CrfParams
 
     answers, _ = ask(tmp_path, "load", "DenseCRF", {})
     stored = dict(part.split("=") for part in str(answers["metadata"]).split("; "))

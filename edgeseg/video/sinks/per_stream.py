@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from edgeseg.errors import combined
 from edgeseg.types import Result
-from edgeseg.video.faults import combined
 from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of
 
 _LONGEST_BYTES = 100

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from edgeseg import _native
-from edgeseg.data.palette import lookup_table
 from edgeseg.errors import InputError
+from edgeseg.spec.palette import lookup_table
 from edgeseg.types import ImageU8, LabelsU8, Result
 
 Kind = Literal["layers", "overlay"]

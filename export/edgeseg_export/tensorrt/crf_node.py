@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 from edgeseg.files.whole import written_whole
 from edgeseg.refine.base import check_refinable
 from edgeseg.refine.crf import Quality
-from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
 from edgeseg.runtime.tensorrt.plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
 from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
 

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.refine.crf_params import CrfParams
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.crf_params import CrfParams
 from edgeseg.types import Frame, Result
 from edgeseg.video.sinks.mp4 import Mp4Sink
 

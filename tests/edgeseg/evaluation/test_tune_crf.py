@@ -12,9 +12,9 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.evaluation.tune_crf import RANGES, search, spread_over, tune_crf
-from edgeseg.refine.crf_params import CrfParams
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
+from edgeseg.spec.crf_params import CrfParams
 
 GOAL = {
     "bilateral_sigma_xy_px": 20.0,

@@ -8,7 +8,7 @@ from torch import Tensor
 from edgeseg.errors import InputError
 from edgeseg.models.mean_field import MeanField
 from edgeseg.refine.crf import DenseCrf
-from edgeseg.refine.crf_params import CrfParams, SpatialTerm
+from edgeseg.spec.crf_params import CrfParams, SpatialTerm
 
 CLASSES = 3
 SIZE = (14, 18)

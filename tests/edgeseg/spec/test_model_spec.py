@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from edgeseg.errors import SpecError
-from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
 
 SPEC = ModelSpec(
     network="fast_scnn",

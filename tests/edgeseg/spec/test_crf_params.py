@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError
-from edgeseg.refine.crf_params import BilateralTerm, CrfParams, SpatialTerm
+from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
 
 FULL = CrfParams(
     bilateral_sigma_xy_px=(40, 30),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.data.palette import colorize, distinct_colors, lookup_table
+from edgeseg.spec.palette import colorize, distinct_colors, lookup_table
 
 
 def test_made_up_colours_are_the_voc_colour_map():

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-from edgeseg.data.palette import MAX_CLASSES, Rgb, distinct_colors
 from edgeseg.errors import InputError, SpecError
 from edgeseg.files.documents import is_printable, parse_json
-from edgeseg.refine.crf_params import CrfParams
+from edgeseg.spec.crf_params import CrfParams
+from edgeseg.spec.palette import MAX_CLASSES, Rgb, distinct_colors
 
 METADATA_KEY = "edgeseg.spec"
 """The ONNX metadata property that holds the spec as JSON."""
