@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from edgeseg._native import dense_crf_isa
 from edgeseg.data.dataset import Dataset, read_image
+from edgeseg.data.sampling import spread
 from edgeseg.refine.crf import CrfParams, DenseCrf, Quality
 
 PEER = "pydensecrf"
@@ -98,8 +99,7 @@ def problems_of(data: Path, count: int) -> list[Problem]:
     dataset = Dataset.load(data)
     samples = dataset.split("val").samples()
     problems = []
-    for number, index in enumerate(np.linspace(0, len(samples) - 1, count).round().astype(int)):
-        sample = samples[index]
+    for number, sample in enumerate(spread(samples, count)):
         probabilities = unary(dataset.coding.read(sample.label), dataset.num_classes, number)
         problems.append(Problem(sample.image.stem, probabilities, read_image(sample.image)))
     if len({problem.probabilities.shape for problem in problems}) != 1:

@@ -49,16 +49,16 @@ def compare(
 
     from edgeseg.cli.progress import show_progress
     from edgeseg.data.dataset import Dataset
+    from edgeseg.data.sampling import spread
     from edgeseg.evaluation.evaluate import check_same_classes
     from edgeseg.evaluation.metrics import left_out
     from edgeseg.evaluation.parity import compare as run_both
-    from edgeseg.evaluation.tune_crf import spread_over
     from edgeseg.runtime.registry import open_backend
     from edgeseg.weights import find
 
     dataset = Dataset.load(data)
     samples = dataset.split(split).samples()
-    chosen = spread_over(samples, max_images or len(samples), seed=0)
+    chosen = spread(samples, max_images or len(samples), seed=0)
     with ExitStack() as opened:
         engines = []
         for model, backend in ((a, backend_a), (b, backend_b)):

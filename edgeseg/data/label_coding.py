@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data.pictures import read_label_values
+from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.spec.palette import IGNORE, Rgb
 from edgeseg.types import LabelsU8
@@ -133,7 +134,7 @@ def are_masks(labels: Iterable[Path]) -> bool:
     """
     files = list(labels)
     seen = False
-    for path in (files[index] for index in _spread(len(files), _LOOKED_AT)):
+    for path in spread(files, _LOOKED_AT):
         try:
             values = read_label_values(path)
         except DatasetError:
@@ -151,11 +152,6 @@ def told_as_masks(where: str) -> None:
         f"{where} hold 0 and 255 and nothing else: taken as masks of two classes; set label_format in dataset.yaml to "
         "binary if they are, or to index if 255 means 'no label'"
     )
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """At most ``most`` of the indices 0..count-1, at even distances."""
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
 
 
 def _one_channel(values: NDArray[Any], path: Path) -> NDArray[Any]:

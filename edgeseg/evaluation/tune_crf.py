@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data.dataset import Dataset
+from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.evaluation.evaluate import check_same_classes
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
@@ -113,7 +114,7 @@ def tune_crf(
     """
     check_refinable(backend.spec)
     check_same_classes(backend.spec.class_names, dataset)
-    samples = spread_over(dataset.split(split).samples(), max_images, seed)
+    samples = spread(dataset.split(split).samples(), max_images, seed)
     views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
 
     def measure(refiner: Refiner | None) -> ConfusionMatrix:
@@ -160,15 +161,6 @@ def search(
 def best_of(trials: Sequence[Trial]) -> Trial:
     """The one of the highest mIoU; the first of several."""
     return max(trials, key=lambda trial: trial.miou)
-
-
-def spread_over(items: Sequence[T], count: int, seed: int) -> list[T]:
-    """At most ``count`` of the items, at even distances; the seed moves where they begin."""
-    if count >= len(items):
-        return list(items)
-    distance = len(items) / count
-    begin = np.random.default_rng(seed).random()
-    return [items[int((index + begin) * distance)] for index in range(count)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeseg.data.dataset import Dataset, Sample, read_image
+from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError
 from edgeseg.runtime.ort.module import load_onnxruntime
 from edgeseg.runtime.preprocess import to_input
@@ -53,11 +54,6 @@ def samples_of(dataset: Dataset, split: str, count: int) -> list[Sample]:
     if count < 1:
         raise InputError(f"{count} images to calibrate on", "Use 1 or more")
     return spread(dataset.split(split).samples(), count)
-
-
-def spread(items: Sequence[T], count: int) -> list[T]:
-    """At most ``count`` of the items, at even distances, the first and the last among them."""
-    return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
 def calibrate(

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import read_image
-from edgeseg.quantize.calibrate import Progress, no_progress, spread
+from edgeseg.data.sampling import spread
+from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
 from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.preprocess import to_input

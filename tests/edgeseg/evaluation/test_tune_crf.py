@@ -11,7 +11,7 @@ from PIL import Image
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluation.evaluate import evaluate
-from edgeseg.evaluation.tune_crf import RANGES, search, spread_over, tune_crf
+from edgeseg.evaluation.tune_crf import RANGES, search, tune_crf
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec.crf_params import CrfParams
@@ -54,15 +54,6 @@ def test_the_search_stays_in_range_and_within_its_number_of_trials(trials):
 def test_the_search_is_a_function_of_its_seed():
     assert search(nearness, 12, 7) == search(nearness, 12, 7)
     assert search(nearness, 12, 7)[1:] != search(nearness, 12, 8)[1:]
-
-
-def test_images_are_spread_evenly():
-    chosen = spread_over(range(100), 8, seed=3)
-    assert len(set(chosen)) == 8
-    assert set(np.diff(chosen)) <= {12, 13}
-    assert chosen == spread_over(range(100), 8, seed=3)
-    assert chosen != spread_over(range(100), 8, seed=4)
-    assert spread_over(range(5), 8, seed=0) == [0, 1, 2, 3, 4]
 
 
 @pytest.fixture

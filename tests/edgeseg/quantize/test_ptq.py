@@ -17,7 +17,7 @@ import onnx
 from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
-from edgeseg.quantize.calibrate import METHODS, samples_of, spread
+from edgeseg.quantize.calibrate import METHODS, samples_of
 from edgeseg.quantize.exclude import exclude_worst
 from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
@@ -218,8 +218,6 @@ def test_no_layer_at_all_is_the_float_model(calibrated, convnet, frames, tmp_pat
 
 
 def test_samples_are_spread_over_the_split(dataset):
-    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
-    assert spread([1, 2], 5) == [1, 2]
     assert [sample.image.stem for sample in samples_of(dataset, "train", 2)] == ["0", "5"]
     with pytest.raises(InputError, match="0 images to calibrate on"):
         samples_of(dataset, "train", 0)
