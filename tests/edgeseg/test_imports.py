@@ -25,7 +25,7 @@ DEVICE_SET = [
     "edgeseg.runtime.registry",
     "edgeseg.runtime.ort.backend",
     "edgeseg.synthetic.street",
-    "edgeseg.video.sources.base",
+    "edgeseg.video.sources.registry",
     "edgeseg.video.sinks.base",
     "edgeseg.video.stage",
     "edgeseg.video.pipeline",
@@ -131,10 +131,10 @@ edgeseg.nothing
         "CrfParams",
         "crf.refine",
         "crf.DenseCrf",
-        "video.source.open_source",
+        "video.sources.registry.open_source",
         "video.web.sink.WebSink",
         "runtime.registry",
-        "metrics",
+        "evaluation.metrics",
     ],
 )
 def test_documented_names_need_no_import_of_their_own(run_python, name):

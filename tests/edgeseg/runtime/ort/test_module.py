@@ -156,8 +156,8 @@ def test_one_file_alone_imports_it():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [node.args[0].value] if _imports_by_name(node) else []
             if any(name.partition(".")[0] == "onnxruntime" for name in names) and id(node) not in for_types:
-                found.append(path.name)
-    assert found == ["onnxruntime_module.py"]
+                found.append(path.relative_to(REPOSITORY).as_posix())
+    assert found == ["edgeseg/runtime/ort/module.py"]
 
 
 def _imports_by_name(node: ast.AST) -> bool:
