@@ -35,9 +35,9 @@ def modules_of(package: str) -> Callable[[str], Any]:
 
 
 def load(target: str) -> Any:
-    """What ``package.module:attribute`` names."""
-    module, _, attributes = target.partition(":")
-    return reduce(getattr, attributes.split("."), import_module(module))
+    """What ``package.module:attribute`` names, or ``package.module``."""
+    module, colon, attributes = target.partition(":")
+    return reduce(getattr, attributes.split(".") if colon else [], import_module(module))
 
 
 class Plugins(Mapping[str, Plugin_co]):
@@ -46,12 +46,17 @@ class Plugins(Mapping[str, Plugin_co]):
     Args:
         group: the entry points by which other packages bring theirs, such as ``edgeseg.networks``. A name of edgeseg's
             own cannot be taken.
-        own: what edgeseg has, each as ``package.module:attribute``.
+        own: what edgeseg has, each as :func:`load` takes it.
+
+    Attributes:
+        group: as given.
+        own_names: edgeseg's own names, in their order.
     """
 
     def __init__(self, group: str, own: Mapping[str, str]) -> None:
         self.group = group
         self._own = dict(own)
+        self.own_names = tuple(own)
         self._others: dict[str, EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> Plugin_co:

@@ -1,8 +1,10 @@
-"""``edgeseg models``: what is shipped."""
+"""``edgeseg models``: what is shipped, and what can be trained."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from edgeseg.errors import ModelError
 
@@ -11,12 +13,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 edgeseg models
+edgeseg models --networks
 edgeseg run street.mp4 --model fast_scnn-camvid
 """
 
 
-def models() -> None:
+def models(
+    networks: Annotated[
+        bool, typer.Option("--networks", help="List the networks that edgeseg train can make instead.")
+    ] = False,
+) -> None:
     """List the models that come with edgeseg, with their size, accuracy and licence."""
+    if networks:
+        _show_networks()
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -47,6 +57,28 @@ def models() -> None:
     console.print(table)
     console.print("\nmIoU is that of the validation split.")
     console.print(f"The default on this machine is {default_model()}.")
+
+
+def _show_networks() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgeseg.models.network import count_macs, count_parameters
+    from edgeseg.models.registry import arguments_of, build, network_names
+
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("network", no_wrap=True)
+    for heading in ("params M", "GMACs", "stride"):
+        table.add_column(heading, justify="right")
+    table.add_column("made with", overflow="fold")
+    for name in network_names():
+        network = build(name, 19)
+        args = ", ".join(f"{key}={value}" for key, value in arguments_of(name).items())
+        figures = (f"{count_parameters(network) / 1e6:.2f}", f"{count_macs(network, (512, 1024)) / 1e9:.2f}")
+        table.add_row(name, *figures, str(network.stride), args)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("\nOf 19 classes at 1024x512. Train one: edgeseg train --network NAME [--network-args KEY=VALUE,...]")
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:

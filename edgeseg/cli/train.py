@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeseg.errors import InputError
+from edgeseg.models.registry import FAMILIES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,10 @@ def train(
         Path | None, typer.Option(help="Folder for checkpoints, metrics and curves \\[default: runs/train].")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
-    network: Annotated[str | None, typer.Option(help="fast_scnn or enet \\[fast_scnn].")] = None,
+    network: Annotated[
+        str | None, typer.Option(help=f"{', '.join(FAMILIES.own_names)}: see edgeseg models \\[fast_scnn].")
+    ] = None,
+    network_args: Annotated[str | None, typer.Option(help="What it is made with, such as width=0.5.")] = None,
     weights: Annotated[str | None, typer.Option(help="A checkpoint to start from, of any classes.")] = None,
     qat: Annotated[str | None, typer.Option(help="A checkpoint to train on for INT8.", rich_help_panel=_QAT)] = None,
     qat_target: Annotated[

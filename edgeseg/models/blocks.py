@@ -6,6 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def scaled(channels: int, width: float) -> int:
+    """Channels times a width multiplier, to the nearest multiple of 8 and at least 8, as MobileNet counts them."""
+    return max(8, int(channels * width / 8 + 0.5) * 8)
+
+
 def conv_bn_relu(
     in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from edgeseg.errors import ModelError
+from edgeseg.errors import InputError, ModelError
 from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import write_whole
 from edgeseg.models.network import Network, first_not_finite
@@ -53,7 +53,10 @@ def load_network(path: Path) -> tuple[Network, ModelSpec]:
     if not isinstance(raw.get("spec"), str) or "model" not in raw:
         raise ModelError(f"{path} is not a model of edgeseg", _REMEDY)
     spec = ModelSpec.from_json(raw["spec"], str(path))
-    network = build(spec.network, spec.num_classes)
+    try:
+        network = build(spec.network, spec.num_classes, spec.network_args)
+    except InputError as error:
+        raise ModelError(f"{path}: {error.what}", _REMEDY) from None
     try:
         network.load_state_dict(raw["model"])
     except Exception as error:  # of what a stranger's file holds instead of weights

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.models.network import Features, Network
+from edgeseg.models.registry import register_network
 
 
 def _activation(channels_relu: bool) -> nn.Module:
@@ -140,6 +141,7 @@ class UpsamplingBottleneck(nn.Module):
         return y
 
 
+@register_network("enet")
 class ENet(Network):
     """ENet with logits at full resolution. Its tap is the encoder's end, at stride 8."""
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeseg.models.blocks import conv_bn_relu, grid_pool, resize, separable_conv
+from edgeseg.errors import InputError
+from edgeseg.models.blocks import conv_bn_relu, grid_pool, resize, scaled, separable_conv
 from edgeseg.models.network import Features, Network
+from edgeseg.models.registry import register_network
 
 
 class InvertedResidual(nn.Module):
@@ -70,26 +72,38 @@ class FeatureFusion(nn.Module):
         return y
 
 
+@register_network("fast_scnn")
 class FastSCNN(Network):
-    """Fast-SCNN with logits at stride 8. Its taps are detail (stride 8) and global features (stride 32)."""
+    """Fast-SCNN with logits at stride 8. Its taps are detail (stride 8) and global features (stride 32).
+
+    Args:
+        num_classes: logits of each pixel.
+        width: multiplies the channels of every layer, 0.25 to 4; the paper's network has 1.
+
+    Raises:
+        InputError: width is out of range.
+    """
 
     stride = 8
-    tap_channels = (64, 128)
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, *, width: float = 1.0) -> None:
         super().__init__()
+        if not 0.25 <= width <= 4:
+            raise InputError(f"the width of fast_scnn is {width}", "Use 0.25 to 4")
+        c32, c48, c64, c96, c128 = (scaled(channels, width) for channels in (32, 48, 64, 96, 128))
+        self.tap_channels = (c64, c128)
         self.learning_to_downsample = nn.Sequential(
-            conv_bn_relu(3, 32, 3, stride=2), separable_conv(32, 48, stride=2), separable_conv(48, 64, stride=2)
+            conv_bn_relu(3, c32, 3, stride=2), separable_conv(c32, c48, stride=2), separable_conv(c48, c64, stride=2)
         )
         self.global_features = nn.Sequential(
-            *_stage(64, 64, repeats=3, stride=2),
-            *_stage(64, 96, repeats=3, stride=2),
-            *_stage(96, 128, repeats=3, stride=1),
-            PyramidPooling(128, 128),
+            *_stage(c64, c64, repeats=3, stride=2),
+            *_stage(c64, c96, repeats=3, stride=2),
+            *_stage(c96, c128, repeats=3, stride=1),
+            PyramidPooling(c128, c128),
         )
-        self.fusion = FeatureFusion(64, 128, 128)
+        self.fusion = FeatureFusion(c64, c128, c128)
         self.classifier = nn.Sequential(
-            separable_conv(128, 128), separable_conv(128, 128), nn.Dropout(0.1), nn.Conv2d(128, num_classes, 1)
+            separable_conv(c128, c128), separable_conv(c128, c128), nn.Dropout(0.1), nn.Conv2d(c128, num_classes, 1)
         )
 
     def features(self, images: Tensor) -> Features:

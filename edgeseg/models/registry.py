@@ -1,31 +1,122 @@
-"""Networks by name."""
+"""Networks by name.
+
+Each file registers its own by the decorator :func:`register_network`, with its variants, and is imported when one of
+their names is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.models.enet import ENet
-from edgeseg.models.fast_scnn import FastSCNN
-from edgeseg.models.network import Network
-from edgeseg.spec.palette import MAX_CLASSES
+from edgeseg.plugins import Plugins
 
-NETWORKS: dict[str, Callable[[int], Network]] = {"fast_scnn": FastSCNN, "enet": ENet}
+if TYPE_CHECKING:
+    from edgeseg.models.network import Network
+
+Made = TypeVar("Made", bound="Callable[..., Network]")
+
+FAMILIES = Plugins[ModuleType](
+    "edgeseg.networks",
+    {"fast_scnn": "edgeseg.models.fast_scnn", "enet": "edgeseg.models.enet"},
+)
+"""The files. What one registers is called as it is here, or begins with that and an underscore."""
 
 
-def build(name: str, num_classes: int) -> Network:
+@dataclass(frozen=True)
+class _Entry:
+    make: Callable[..., Network]
+    args: Mapping[str, Any]
+
+
+_registered: dict[str, _Entry] = {}
+
+
+def register_network(name: str, **args: Any) -> Callable[[Made], Made]:
+    """Give a network a name, by which commands, configurations and artifacts know it.
+
+    @register_network("edge_net")
+    @register_network("edge_net_small", width=0.5)
+    class EdgeNet(Network):
+        def __init__(self, num_classes: int, *, width: float = 1.0) -> None: ...
+
+    Args:
+        name: begins with the name that its file has in :data:`FAMILIES`.
+        args: what this variant is made with, where it is not told otherwise.
+
+    Returns:
+        A decorator of what takes the number of classes, and arguments by name, and makes the network.
+    """
+
+    def register(make: Made) -> Made:
+        if name in _registered:
+            raise ValueError(f"two networks are called {name!r}")
+        _registered[name] = _Entry(make, args)
+        return make
+
+    return register
+
+
+def network_names() -> list[str]:
+    """Every network, in the order of :data:`FAMILIES`; imports them all, and PyTorch with them."""
+    for family in FAMILIES:
+        FAMILIES[family]
+    return list(dict.fromkeys(name for family in FAMILIES for name in _registered if _is_of(name, family)))
+
+
+def build(name: str, num_classes: int, args: Mapping[str, Any] | None = None) -> Network:
     """The network of that name with fresh weights.
 
     Args:
-        name: one of ``NETWORKS``.
+        name: one of :func:`network_names`.
         num_classes: 1 to 255.
+        args: arguments of the network's own, such as its width.
 
     Raises:
         ModelError: no network has that name.
-        InputError: another number of classes.
+        InputError: another number of classes, or an argument that the network does not take.
     """
-    if name not in NETWORKS:
-        raise ModelError(f"there is no network {name!r}", f"Use one of {', '.join(NETWORKS)}")
+    from edgeseg.spec.palette import MAX_CLASSES
+
+    entry = _load(name)
     if not 1 <= num_classes <= MAX_CLASSES:
         raise InputError(f"a network of {num_classes} classes", f"Use 1 to {MAX_CLASSES}")
-    return NETWORKS[name](num_classes)
+    given = {**entry.args, **(args or {})}
+    takes = list(arguments_of(name))
+    if unknown := sorted(set(given) - set(takes)):
+        remedy = f"Use {', '.join(takes)}" if takes else "Leave them out"
+        raise InputError(f"{name} takes no argument {', '.join(unknown)}", remedy)
+    try:
+        return entry.make(num_classes, **given)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} cannot be made with {dict(given)} ({error})", "Correct its arguments") from error
+
+
+def arguments_of(name: str) -> dict[str, Any]:
+    """The arguments that a network takes beside the number of classes, and what they are where nothing is said.
+
+    Raises:
+        ModelError: no network has that name.
+    """
+    entry = _load(name)
+    parameters = list(inspect.signature(entry.make).parameters.values())[1:]
+    return {parameter.name: entry.args.get(parameter.name, parameter.default) for parameter in parameters}
+
+
+def _load(name: str) -> _Entry:
+    for family in FAMILIES:
+        if _is_of(name, family):
+            FAMILIES[family]
+    if name not in _registered:
+        raise ModelError(f"there is no network {name!r}", f"Use one of {', '.join(network_names())}")
+    return _registered[name]
+
+
+def _is_of(name: str, family: str) -> bool:
+    return name == family or name.startswith(f"{family}_")

@@ -25,6 +25,9 @@ METADATA_KEY = "edgeseg.spec"
 FORMAT_VERSION = 1
 """Raised when a reader of the old format would misunderstand the new one."""
 
+NetworkArgs = Mapping[str, bool | int | float | str]
+"""What a network is made with beside the number of classes, by the names of its arguments."""
+
 Output = Literal["logits", "labels"]
 Precision = Literal["fp32", "fp16", "int8-cpu", "int8-tensorrt"]
 
@@ -41,6 +44,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _CRF_REMEDY = "Fit the CRF again: edgeseg tune-crf"
 _EXPORT = "Export the model again"
 _MOST_METRICS = 100
+_MOST_ARGS = 50
 _LONGEST_TEXT = 10_000
 
 
@@ -50,6 +54,7 @@ class ModelSpec:
 
     Attributes:
         network: architecture by its name in ``edgeseg.models``, such as ``fast_scnn``.
+        network_args: what the network was made with, such as its width.
         class_names: one name per class; the position is the class index in logits and labels.
         colors: RGB 0..255 for each class; made up where the data set has none.
         input_size: (height, width) in pixels of the images the model takes.
@@ -66,6 +71,7 @@ class ModelSpec:
         crf: parameters of the dense CRF fitted to this model at its input size; None where nobody fitted them.
         precision: of the arithmetic: ``fp32``, ``fp16``, or INT8 in the form that ONNX Runtime's CPU kernels or
             TensorRT want.
+        extra: what a newer edgeseg, or somebody else, has put beside these; kept, and passed on to what is made of it.
 
     Raises:
         SpecError: a value of another type or out of range: sides up to 16384 pixels and 8192x4096 in all, names that
@@ -86,6 +92,8 @@ class ModelSpec:
     metrics: Mapping[str, float] = field(default_factory=dict)
     crf: CrfParams | None = None
     precision: Precision = "fp32"
+    network_args: NetworkArgs = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_name(self.network)
@@ -112,6 +120,8 @@ class ModelSpec:
             "mean": mean,
             "std": std,
             "metrics": _metrics(self.metrics),
+            "network_args": checked_args(self.network_args),
+            "extra": self._checked_extra(),
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
@@ -121,6 +131,14 @@ class ModelSpec:
         if costs is not None and len(costs) != self.num_classes:
             what = f"{self.num_classes} class names but the CRF's compatibility is for {len(costs)}"
             raise SpecError(what, _CRF_REMEDY)
+
+    def _checked_extra(self) -> dict[str, Any]:
+        own = {one.name for one in fields(self)} | {"format"}
+        if not isinstance(self.extra, Mapping) or own & set(self.extra):
+            raise SpecError(f"extra is {_shown(self.extra)}", "Give values of JSON by names that no attribute has")
+        for name in self.extra:
+            _check_name(name)
+        return dict(self.extra)
 
     @property
     def num_classes(self) -> int:
@@ -138,8 +156,8 @@ class ModelSpec:
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the attributes, with the format's version.
 
-        ``crf`` and ``precision`` are there only where they are set: readers that do not know them can read all other
-        specs. Metrics that are NaN are left out: JSON has none.
+        ``crf``, ``precision`` and ``network_args`` are there only where they are set, as they are where they mean
+        nothing new. Metrics that are NaN are left out: JSON has none.
         """
         values = asdict(self)
         values["metrics"] = {name: value for name, value in self.metrics.items() if not math.isnan(value)}
@@ -147,18 +165,21 @@ class ModelSpec:
             del values["crf"]
         if self.precision == "fp32":
             del values["precision"]
-        return json.dumps({"format": FORMAT_VERSION, **values})
+        if not self.network_args:
+            del values["network_args"]
+        del values["extra"]
+        return json.dumps({"format": FORMAT_VERSION, **values, **self.extra})
 
     @classmethod
     def from_json(cls, text: str, where: str) -> ModelSpec:
-        """Read what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote. Keys that this edgeseg does not know become ``extra``.
 
         Args:
             text: the JSON.
             where: the artifact it came from, for the message.
 
         Raises:
-            SpecError: not JSON, a key missing or unknown, a value out of range, or a newer format.
+            SpecError: not JSON, a key missing, a value out of range, or a newer format.
         """
         document = f"the model spec in {where}"
         raw = parse_json(text, document, SpecError, _EXPORT)
@@ -170,17 +191,34 @@ class ModelSpec:
                 f"{document} has format {_shown(version)}; this edgeseg reads {FORMAT_VERSION}",
                 "Export the model again with this edgeseg, or update edgeseg",
             )
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(raw) - known):
-            raise SpecError(f"{document} has unknown keys {_shown(unknown)}", _EXPORT)
+        known = {f.name for f in fields(cls)} - {"extra"}
+        extra = {name: raw.pop(name) for name in sorted(set(raw) - known)}
         needed = ("network", "class_names", "input_size", "mean", "std")
         if missing := [name for name in needed if name not in raw]:
             raise SpecError(f"{document} is malformed: {missing[0]} is missing", _EXPORT)
         try:
-            return cls(**{**raw, "crf": _crf(raw.get("crf"))})
+            return cls(**{**raw, "crf": _crf(raw.get("crf")), "extra": extra})
         except SpecError as error:
             remedy = _CRF_REMEDY if error.remedy == _CRF_REMEDY else _EXPORT
             raise SpecError(f"{where}: {error.what}", remedy) from None
+
+
+def checked_args(values: Any) -> NetworkArgs:
+    """The arguments of a network as a plain dict.
+
+    Raises:
+        SpecError: not that.
+    """
+    if not isinstance(values, Mapping) or len(values) > _MOST_ARGS:
+        raise SpecError(f"network_args is {_shown(values)}", f"Give up to {_MOST_ARGS} values by their names")
+    for name, value in values.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise SpecError(f"network_args has the name {_shown(name)}", "Give the names of arguments")
+        if isinstance(value, str) and is_printable(value):
+            continue
+        if not isinstance(value, bool | int | float) or not -1e30 < value < 1e30:
+            raise SpecError(f"the argument {name} is {_shown(value)}", "Give a number, a word, or true or false")
+    return dict(values)
 
 
 def _check_name(name: Any) -> None:

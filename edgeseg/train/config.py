@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import numbers
@@ -12,9 +13,10 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from edgeseg.errors import InputError
+from edgeseg.errors import InputError, SpecError
 from edgeseg.files.documents import read_yaml
 from edgeseg.files.whole import write_whole
+from edgeseg.spec.model_spec import NetworkArgs, checked_args
 
 Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
@@ -41,6 +43,8 @@ class TrainConfig:
         data: dataset.yaml, or the folder that holds it; kept as a Path.
         output: folder for checkpoints, metrics and pictures; kept as a Path. It must not be or hold the data.
         network: name in ``edgeseg.models.registry``.
+        network_args: arguments of that network's own by their names, such as ``{"width": 0.5}``; also as text,
+            ``width=0.5``, as flags give them.
         weights: a checkpoint to start from instead of random weights; layers of another shape, such as the classifier
             for other classes, start afresh. Kept as text, empty for none.
         qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
@@ -82,6 +86,7 @@ class TrainConfig:
     data: str | Path
     output: str | Path = Path("runs/train")
     network: str = "fast_scnn"
+    network_args: NetworkArgs = dataclasses.field(default_factory=dict)
     weights: str | Path | None = ""
     qat: str | Path | None = ""
     qat_target: QatTarget = "cpu"
@@ -176,6 +181,7 @@ class TrainConfig:
             SinkError: the file cannot be written.
         """
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        plain["network_args"] = dict(self.network_args)
         write_whole(path, yaml.safe_dump(plain, sort_keys=False))
 
 
@@ -195,6 +201,30 @@ def read_config(path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: unknown key {key!r}", f"Allowed are {', '.join(sorted(fields))}")
         values[key] = _typed(value, fields[key], f"{path}: ")
     return values
+
+
+def network_args(value: Any, where: str = "") -> NetworkArgs:
+    """Arguments of a network from a mapping, or from text such as ``width=0.5,pool=true``.
+
+    Raises:
+        InputError: neither, or values that are no numbers, words or truth values.
+    """
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {name.strip(): _from_text(text.strip()) if equals else None for name, equals, text in pairs}
+    try:
+        return checked_args(value)
+    except SpecError as error:
+        raise InputError(f"{where}{error.what}", "Give name=value, several with commas between them") from None
+
+
+def _from_text(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _typed(value: Any, field: dataclasses.Field[Any], where: str = "") -> Any:
@@ -218,6 +248,8 @@ def _typed(value: Any, field: dataclasses.Field[Any], where: str = "") -> Any:
             return ""
         if isinstance(value, str | os.PathLike) and "\0" not in str(value):
             return str(value) if "None" in kind else Path(value)
+    elif kind == "NetworkArgs":
+        return network_args(value, where)
     elif isinstance(value, str):
         return OLD_NAMES.get(field.name, {}).get(value, value)
     wanted = {"int": "a whole number", "float": "a finite number"}.get(kind, "a path" if "Path" in kind else "text")

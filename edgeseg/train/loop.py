@@ -129,7 +129,7 @@ class Trainer:
             network, self._float_spec = begin(config)
             self._check_classes(self._float_spec)
         else:
-            network = build(config.network, self.dataset.num_classes)
+            network = build(config.network, self.dataset.num_classes, config.network_args)
         network.to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
         network.check_size(config.input_size)
@@ -198,6 +198,7 @@ class Trainer:
         """The ModelSpec of the network in training."""
         spec = ModelSpec(
             network=self.config.network,
+            network_args=self.config.network_args,
             class_names=self.dataset.names,
             colors=self.dataset.colors,
             input_size=self.config.input_size,

@@ -63,7 +63,8 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, spec = _load(Path(settings["qat"]))
     height, width = spec.input_size
-    return {**DEFAULTS, "network": spec.network, "height": height, "width": width, **settings}
+    own = {"network": spec.network, "network_args": spec.network_args, "height": height, "width": width}
+    return {**DEFAULTS, **own, **settings}
 
 
 def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
@@ -76,6 +77,9 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
     network, spec = _load(Path(str(config.qat)))
     if config.network != spec.network:
         raise InputError(f"{config.qat} is a {spec.network}, not a {config.network}", "Leave out network")
+    if config.network_args != spec.network_args:
+        what = f"{config.qat} was made with {dict(spec.network_args)}, not {dict(config.network_args)}"
+        raise InputError(what, "Leave out network_args")
     if config.input_size != spec.input_size:
         height, width = spec.input_size
         raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out height and width")

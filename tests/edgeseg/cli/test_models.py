@@ -38,6 +38,17 @@ models()
     assert row[-1] == "Apache-2.0"
 
 
+def test_every_network_is_listed_with_what_it_can_be_made_with(run_cli):
+    pytest.importorskip("torch", reason="networks need torch; pip install 'edgeseg[train]'")
+    from edgeseg.models.registry import arguments_of, network_names
+
+    done = run_cli("models", "--networks")
+    assert done.rc == 0
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()[1:] if line}
+    for name in network_names():
+        assert all(f"{key}={value}" in rows[name] for key, value in arguments_of(name).items())
+
+
 def test_none_shipped_is_an_error_with_a_remedy(run_python, tmp_path):
     done = run_python(f"""
 from pathlib import Path

@@ -8,12 +8,15 @@ from torch import nn
 
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
-from edgeseg.models.registry import NETWORKS, build
+from edgeseg.models.registry import build, network_names, register_network
+
+PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508}
+"""Of every network at 11 classes, as the reference that its file names counts them."""
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("fast_scnn", 1_137_019), ("enet", 350_508)])
-def test_parameters_at_11_classes(name, parameters):
-    assert count_parameters(build(name, 11)) == parameters
+@pytest.mark.parametrize("name", network_names())
+def test_parameters_at_11_classes(name):
+    assert count_parameters(build(name, 11)) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def test_logits_have_the_size_of_the_image_over_the_stride_rounded_up(name, size
     assert torch.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", network_names())
 @torch.no_grad()
 def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
     network = build(name, 4).eval()
@@ -46,7 +49,7 @@ def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
     torch.testing.assert_close(features.logits, network(images))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", network_names())
 def test_every_parameter_learns(name):
     network = build(name, 4).train()
     network(torch.rand(2, 3, 64, 96)).square().mean().backward()
@@ -59,6 +62,38 @@ def test_enet_says_which_sizes_it_takes(size):
         build("enet", 4).check_size(size)
     build("enet", 4).check_size((64, 96))
     build("fast_scnn", 4).check_size(size)
+
+
+@torch.no_grad()
+def test_fast_scnn_can_be_narrower_and_wider():
+    images = torch.rand(1, 3, 64, 96)
+    sizes = []
+    for width in (0.25, 0.5, 1.0, 1.5):
+        network = build("fast_scnn", 4, {"width": width}).eval()
+        features = network.features(images)
+        assert features.logits.shape == (1, 4, 8, 12)
+        assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
+        sizes.append(count_parameters(network))
+    assert sizes == sorted(sizes)
+    assert sizes[2] == count_parameters(build("fast_scnn", 4))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"depth": 3}, r"fast_scnn takes no argument depth\. Use width"),
+        ({"width": 9}, r"the width of fast_scnn is 9\. Use 0\.25 to 4"),
+        ({"width": "wide"}, r"fast_scnn cannot be made with \{'width': 'wide'\} \("),
+    ],
+)
+def test_arguments_that_a_network_does_not_take_are_told(args, message):
+    with pytest.raises(InputError, match=message):
+        build("fast_scnn", 4, args)
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(ValueError, match="two networks are called 'enet'"):
+        register_network("enet")(nn.Identity)
 
 
 def test_an_unknown_network_is_told_the_known_ones():

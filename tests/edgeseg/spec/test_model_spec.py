@@ -112,6 +112,37 @@ def test_values_out_of_range_are_refused(changes, message):
         ModelSpec(**{**vars(SPEC), **changes})
 
 
+def test_what_a_newer_edgeseg_adds_is_kept_and_passed_on():
+    spec = ModelSpec.from_json(edited(tile=3, anchors={"a": [1, 2]}), "street.onnx")
+    assert spec.extra == {"anchors": {"a": [1, 2]}, "tile": 3}
+    passed_on = spec.unmeasured(precision="fp16")
+    assert json.loads(passed_on.to_json())["tile"] == 3
+    assert ModelSpec.from_json(passed_on.to_json(), "x") == passed_on
+    with pytest.raises(SpecError, match=r"extra is .*by names that no attribute has"):
+        ModelSpec(**{**vars(SPEC), "extra": {"mean": 1}})
+
+
+def test_the_arguments_of_the_network_travel():
+    spec = ModelSpec(**{**vars(SPEC), "network_args": {"width": 0.5, "pool": True, "norm": "batch"}})
+    assert ModelSpec.from_json(spec.to_json(), "x").network_args == {"width": 0.5, "pool": True, "norm": "batch"}
+    assert "network_args" not in json.loads(SPEC.to_json())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([1], r"network_args is \[1\]"),
+        ({"two words": 1}, "network_args has the name 'two words'"),
+        ({"width": float("nan")}, "the argument width is nan"),
+        ({"width": [1]}, r"the argument width is \[1\]"),
+        ({"width": "\x1b[2J"}, "the argument width is "),
+    ],
+)
+def test_arguments_that_are_none_are_refused(args, message):
+    with pytest.raises(SpecError, match=message):
+        ModelSpec(**{**vars(SPEC), "network_args": args})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -119,7 +150,6 @@ def test_values_out_of_range_are_refused(changes, message):
         ("[1]", "is not a JSON object"),
         (edited(format=2), "has format 2; this edgeseg reads 1"),
         (edited(format="remove"), "has format None"),
-        (edited(tile=3), r"unknown keys \['tile'\]"),
         (edited(class_names="remove"), "malformed"),
         (edited(mean=[1, 2]), r"mean is \[1, 2\]"),
         (edited(colors=[[1, 2], [3, 4]]), r"a colour is \[1, 2\]"),

@@ -20,7 +20,7 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, EdgesegError, InputError, ModelError, SinkError
 from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.models.checkpoint import load_network
-from edgeseg.models.registry import NETWORKS
+from edgeseg.models.registry import network_names
 from edgeseg.segmenter import Segmenter
 from edgeseg.train.config import TrainConfig, read_config
 from edgeseg.train.health import DivergedError
@@ -200,7 +200,7 @@ def test_a_device_that_is_not_there(shapes):
             Trainer(replace(QUICK, data=shapes, device=device))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", network_names())
 def test_mixed_precision_on_the_cpu_stays_finite(shapes, tmp_path, network):
     config = replace(QUICK, data=shapes, output=tmp_path, network=network, amp="on", epochs=1, loss_stride=1)
     trained = Trainer(config).run()
@@ -248,7 +248,7 @@ def relabel(folder, change):
         Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", network_names())
 def test_the_figure_of_a_checkpoint_is_the_one_eval_finds(shapes, tmp_path, network):
     """At the label files' own size, which is not the network's, and with or without mixed precision in training."""
     data = copy_of(shapes, tmp_path / "data")
