@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -127,7 +127,7 @@ def _write_examples(callback: Callable[..., Any] | None, formatter: Any) -> None
         formatter.write(" Examples:\n" + "".join(f"   {line}\n" for line in examples.strip().splitlines()))
 
 
-def _build() -> typer.Typer:
+def _build(verbs: Sequence[str] = VERBS) -> typer.Typer:
     app = typer.Typer(
         name="edgeseg",
         cls=_Verbs,
@@ -138,7 +138,7 @@ def _build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for verb in VERBS:
+    for verb in verbs:
         function = verb.replace("-", "_")
         module = import_module(f"edgeseg.cli.{function}")
         app.command(verb, cls=_Verb)(getattr(module, function))
@@ -151,4 +151,5 @@ def main() -> None:
     warnings.filterwarnings(
         "ignore", module="PIL"
     )  # what it guesses of a damaged picture is told as an error, or is none
-    _build()(prog_name="edgeseg")
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    _build([asked] if asked in VERBS else VERBS)(prog_name="edgeseg")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeseg.cli.options import with_settings
 from edgeseg.errors import InputError
-from edgeseg.models.registry import FAMILIES
+from edgeseg.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,97 +30,18 @@ edgeseg train --config runs/my_data/config.yaml --output runs/again --seed 1
 edgeseg train --qat runs/my_data/model.pt --data my_data --output runs/my_data-int8
 """
 
-# Defaults that are words have their bracket escaped in the help: rich would take them for markup and drop them.
-_RECIPE = "Recipe"
-_RUN = "Run"
-_QAT = "Quantization-aware training"
-
 _TOGETHER_S = 0.5
 """Signals so close count as one: ``timeout`` and some shells signal a process, and then its group as well."""
 
 
+@with_settings(TrainConfig)
 def train(
-    data: Annotated[Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one.")] = None,
+    *,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file with any of these settings; flags win over it.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints, metrics and curves \\[default: runs/train].")
-    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
-    network: Annotated[
-        str | None, typer.Option(help=f"{', '.join(FAMILIES.own_names)}: see edgeseg models \\[fast_scnn].")
-    ] = None,
-    network_args: Annotated[str | None, typer.Option(help="What it is made with, such as width=0.5.")] = None,
-    weights: Annotated[str | None, typer.Option(help="A checkpoint to start from, of any classes.")] = None,
-    qat: Annotated[str | None, typer.Option(help="A checkpoint to train on for INT8.", rich_help_panel=_QAT)] = None,
-    qat_target: Annotated[
-        str | None, typer.Option(help="cpu or tensorrt: what it is quantized for \\[cpu].", rich_help_panel=_QAT)
-    ] = None,
-    train_split: Annotated[str | None, typer.Option(help="Split to train on \\[train].")] = None,
-    val_split: Annotated[str | None, typer.Option(help="Split to evaluate on \\[val].")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels the images are resized to [360].")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels the images are resized to [480].")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the split [200].")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step [8].")] = None,
-    crop_height: Annotated[
-        int | None, typer.Option(help="Pixels of training crops; 0: all [0].", rich_help_panel=_RECIPE)
-    ] = None,
-    crop_width: Annotated[
-        int | None, typer.Option(help="Pixels of training crops; 0: all [0].", rich_help_panel=_RECIPE)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of AdamW [0.001].", rich_help_panel=_RECIPE)
-    ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW [0.01].", rich_help_panel=_RECIPE)] = None,
-    schedule: Annotated[str | None, typer.Option(help="poly or cosine \\[poly].", rich_help_panel=_RECIPE)] = None,
-    warmup_epochs: Annotated[
-        float | None, typer.Option(help="Epochs of linear warm-up [3].", rich_help_panel=_RECIPE)
-    ] = None,
-    scale_min: Annotated[
-        float | None, typer.Option(help="Smallest random zoom [0.5].", rich_help_panel=_RECIPE)
-    ] = None,
-    scale_max: Annotated[float | None, typer.Option(help="Largest random zoom [2.0].", rich_help_panel=_RECIPE)] = None,
-    aspect: Annotated[
-        float | None, typer.Option(help="Largest random stretch of width to height [1.2].", rich_help_panel=_RECIPE)
-    ] = None,
-    color_jitter: Annotated[
-        float | None, typer.Option(help="Largest random change of colours; 0: none [0.2].", rich_help_panel=_RECIPE)
-    ] = None,
-    class_weights: Annotated[
-        str | None, typer.Option(help="log or none: weigh rare classes more \\[log].", rich_help_panel=_RECIPE)
-    ] = None,
-    ohem_threshold: Annotated[
-        float | None,
-        typer.Option(help="Train on pixels less certain than this; 1: on all [1.0].", rich_help_panel=_RECIPE),
-    ] = None,
-    dice_weight: Annotated[
-        float | None, typer.Option(help="Weight of the Dice loss; 0: none [1.0].", rich_help_panel=_RECIPE)
-    ] = None,
-    aux_weight: Annotated[
-        float | None, typer.Option(help="Weight of auxiliary losses; 0: none [0.4].", rich_help_panel=_RECIPE)
-    ] = None,
-    loss_stride: Annotated[
-        int | None, typer.Option(help="Take the loss at every so many-th pixel [2].", rich_help_panel=_RECIPE)
-    ] = None,
-    ema_decay: Annotated[
-        float | None, typer.Option(help="Of the moving average of weights [0.998].", rich_help_panel=_RECIPE)
-    ] = None,
-    synthetic_scenes: Annotated[
-        int | None,
-        typer.Option(help="Rendered streets added to the split, CamVid's classes only [0].", rich_help_panel=_RECIPE),
-    ] = None,
-    eval_every: Annotated[
-        int | None, typer.Option(help="Epochs between evaluations [5].", rich_help_panel=_RUN)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of weights, order and augmentation [0].", rich_help_panel=_RUN)
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, … \\[auto].", rich_help_panel=_RUN)] = None,
-    amp: Annotated[
-        str | None, typer.Option(help="Mixed precision: auto (on a GPU), on, off \\[auto].", rich_help_panel=_RUN)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores [0].", rich_help_panel=_RUN)] = None,
+    **flags: Any,
 ) -> None:
     """Train a network on your own classes.
 
@@ -133,14 +55,11 @@ def train(
     are its own; --epochs is 5, --learning-rate 0.00002, --warmup-epochs 0.5
     and --aux-weight 0 if you do not say otherwise.
     """
-    flags = {k: v for k, v in locals().items() if k not in ("config", "resume") and v is not None}
-
     with _Ending() as ending:
         from edgeseg.files.whole import keep_apart
-        from edgeseg.train.config import TrainConfig, read_config
         from edgeseg.train.folder import CONFIG_FILE
 
-        settings: dict[str, Any] = {**(read_config(config) if config else {}), **flags}
+        settings: dict[str, Any] = {**(TrainConfig.read(config) if config else {}), **flags}
         if settings.get("qat"):
             from edgeseg.train.qat import complete
 

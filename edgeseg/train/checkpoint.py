@@ -9,7 +9,7 @@ from typing import Any
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
 from edgeseg.models.network import Network
-from edgeseg.train.config import OLD_NAMES, TrainConfig
+from edgeseg.train.config import TrainConfig
 from edgeseg.train.folder import CONFIG_FILE, RESUME_FILE
 
 _FREE = frozenset({"data", "output", "device", "threads", "eval_every"})
@@ -61,7 +61,7 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any]:
     for key, value in recipe.items():
         recorded = before.get(key)
         if isinstance(recorded, str):
-            recorded = OLD_NAMES.get(key, {}).get(recorded, recorded)
+            recorded = TrainConfig.OLD_NAMES.get(key, {}).get(recorded, recorded)
         if recorded != value:
             raise ModelError(
                 f"{path} was trained with {key}={recorded!r}, not {value!r}",

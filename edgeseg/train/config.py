@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import math
-import numbers
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import yaml
+from typing import Any, ClassVar, Literal
 
 from edgeseg.errors import InputError, SpecError
-from edgeseg.files.documents import read_yaml
-from edgeseg.files.whole import write_whole
+from edgeseg.models.registry import FAMILIES
+from edgeseg.settings import Settings, setting
 from edgeseg.spec.model_spec import NetworkArgs, checked_args
 
 Schedule = Literal["poly", "cosine"]
@@ -23,20 +17,42 @@ ClassWeights = Literal["log", "none"]
 Amp = Literal["auto", "on", "off"]
 QatTarget = Literal["cpu", "tensorrt"]
 
-OLD_NAMES = {"schedule": {"one-cycle": "cosine"}}
-"""Values that runs of earlier versions are recorded with, and what they are called now."""
-
 _POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
 _NOT_NEGATIVE = (
     *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "dice_weight", "aux_weight"),
     *("synthetic_scenes", "seed", "threads"),
 )
-_CHOICES = {"schedule": Schedule, "class_weights": ClassWeights, "amp": Amp, "qat_target": QatTarget}
+_RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
 _LARGEST = {"seed": (1 << 32) - 1, "threads": 1024}
 
 
+def _network_args(value: Any, name: str) -> NetworkArgs:
+    """Arguments of a network from a mapping, or from text such as ``width=0.5,pool=true``.
+
+    Raises:
+        InputError: neither, or values that are no numbers, words or truth values.
+    """
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {name.strip(): _from_text(text.strip()) if equals else None for name, equals, text in pairs}
+    try:
+        return checked_args(value)
+    except SpecError as error:
+        what = error.what.removeprefix("network_args ")
+        raise InputError(f"{name}: {what}", "Give name=value, several with commas between them") from None
+
+
+def _from_text(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """The recipe.
 
     Attributes:
@@ -83,45 +99,46 @@ class TrainConfig:
         InputError: a value of another kind or out of range.
     """
 
-    data: str | Path
-    output: str | Path = Path("runs/train")
-    network: str = "fast_scnn"
-    network_args: NetworkArgs = dataclasses.field(default_factory=dict)
-    weights: str | Path | None = ""
-    qat: str | Path | None = ""
-    qat_target: QatTarget = "cpu"
-    train_split: str = "train"
-    val_split: str = "val"
-    height: int = 360
-    width: int = 480
-    crop_height: int = 0
-    crop_width: int = 0
-    epochs: int = 200
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    schedule: Schedule = "poly"
-    warmup_epochs: float = 3.0
-    scale_min: float = 0.5
-    scale_max: float = 2.0
-    aspect: float = 1.2
-    color_jitter: float = 0.2
-    class_weights: ClassWeights = "log"
-    ohem_threshold: float = 1.0
-    dice_weight: float = 1.0
-    aux_weight: float = 0.4
-    loss_stride: int = 2
-    ema_decay: float = 0.998
-    synthetic_scenes: int = 0
-    eval_every: int = 5
-    seed: int = 0
-    device: str = "auto"
-    amp: Amp = "auto"
-    threads: int = 0
+    OLD_NAMES: ClassVar = {"schedule": {"one-cycle": "cosine"}}
+
+    data: str | Path = setting(..., "A dataset.yaml, or the folder that holds one")
+    output: str | Path = setting(Path("runs/train"), "Folder for checkpoints, metrics and curves")
+    network: str = setting("fast_scnn", f"{', '.join(FAMILIES.own_names)}: see edgeseg models --networks")
+    network_args: NetworkArgs = setting({}, "What it is made with, such as width=0.5", parse=_network_args)
+    weights: str | Path | None = setting("", "A checkpoint to start from, of any classes")
+    qat: str | Path | None = setting("", "A checkpoint to train on for INT8", panel=_QAT)
+    qat_target: QatTarget = setting("cpu", "What it is quantized for", panel=_QAT)
+    train_split: str = setting("train", "Split to train on")
+    val_split: str = setting("val", "Split to evaluate on")
+    height: int = setting(360, "Pixels the images are resized to")
+    width: int = setting(480, "Pixels the images are resized to")
+    crop_height: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE)
+    crop_width: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE)
+    epochs: int = setting(200, "Passes over the split")
+    batch_size: int = setting(8, "Images a step")
+    learning_rate: float = setting(1e-3, "Peak rate of AdamW", panel=_RECIPE)
+    weight_decay: float = setting(0.01, "Of AdamW", panel=_RECIPE)
+    schedule: Schedule = setting("poly", panel=_RECIPE)
+    warmup_epochs: float = setting(3.0, "Epochs of linear warm-up", panel=_RECIPE)
+    scale_min: float = setting(0.5, "Smallest random zoom", panel=_RECIPE)
+    scale_max: float = setting(2.0, "Largest random zoom", panel=_RECIPE)
+    aspect: float = setting(1.2, "Largest random stretch of width to height", panel=_RECIPE)
+    color_jitter: float = setting(0.2, "Largest random change of colours; 0: none", panel=_RECIPE)
+    class_weights: ClassWeights = setting("log", "Weigh rare classes more", panel=_RECIPE)
+    ohem_threshold: float = setting(1.0, "Train on pixels less certain than this; 1: on all", panel=_RECIPE)
+    dice_weight: float = setting(1.0, "Weight of the Dice loss; 0: none", panel=_RECIPE)
+    aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE)
+    loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE)
+    ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
+    synthetic_scenes: int = setting(0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE)
+    eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN)
+    seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN)
+    device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
+    amp: Amp = setting("auto", "Mixed precision; auto: on a GPU", panel=_RUN)
+    threads: int = setting(0, "CPU threads; 0: all cores", panel=_RUN)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _typed(getattr(self, field.name), field))
+        super().__post_init__()
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}", "Give a positive number")
@@ -131,9 +148,6 @@ class TrainConfig:
         for name, largest in _LARGEST.items():
             if getattr(self, name) > largest:
                 raise InputError(f"{name} is {getattr(self, name)}", f"Give at most {largest}")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} is {getattr(self, name)!r}", f"Use one of {', '.join(get_args(choices))}")
         self._check_ranges()
 
     def _check_ranges(self) -> None:
@@ -173,84 +187,3 @@ class TrainConfig:
     def crop_size(self) -> tuple[int, int]:
         """(height, width) in pixels of training crops."""
         return self.crop_height or self.height, self.crop_width or self.width
-
-    def save(self, path: Path) -> None:
-        """Write as YAML that :func:`read_config` takes, complete or not at all.
-
-        Raises:
-            SinkError: the file cannot be written.
-        """
-        plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
-        plain["network_args"] = dict(self.network_args)
-        write_whole(path, yaml.safe_dump(plain, sort_keys=False))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file, checked to be TrainConfig's and of its types, to be completed by flags.
-
-    Raises:
-        InputError: not there, not YAML, an unknown key, or a value of the wrong type.
-    """
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise InputError(f"{path} is not a mapping of keys to values", "Write one 'key: value' a line")
-    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in fields:
-            raise InputError(f"{path}: unknown key {key!r}", f"Allowed are {', '.join(sorted(fields))}")
-        values[key] = _typed(value, fields[key], f"{path}: ")
-    return values
-
-
-def network_args(value: Any, where: str = "") -> NetworkArgs:
-    """Arguments of a network from a mapping, or from text such as ``width=0.5,pool=true``.
-
-    Raises:
-        InputError: neither, or values that are no numbers, words or truth values.
-    """
-    if isinstance(value, str):
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        value = {name.strip(): _from_text(text.strip()) if equals else None for name, equals, text in pairs}
-    try:
-        return checked_args(value)
-    except SpecError as error:
-        raise InputError(f"{where}{error.what}", "Give name=value, several with commas between them") from None
-
-
-def _from_text(text: str) -> bool | int | float | str:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
-
-
-def _typed(value: Any, field: dataclasses.Field[Any], where: str = "") -> Any:
-    """The value as its field keeps it.
-
-    Raises:
-        InputError: it is of another kind.
-    """
-    kind = str(field.type)
-    if isinstance(value, bool):
-        if kind == "Amp":
-            return "on" if value else "off"
-    elif kind == "int":
-        if isinstance(value, numbers.Integral):
-            return int(value)
-    elif kind == "float":
-        if isinstance(value, numbers.Real) and math.isfinite(value):
-            return float(value)
-    elif "Path" in kind:
-        if value is None and "None" in kind:
-            return ""
-        if isinstance(value, str | os.PathLike) and "\0" not in str(value):
-            return str(value) if "None" in kind else Path(value)
-    elif kind == "NetworkArgs":
-        return network_args(value, where)
-    elif isinstance(value, str):
-        return OLD_NAMES.get(field.name, {}).get(value, value)
-    wanted = {"int": "a whole number", "float": "a finite number"}.get(kind, "a path" if "Path" in kind else "text")
-    raise InputError(f"{where}{field.name} is {value!r}", f"Give {wanted}")

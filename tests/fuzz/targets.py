@@ -354,9 +354,9 @@ def _recipe() -> object:
 
 
 def _read_recipe(path: Path) -> None:
-    from edgeseg.train.config import TrainConfig, read_config
+    from edgeseg.train.config import TrainConfig
 
-    TrainConfig(**{"data": Path("x"), **read_config(path)})
+    TrainConfig(**{"data": Path("x"), **TrainConfig.read(path)})
 
 
 def _record() -> object:

@@ -21,7 +21,7 @@ import edgeseg.cli
 from edgeseg.cli.train import train
 from edgeseg.errors import InputError
 from edgeseg.models.checkpoint import load_network
-from edgeseg.train.config import TrainConfig, read_config
+from edgeseg.train.config import TrainConfig
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 
@@ -89,7 +89,7 @@ def test_help_shows_the_defaults_that_are_used(run_cli):
 def test_every_setting_survives_the_config_file(tmp_path):
     config = TrainConfig(data=tmp_path / "data", amp="on", schedule="cosine", epochs=7, warmup_epochs=1, crop_width=8)
     config.save(tmp_path / "config.yaml")
-    assert TrainConfig(**read_config(tmp_path / "config.yaml")) == config
+    assert TrainConfig(**TrainConfig.read(tmp_path / "config.yaml")) == config
 
 
 @pytest.mark.parametrize("path", [str, Path])
@@ -103,7 +103,7 @@ def test_paths_may_be_text(path):
 def test_the_older_name_of_a_schedule_is_understood(tmp_path):
     assert TrainConfig(data="x", schedule="one-cycle") == TrainConfig(data="x", schedule="cosine")
     (tmp_path / "config.yaml").write_text("schedule: one-cycle\n")
-    assert read_config(tmp_path / "config.yaml") == {"schedule": "cosine"}
+    assert TrainConfig.read(tmp_path / "config.yaml") == {"schedule": "cosine"}
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
@@ -126,7 +126,7 @@ def test_whole_numbers_are_numbers_too():
 def test_a_bare_on_or_off_means_what_it_says(tmp_path):
     for text in ("on", "off", "auto"):
         (tmp_path / "config.yaml").write_text(f"amp: {text}\nlearning_rate: 1\n")
-        assert read_config(tmp_path / "config.yaml") == {"amp": text, "learning_rate": 1.0}
+        assert TrainConfig.read(tmp_path / "config.yaml") == {"amp": text, "learning_rate": 1.0}
 
 
 def test_flags_win_over_the_config_file(run_cli, data, tmp_path):
@@ -147,7 +147,7 @@ def test_flags_win_over_the_config_file(run_cli, data, tmp_path):
     assert lines[0].endswith("parameters, 2 training and 1 validation images, 0 rendered, on cpu")
     assert lines[1].startswith("epoch 1/1  loss ")
     assert lines[-1] == f"next: edgeseg export {tmp_path / 'run' / 'model.pt'}"
-    used = read_config(tmp_path / "run" / "config.yaml")
+    used = TrainConfig.read(tmp_path / "run" / "config.yaml")
     assert used == {**used, **settings, "data": data, "output": tmp_path / "run", "epochs": 1, "threads": 1}
 
 
@@ -173,7 +173,7 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
     done = run_cli("train", "--qat", checkpoint, "--qat-target", "tensorrt", *arguments)
     assert (done.rc, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"next: edgeseg export {output / 'model.pt'}"
-    used = read_config(output / "config.yaml")
+    used = TrainConfig.read(output / "config.yaml")
     wanted = {"network": "fast_scnn", "height": 64, "width": 96, "epochs": 1, "learning_rate": 2e-5, "aux_weight": 0}
     assert used == {**used, **wanted, "qat": str(checkpoint), "qat_target": "tensorrt"}
     again = run_cli("train", "--qat", output / "model.pt", "--data", data, "--output", tmp_path / "again")

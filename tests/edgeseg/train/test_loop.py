@@ -22,7 +22,7 @@ from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.models.checkpoint import load_network
 from edgeseg.models.registry import network_names
 from edgeseg.segmenter import Segmenter
-from edgeseg.train.config import TrainConfig, read_config
+from edgeseg.train.config import TrainConfig
 from edgeseg.train.health import DivergedError
 from edgeseg.train.loop import Trainer
 
@@ -69,7 +69,7 @@ def test_it_tells_of_each_step_and_each_epoch(finished):
 
 def test_the_config_it_leaves_repeats_the_run(finished):
     config = finished[0]
-    assert TrainConfig(**read_config(config.output / "config.yaml")) == config
+    assert TrainConfig(**TrainConfig.read(config.output / "config.yaml")) == config
 
 
 def test_it_leaves_pictures_and_events(finished):
@@ -129,7 +129,7 @@ def test_resuming_with_another_recipe_is_refused(finished):
     config = finished[0]
     with pytest.raises(ModelError, match=r"last\.pt was trained with learning_rate=0\.01, not 0\.02"):
         Trainer(replace(config, learning_rate=0.02)).run(resume=True)
-    assert read_config(config.output / "config.yaml")["learning_rate"] == 0.01
+    assert TrainConfig.read(config.output / "config.yaml")["learning_rate"] == 0.01
 
 
 def test_resuming_with_other_classes_is_refused(finished, tmp_path):
@@ -216,12 +216,12 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, tmp_path, run_python
     done = run_python(f"""
 import os, signal
 from pathlib import Path
-from edgeseg.train.config import TrainConfig, read_config
+from edgeseg.train.config import TrainConfig
 from edgeseg.train.loop import Trainer
 def on_step(epoch, step, steps, loss):
     if (epoch, step) == (3, 2):
         os.kill(os.getpid(), signal.SIGKILL)
-Trainer(TrainConfig(**read_config(Path({str(tmp_path / "killed.yaml")!r})))).run(on_step=on_step)
+Trainer(TrainConfig(**TrainConfig.read(Path({str(tmp_path / "killed.yaml")!r})))).run(on_step=on_step)
 """)
     assert done.rc == -signal.SIGKILL
     assert [row["epoch"] for row in rows_of(killed.output)] == [1, 2]
