@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import TrustEngine
+from edgeseg.cli.open_model import FileBackend, TrustEngine
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,9 +31,7 @@ def compare(
     max_images: Annotated[
         int | None, typer.Option(min=1, help="The most to use, spread evenly over the split; all if left out.")
     ] = None,
-    backend_a: Annotated[
-        str, typer.Option(help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto goes by the file's suffix.")
-    ] = "auto",
+    backend_a: FileBackend = "auto",
     backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     trust_engine: TrustEngine = False,

@@ -8,12 +8,16 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from packaging.requirements import Requirement
 
 from edgeseg import __version__
 from edgeseg.installing import pip_install
+
+if TYPE_CHECKING:
+    from edgeseg.runtime.backend import DoctorLine
 
 EXAMPLES = """
 edgeseg doctor
@@ -36,10 +40,8 @@ def doctor() -> None:
     sections = (
         _platform(),
         _native(),
-        _onnxruntime(),
-        _tensorrt(),
+        *_engines(),
         _libraries(),
-        _torch(),
         _models(),
         _cameras(),
         _display(),
@@ -52,16 +54,12 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-Line = tuple[str, str, bool]
-"""A name, what was found, and False where every run needs it and it does not work."""
-
-
-def _platform() -> Line:
+def _platform() -> DoctorLine:
     text = f"{__version__} with Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     return "edgeseg", text, sys.version_info >= (3, 10)
 
 
-def _native() -> Line:
+def _native() -> DoctorLine:
     try:
         native = import_module("edgeseg._native")
     except ImportError as error:
@@ -72,37 +70,15 @@ def _native() -> Line:
     return "native", ", ".join(f"{name} {_shown(value)}" for name, value in info.items()), True
 
 
-def _onnxruntime() -> Line:
-    from edgeseg.runtime.ort.module import load_onnxruntime
+def _engines() -> Iterator[DoctorLine]:
+    from edgeseg.runtime.registry import BACKENDS
 
-    try:
-        ort = load_onnxruntime()
-    except ImportError as error:
-        return "onnxruntime", f"cannot be loaded ({error}). Run: {pip_install('onnxruntime')}", False
-    return "onnxruntime", f"{ort.__version__} with {', '.join(ort.get_available_providers())}", True
+    for info in BACKENDS.values():
+        if (line := info.doctor()) is not None:
+            yield line
 
 
-def _tensorrt() -> Line:
-    from edgeseg.errors import EdgesegError
-    from edgeseg.runtime.cuda.gpu import find_gpu
-    from edgeseg.runtime.tensorrt.module import find_tensorrt
-    from edgeseg.runtime.tensorrt.plugins import plugin_library
-
-    try:
-        found = [str(find_tensorrt())]
-    except EdgesegError as error:
-        return "tensorrt", f"{error.what}; only engines need it", True
-    found.append("with edgeseg's plugins" if plugin_library() else "without edgeseg's plugins")
-    bindings = [name for name in ("pycuda", "cuda-python", "cuda-bindings") if _version(name)]
-    found.append(f"{bindings[0]} {_version(bindings[0])}" if bindings else "neither pycuda nor cuda-python")
-    try:
-        found.append(f"GPU {find_gpu()}")
-    except EdgesegError as error:
-        found.append(error.what.split(" (", 1)[0])
-    return "tensorrt", ", ".join(found), True
-
-
-def _libraries() -> Line:
+def _libraries() -> DoctorLine:
     found = []
     for module in ("numpy", "cv2", "av"):
         try:
@@ -115,18 +91,13 @@ def _libraries() -> Line:
     return "libraries", f"{', '.join(found)}; OpenCV {gstreamer} GStreamer", True
 
 
-def _torch() -> Line:
-    version = _version("torch")
-    return "torch", version or "not installed; only training, export and .pt models need it", True
-
-
-def _models() -> Line:
+def _models() -> DoctorLine:
     from edgeseg.weights import shipped
 
     return "models", ", ".join(model.name for model in shipped()) or "none shipped", True
 
 
-def _cameras() -> Line:
+def _cameras() -> DoctorLine:
     found = []
     for device in sorted(Path("/dev").glob("video*")):
         name = Path("/sys/class/video4linux", device.name, "name")
@@ -134,12 +105,12 @@ def _cameras() -> Line:
     return "cameras", ", ".join(found) or "none (/dev/video*)", True
 
 
-def _display() -> Line:
+def _display() -> DoctorLine:
     name = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
     return "display", name or "none: no window; use --save", True
 
 
-def _packages() -> Iterator[Line]:
+def _packages() -> Iterator[DoctorLine]:
     """What edgeseg itself and each of its extras ask for, by the requirements of the installed distribution."""
     try:
         requirements = [Requirement(text) for text in metadata.requires("edgeseg") or []]

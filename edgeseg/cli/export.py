@@ -294,7 +294,7 @@ def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = F
 
     from edgeseg import weights
     from edgeseg.artifact.onnx import read_spec
-    from edgeseg.cli.tune_crf import UNTUNED
+    from edgeseg.cli.open_model import UNTUNED
     from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.tensorrt.plugins import plugin_library
     from edgeseg_export.tensorrt.crf_node import insert_crf

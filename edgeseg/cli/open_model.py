@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.tune_crf import UNTUNED
+from edgeseg.runtime.registry import BACKENDS
 
 if TYPE_CHECKING:
     from edgeseg.segmenter import Segmenter
 
+UNTUNED = "the CRF's parameters are not tuned for this model and may make it worse; run: edgeseg tune-crf"
+"""What the verbs with ``--refine`` say of a model that this one has not seen."""
+
 ChosenBackend = Annotated[
     str,
-    typer.Option(
-        "--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto: what suits the file and the machine."
-    ),
+    typer.Option("--backend", help=f"{', '.join(BACKENDS.own_names)}; auto: what suits the file and the machine."),
 ]
+
+FileBackend = Annotated[str, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; auto goes by the file's suffix.")]
 
 TrustEngine = Annotated[
     bool,

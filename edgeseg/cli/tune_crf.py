@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.open_model import FileBackend
 from edgeseg.errors import InputError, SinkError
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ edgeseg eval tuned.onnx --data my_data --split val --refine crf
 edgeseg run street.mp4 --model tuned.onnx --refine crf
 """
 
-UNTUNED = "the CRF's parameters are not tuned for this model and may make it worse; run: edgeseg tune-crf"
-"""What the verbs with ``--refine`` say of a model that this one has not seen."""
-
 
 def tune_crf(
     model: Annotated[str, typer.Argument(help="A shipped model's name, or a .onnx or .pt file.")],
@@ -38,9 +36,7 @@ def tune_crf(
     trials: Annotated[int, typer.Option(min=1, help="Settings of the CRF to try, the defaults among them.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images and of the search.")] = 0,
     max_images: Annotated[int, typer.Option(min=1, help="The most to use, spread evenly over the split.")] = 60,
-    backend: Annotated[
-        str, typer.Option(help="ort, ort-cuda, ort-tensorrt, tensorrt or pytorch; auto goes by the file's suffix.")
-    ] = "auto",
+    backend: FileBackend = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write the best setting even if it does not help.")] = False,
 ) -> None:

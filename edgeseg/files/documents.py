@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from edgeseg.errors import EdgesegError, InputError
 
@@ -17,48 +13,9 @@ MAX_BYTES = 4 << 20
 """No document that edgeseg reads is this large; one that is would take seconds and gigabytes."""
 
 _MAX_DEPTH = 50
-_MAX_ALIASES = 1000
+"""Of lists and mappings in each other."""
+
 _JOINERS = frozenset("\u200c\u200d")  # Persian and the scripts of India spell with them
-
-_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's truth values: ``on``, ``off``, ``yes`` and ``no`` are words."""
-
-    _depth = 0
-    _aliases = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Count what nests and what repeats, which small files can make endless."""
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > _MAX_ALIASES:
-                raise yaml.YAMLError(f"more than {_MAX_ALIASES} aliases")
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """As PyYAML, but a key that comes twice is an error: the first value would be lost without a word."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.YAMLError(f"the key {key.value!r} comes twice")
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
 
 
 def read_yaml(path: Path, error: type[EdgesegError] = InputError, *, secret: bool = False) -> Any:
@@ -72,9 +29,17 @@ def read_yaml(path: Path, error: type[EdgesegError] = InputError, *, secret: boo
         error: raised for all that is wrong.
         secret: the file may hold passwords: messages name the line, but quote nothing of it.
     """
+    import yaml
+
+    from edgeseg.files.yaml_loader import Loader
+
     text = _read_text(path, error)
     try:
-        values = yaml.load(text, _Loader)
+        loader = Loader(text, _MAX_DEPTH)
+        try:
+            values = loader.get_single_data()
+        finally:
+            loader.dispose()
         _check_plain(values)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as wrong:
         raise error(f"{path} is not YAML that can be used ({_reason(wrong, secret)})", "Correct it") from None

@@ -1,8 +1,10 @@
-"""The Backend protocol: what edgeseg needs of an inference engine."""
+"""The Backend protocol, what edgeseg needs of an inference engine, and BackendInfo, what it knows of one unloaded."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,66 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free what the engine holds. Calling it twice is harmless; infer after it raises ModelError."""
         ...
+
+
+DoctorLine = tuple[str, str, bool]
+"""A name, what was found, and False where every run needs it and it does not work."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well an engine suits an ONNX artifact on this machine.
+
+    Attributes:
+        score: the higher the better; ``auto`` takes the highest of those that lack nothing. ONNX Runtime's CPU, which
+            runs everywhere, has 10.
+        reason: why it suits, in words.
+        lacks: what keeps it from running here, in words; empty for nothing.
+    """
+
+    score: float
+    reason: str
+    lacks: str = ""
+
+
+class BackendInfo:
+    """An engine before it is loaded: this costs next to nothing, and works where the engine is not installed.
+
+    An engine derives from it, and an instance plugs in under a name: see :data:`edgeseg.runtime.registry.BACKENDS`.
+
+    Attributes:
+        suffixes: of the files that are its own, such as ``.engine``.
+        package: what must be importable, for a message.
+        install: what pip installs then, as :func:`edgeseg.installing.pip_install` takes it.
+    """
+
+    suffixes: ClassVar[frozenset[str]] = frozenset()
+    package: str = ""
+    install: str = ""
+
+    def open(self, path: Path, *, threads: int | None = None, trust_engine: bool = False) -> Backend:
+        """Load an artifact. See :func:`edgeseg.runtime.registry.open_backend`.
+
+        Raises:
+            ImportError: the engine is not installed.
+        """
+        raise NotImplementedError
+
+    def build(self, onnx: Path) -> Path:
+        """The engine's own file for an ONNX artifact, made anew or found in a cache; the artifact itself by default."""
+        return onnx
+
+    def fit(self, spec: ModelSpec | None) -> Fit | None:
+        """How well it suits an ONNX artifact here; None where it does not come into question.
+
+        Args:
+            spec: the artifact's; None for any in float.
+        """
+        return None
+
+    def doctor(self) -> DoctorLine | None:
+        """What ``edgeseg doctor`` says of it; None where another line says it."""
+        return None
 
 
 def check_images(images: NDArray[np.uint8], size: tuple[int, int]) -> None:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models.checkpoint import load_network
-from edgeseg.models.normalise import Normalise
-from edgeseg.runtime.backend import check_images
+from edgeseg.runtime.backend import Backend, BackendInfo, DoctorLine, check_images
+
+if TYPE_CHECKING:
+    import torch
+
+
+class _PyTorch(BackendInfo):
+    suffixes = frozenset({".pt"})
+    package = "torch"
+    install = "edgeseg[train]"
+
+    def open(self, path: Path, *, threads: int | None = None, trust_engine: bool = False) -> Backend:
+        return PytorchBackend(path, threads=threads)
+
+    def doctor(self) -> DoctorLine:
+        try:
+            return "torch", metadata.version("torch"), True
+        except metadata.PackageNotFoundError:
+            return "torch", "not installed; only training, export and .pt models need it", True
+
+
+PYTORCH = _PyTorch()
 
 
 class PytorchBackend:
@@ -28,6 +47,12 @@ class PytorchBackend:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        import torch
+        from torch import nn
+
+        from edgeseg.models.checkpoint import load_network
+        from edgeseg.models.normalise import Normalise
+
         if threads is not None:
             torch.set_num_threads(threads)
         self.max_batch: int | None = None
@@ -37,19 +62,21 @@ class PytorchBackend:
         deployed = nn.Sequential(Normalise(self.spec), network)
         self._network: nn.Module | None = deployed.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @torch.inference_mode()
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """See :meth:`edgeseg.runtime.backend.Backend.infer`."""
         if self._network is None:
             raise ModelError(f"{self._path} is closed", "Open the model again")
         check_images(images, self.spec.input_size)
-        pixels = torch.tensor(np.ascontiguousarray(images), device=self._device).permute(0, 3, 1, 2)
+        import torch
+
         try:
-            logits: torch.Tensor = self._network(pixels)
+            with torch.inference_mode():
+                pixels = torch.tensor(np.ascontiguousarray(images), device=self._device).permute(0, 3, 1, 2)
+                logits: torch.Tensor = self._network(pixels)
+                return np.ascontiguousarray(logits.float().cpu().numpy())
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"{self._path} failed to run ({reason})", "Train or export the model again") from error
-        return np.ascontiguousarray(logits.float().cpu().numpy())
 
     def close(self) -> None:
         """Free the network."""

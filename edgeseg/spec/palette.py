@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # a spec is read, and help is shown, without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Rgb = tuple[int, int, int]
 
@@ -21,6 +23,8 @@ def distinct_colors(count: int) -> tuple[Rgb, ...]:
 
     Class 0 is black, as everywhere in the field; no two of the first 256 are equal.
     """
+    import numpy as np
+
     index = np.arange(count)
     rgb = np.zeros((count, 3), dtype=np.uint8)
     for bit in range(8):
@@ -31,6 +35,8 @@ def distinct_colors(count: int) -> tuple[Rgb, ...]:
 
 def lookup_table(colors: Sequence[Rgb]) -> NDArray[np.uint8]:
     """A (256, 3) uint8 RGB table indexed by label; labels without a class, 255 among them, are black."""
+    import numpy as np
+
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(colors)] = np.asarray(colors, dtype=np.uint8).reshape(-1, 3)
     return table

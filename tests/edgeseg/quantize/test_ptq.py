@@ -24,6 +24,7 @@ from edgeseg.quantize.sensitivity import sensitivities
 from edgeseg.runtime import choose
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.ort.backend import OrtBackend
+from edgeseg.runtime.tensorrt.info import TENSORRT
 
 INT8, UINT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 
@@ -85,8 +86,8 @@ def test_the_spec_says_int8_and_none_of_the_floats_figures(write_convnet, tiny_s
         onnx.save(calibrated.quantize([]), tmp_path / "none.onnx")
         assert read_spec(tmp_path / "none.onnx") == spec
 
-    monkeypatch.setattr(choose, "find_gpu", lambda: Gpu("Orin", "sm87"))
-    monkeypatch.setattr(choose, "_lacking_for_tensorrt", lambda: "")
+    monkeypatch.setattr("edgeseg.runtime.cuda.gpu.find_gpu", lambda: Gpu("Orin", "sm87"))
+    monkeypatch.setattr(TENSORRT, "lacking", lambda: "")
     engines = [choose.choose(tmp_path / name).backend for name in ("float.onnx", "cpu.onnx", "tensorrt.onnx")]
     assert engines == ["tensorrt", "ort", "tensorrt"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgeseg.errors import InputError, ModelError
 from edgeseg.runtime.ort.backend import OrtBackend
-from edgeseg.runtime.registry import backend_names, open_backend
+from edgeseg.runtime.registry import BACKENDS, open_backend
 
 
 def test_the_suffix_chooses(tiny_onnx):
@@ -23,7 +23,7 @@ def test_a_name_wins_over_the_suffix(tiny_onnx, tmp_path):
 def test_unknown_backend_lists_those_there_are(tiny_onnx):
     with pytest.raises(InputError, match="no backend 'tvm'") as caught:
         open_backend(tiny_onnx, backend="tvm")
-    assert all(name in str(caught.value) for name in backend_names())
+    assert all(name in str(caught.value) for name in BACKENDS)
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -108,7 +108,7 @@ def test_the_command_writes_no_device_id(start):
 
 
 @pytest.mark.parametrize(
-    "code", [OPEN, "import onnx, edgeseg.quantize.ptq", "from edgeseg.cli.doctor import _onnxruntime; _onnxruntime()"]
+    "code", [OPEN, "import onnx, edgeseg.quantize.ptq", "from edgeseg.runtime.ort.info import CPU; CPU.doctor()"]
 )
 def test_no_way_to_it_from_python_writes_a_device_id(start, code):
     if "onnx," in code:
