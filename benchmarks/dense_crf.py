@@ -100,7 +100,7 @@ def problems_of(data: Path, count: int) -> list[Problem]:
     samples = dataset.split("val").samples()
     problems = []
     for number, sample in enumerate(spread(samples, count)):
-        probabilities = unary(dataset.coding.read(sample.label), dataset.num_classes, number)
+        probabilities = unary(sample.read_labels(), dataset.num_classes, number)
         problems.append(Problem(sample.image.stem, probabilities, read_image(sample.image)))
     if len({problem.probabilities.shape for problem in problems}) != 1:
         raise SystemExit(f"the images of {data} differ in size")

@@ -20,16 +20,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.formats.base import LABEL_FORMATS, LabelCoding
+from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
 from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, MOVE_OUT, index_by_stem, list_images
-from edgeseg.data.label_coding import MASKS, LabelCoding, LabelFormat, are_masks, told_as_masks
 from edgeseg.data.pictures import BIT_DEPTHS, read_image
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import is_printable, read_yaml
@@ -54,10 +55,19 @@ _AT_A_TIME = 1 << 22
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file and its label file."""
+    """One image file and its label file, with how that is read."""
 
     image: Path
     label: Path
+    coding: LabelCoding
+
+    def read_labels(self) -> LabelsU8:
+        """(H, W) uint8 class indices, 255 = no label.
+
+        Raises:
+            DatasetError: unreadable, or with what is no class.
+        """
+        return self.coding.read(self.label)
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Split:
 
     images: Path
     labels: Path
+    coding: LabelCoding
     include: tuple[str, ...] = ("*",)
 
     def samples(self) -> list[Sample]:
@@ -75,7 +86,7 @@ class Split:
             DatasetError: folder missing or empty, an image without a label, or two files of one stem.
         """
         images = list_images(self.images, include=self.include, remedy=f"{MOVE_OUT}, or choose files with 'include'")
-        labels = index_by_stem(list_images(self.labels, LABEL_SUFFIXES))
+        labels = index_by_stem(list_images(self.labels, self.coding.suffixes))
         index_by_stem(images)
         missing = [p.name for p in images if p.stem not in labels]
         if missing:
@@ -84,7 +95,7 @@ class Split:
                 f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}",
                 "Give each image a label file of the same stem",
             )
-        return [Sample(image, labels[image.stem]) for image in images]
+        return [Sample(image, labels[image.stem], self.coding) for image in images]
 
 
 @dataclass(frozen=True)
@@ -119,19 +130,21 @@ class Dataset:
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int) or not 0 <= ignore <= 255):
             raise DatasetError(f"{path}: ignore_index is {ignore!r:.80}", "Use a whole number 0..255")
         label_format = top.get("label_format", "index")
-        if label_format not in get_args(LabelFormat):
-            raise DatasetError(f"{path}: label_format is {label_format!r:.80}", "Use index, rgb or binary")
-        if label_format == "rgb" and "colors" not in top:
-            raise DatasetError(f"{path}: label_format is rgb, but there are no colors", "List the colour of each class")
-        if label_format == "binary" and len(names) != 2:
-            raise DatasetError(f"{path}: label_format is binary, but there are {len(names)} names", "Name two classes")
+        if not isinstance(label_format, str) or label_format not in LABEL_FORMATS:
+            *others, last = LABEL_FORMATS
+            raise DatasetError(f"{path}: label_format is {label_format!r:.80}", f"Use {', '.join(others)} or {last}")
+        try:
+            LABEL_FORMATS[label_format].check(names, has_colors="colors" in top)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {error.what}", error.remedy) from None
+        coding = LabelCoding(len(names), ignore, colors, label_format)
         bit_depth = top.get("bit_depth")
         if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
             raise DatasetError(
                 f"{path}: bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}"
             )
         splits = {
-            reader.name(name, "splits"): reader.split(value, f"splits.{name}")
+            reader.name(name, "splits"): reader.split(value, f"splits.{name}", coding)
             for name, value in reader.mapping(top["splits"], "splits").items()
         }
         if not splits:
@@ -139,8 +152,7 @@ class Dataset:
         if len(names) == 2 and ignore is None and "label_format" not in top and _hold_masks(splits.values()):
             told_as_masks(f"the labels of {path}")
             coding = MASKS
-        else:
-            coding = LabelCoding(len(names), ignore, colors, label_format)
+            splits = {name: replace(split, coding=MASKS) for name, split in splits.items()}
         return cls(path, names, colors, coding, splits, bit_depth)
 
     @classmethod
@@ -178,7 +190,7 @@ class Dataset:
         """
         counts = np.zeros(IGNORE + 1, dtype=np.int64)
         for sample in progress(self.split(split).samples()):
-            labels = self.coding.read(sample.label)
+            labels = sample.read_labels()
             for rows in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
                 counts += np.bincount(rows.ravel(), minlength=IGNORE + 1)
         return counts[: self.num_classes]
@@ -194,7 +206,7 @@ class Dataset:
             DatasetError: unreadable, of different sizes, or with an index outside the classes.
         """
         image = read_image(sample.image, bit_depth=self.bit_depth)
-        labels = self.coding.read(sample.label)
+        labels = sample.read_labels()
         if image.shape[:2] != labels.shape:
             raise DatasetError(
                 f"{sample.image} is {_size(image)} but its label {sample.label} is {_size(labels)}",
@@ -275,7 +287,7 @@ class _Reader:
             raise DatasetError(what, f"Give 1 to {MAX_CLASSES} different names")
         return names
 
-    def split(self, value: Any, key: str) -> Split:
+    def split(self, value: Any, key: str, coding: LabelCoding) -> Split:
         raw = self.mapping(value, key, required={"images", "labels"}, optional={"include"})
         include = raw.get("include", ["*"])
         include = [include] if isinstance(include, str) else self.sequence(include, f"{key}.include")
@@ -285,7 +297,7 @@ class _Reader:
                 f"{self.path}: {key}.include holds {wrong[0]!a:.80}", 'Write patterns in quotes: ["a_*"]'
             )
         images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
-        return Split(images, labels, (*include,))
+        return Split(images, labels, coding, (*include,))
 
     def folder(self, value: Any, key: str) -> Path:
         is_name = isinstance(value, str | int) and not isinstance(value, bool)

@@ -54,7 +54,7 @@ class SplitTensors(TorchDataset[Pair]):
 
     def file_labels(self, index: int) -> LabelsU8:
         """(H, W) uint8 labels at the label file's own size, 255 = no label."""
-        return self.dataset.coding.read(self.samples[index].label)
+        return self.samples[index].read_labels()
 
     def read_all(self) -> None:
         """Read every sample, so that a file that cannot be used is found now, and the cache is full where there is one.

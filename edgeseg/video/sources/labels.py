@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeseg.data.dataset import Dataset
+from edgeseg.data.formats.base import LabelCoding
+from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
 from edgeseg.data.image_files import LABEL_SUFFIXES, index_by_stem, list_images
-from edgeseg.data.label_coding import MASKS, LabelCoding, are_masks, told_as_masks
 from edgeseg.errors import DatasetError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import LabelsU8

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.data.label_coding import LabelCoding
+from edgeseg.data.formats.base import LabelCoding
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.spec import ModelSpec
 from edgeseg.video.sources.image import ImageSource

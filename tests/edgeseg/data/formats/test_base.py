@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 
 from edgeseg.data.dataset import Dataset
-from edgeseg.data.label_coding import LabelCoding, are_masks
+from edgeseg.data.formats.base import LabelCoding
+from edgeseg.data.formats.binary import are_masks
 from edgeseg.errors import DatasetError
 
 BINARY = LabelCoding(2, format="binary")
