@@ -1,0 +1,121 @@
+"""What another package brings by its entry points: used by every verb as if it were edgeseg's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from edgeseg.plugins import Plugins
+from edgeseg.spec import ModelSpec
+
+OUTSIDE = Path(__file__).resolve().parents[1] / "support" / "outside"
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture
+def edgeseg(tmp_path):
+    """``edgeseg("run", …)`` runs the command where the package is installed; its standard output."""
+
+    def run(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeseg", *map(str, words)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(OUTSIDE), "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Pictures of red, green and blue columns, labelled in .npy files."""
+    labels = np.arange(3, dtype=np.uint8).repeat(32)[None].repeat(64, axis=0)
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / "data" / split / kind).mkdir(parents=True)
+        for name in "ab":
+            Image.fromarray(200 * np.eye(3, dtype=np.uint8)[labels]).save(
+                tmp_path / "data" / split / "images" / f"{name}.png"
+            )
+            np.save(tmp_path / "data" / split / "labels" / f"{name}.npy", labels)
+    splits = {split: {"images": f"{split}/images", "labels": f"{split}/labels"} for split in ("train", "val")}
+    dataset = {"names": list(NAMES), "label_format": "npy", "splits": splits}
+    (tmp_path / "data" / "dataset.yaml").write_text(yaml.safe_dump(dataset))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A file of the outside engine's."""
+    spec = ModelSpec("brightest", NAMES, input_size=(64, 96), output="labels")
+    (tmp_path / "model.brightest").write_text(spec.to_json())
+    return tmp_path / "model.brightest"
+
+
+def test_a_network_is_trained_on_labels_of_its_format(edgeseg, data, tmp_path):
+    pytest.importorskip("torch", reason="training needs torch; pip install 'edgeseg[train]'")
+    listed = {line.split()[0]: line for line in edgeseg("models", "--networks").splitlines() if line}
+    assert "channels=8" in listed["tiny_net"]
+    assert "channels=32" in listed["tiny_net_wide"]
+    recipe = ("--network", "tiny_net_wide", "--network-args", "channels=16", "--epochs", 60, "--eval-every", 60)
+    steps = ("--batch-size", 2, "--height", 64, "--width", 96, "--learning-rate", 0.05, "--loss-stride", 1)
+    output = tmp_path / "run"
+    edgeseg("train", "--data", data, "--output", output, *recipe, *steps, "--device", "cpu", "--threads", 1)
+    figures = json.loads(edgeseg("eval", output / "model.pt", "--data", data, "--json"))
+    assert figures["miou"] > 0.9
+    edgeseg("export", output / "model.pt", "--output", tmp_path / "model.onnx")
+    code = "import edgeseg, sys; print(edgeseg.Segmenter.open(sys.argv[1]).spec.network_args)"
+    shown = subprocess.run([sys.executable, "-c", code, tmp_path / "model.onnx"], capture_output=True, check=True)
+    assert shown.stdout.split() == [b"{'channels':", b"16}"]
+
+
+def test_an_engine_runs_its_files(edgeseg, data, model):
+    figures = json.loads(edgeseg("eval", model, "--data", data, "--json"))
+    assert figures["miou"] == 1
+    assert "numpy engine" in edgeseg("doctor")
+
+
+def test_a_source_is_known_by_its_scheme(edgeseg, model, tmp_path):
+    edgeseg("run", "noise:3", "--model", model, "--no-show", "--jsonl", "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+
+
+def test_names_of_its_own_come_first_and_stay():
+    own = Plugins("edgeseg.none", {"path": "pathlib:Path", "module": "json", "home": "pathlib:Path.home"})
+    assert list(own) == ["path", "module", "home"]
+    assert (own["path"], own["module"]) == (Path, json)
+    assert own["home"]() == Path.home()
+    assert "other" not in own
+    with pytest.raises(KeyError):
+        own["other"]
+
+
+def test_what_cannot_be_loaded_names_the_package(tmp_path):
+    info = tmp_path / "broken_plugins-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugins\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgeseg.backends]\nodd = no_such_module:ENGINE\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeseg", "doctor"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "odd, which broken-plugins brings, cannot be loaded (No module named 'no_such_module')" in done.stderr
+    assert "Mend or remove broken-plugins" in done.stderr
