@@ -108,6 +108,12 @@ NO_NAMES = {
     "edgeseg.export",  # what edgeseg_export is not
     "edgeseg._native",  # compiled, and nobody's to call
     "edgeseg.spec",  # the key in an ONNX file's metadata, and a module too
+    # groups of entry points
+    "edgeseg.networks",
+    "edgeseg.backends",
+    "edgeseg.label_formats",
+    "edgeseg.sources",
+    "edgeseg.live_sources",
 }
 
 PREPARED = """
