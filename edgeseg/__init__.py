@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from edgeseg.types import Frame as Frame
     from edgeseg.types import Result as Result
     from edgeseg.types import Segmentation as Segmentation
+    from edgeseg.video.pipeline import Pipeline as Pipeline
+    from edgeseg.video.sources.registry import open_source as open_source
+    from edgeseg.video.stage import Overlay as Overlay
+    from edgeseg.video.stage import Segment as Segment
     from edgeseg.video.streaming import stream as stream
+    from edgeseg.video.web.sink import WebSink as WebSink
 
 __version__ = "0.1.0"
 
@@ -33,14 +38,33 @@ _HOME = {
     "EdgesegError": "edgeseg.errors",
     "Frame": "edgeseg.types",
     "ModelSpec": "edgeseg.spec",
+    "Overlay": "edgeseg.video.stage",
+    "Pipeline": "edgeseg.video.pipeline",
     "Result": "edgeseg.types",
+    "Segment": "edgeseg.video.stage",
     "Segmentation": "edgeseg.types",
     "Segmenter": "edgeseg.segmenter",
+    "WebSink": "edgeseg.video.web.sink",
+    "open_source": "edgeseg.video.sources.registry",
     "stream": "edgeseg.video.streaming",
 }
 _MODULES = {"crf": "edgeseg.refine.crf"}
 _load_module = modules_of(__name__)
-__all__ = ["CrfParams", "EdgesegError", "Frame", "ModelSpec", "Result", "Segmentation", "Segmenter", "stream"]
+__all__ = [
+    "CrfParams",
+    "EdgesegError",
+    "Frame",
+    "ModelSpec",
+    "Overlay",
+    "Pipeline",
+    "Result",
+    "Segment",
+    "Segmentation",
+    "Segmenter",
+    "WebSink",
+    "open_source",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:

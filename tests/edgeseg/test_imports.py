@@ -117,9 +117,14 @@ edgeseg.nothing
         "EdgesegError",
         "Frame",
         "ModelSpec",
+        "Overlay",
+        "Pipeline",
         "Result",
+        "Segment",
         "Segmentation",
         "Segmenter",
+        "WebSink",
+        "open_source",
         "stream",
     ]
     assert "module 'edgeseg' has no attribute 'nothing'" in done.stderr
