@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgeseg.video.capture import Capture
-from edgeseg.video.outlet import Outlet
+from edgeseg.video.sink_worker import SinkWorker
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.telemetry import Histograms, LatencyHistogram, Report
 
 
 def account(
-    captures: Sequence[Capture], outlets: Sequence[Outlet], stages: Sequence[Stage], elapsed_s: float
+    captures: Sequence[Capture], workers: Sequence[SinkWorker], stages: Sequence[Stage], elapsed_s: float
 ) -> Report:
     """The figures so far.
 
     Args:
         captures: the streams; one or more.
-        outlets: the sinks.
+        workers: the sinks.
         stages: among which may be one that compares with ground truth.
         elapsed_s: since the start of the run.
     """
@@ -26,11 +26,11 @@ def account(
     hops, sink_ms, age_ms = Histograms(), LatencyHistogram(), LatencyHistogram()
     for capture in captures:
         hops.merge(capture.hops)
-    for outlet in outlets:
-        sink_ms.merge(outlet.write_ms)
-        age_ms.merge(outlet.age_ms)
+    for worker in workers:
+        sink_ms.merge(worker.write_ms)
+        age_ms.merge(worker.age_ms)
     latency = hops.summary()
-    if outlets:
+    if workers:
         latency |= {"sink": sink_ms.summary(), "end to end": age_ms.summary()}
     score = next((stage for stage in stages if isinstance(stage, Score) and stage.frames), None)
     one = len(streams) == 1
@@ -45,7 +45,7 @@ def account(
         miou_note=score.left_out() if score else "",
         scored=score.frames if score else 0,
         streams=() if one else streams,
-        sinks=tuple(outlet.report() for outlet in outlets),
+        sinks=tuple(worker.report() for worker in workers),
         failed=streams[0].failed if one else "",
         faults=streams[0].faults if one else {},
         left_out=sum(stream.left_out for stream in streams),

@@ -11,7 +11,7 @@ from itertools import islice
 
 from edgeseg.errors import in_one_line
 from edgeseg.types import Frame, Result
-from edgeseg.video.queues import Handover
+from edgeseg.video.queues import BoundedQueue
 from edgeseg.video.sources.base import Source
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Histograms, Report
@@ -35,7 +35,7 @@ class Capture:
         name: of the stream.
         source: read on this capture's thread.
         latest_wins: whether a new frame takes the place of one that waits; else the source waits.
-        changed: of the junction that takes the frames.
+        changed: of the fan-in that takes the frames.
         max_frames: read no more than these; None reads all.
         on_error: told of what reading raised, on the capture's thread.
     """
@@ -52,7 +52,7 @@ class Capture:
     ) -> None:
         self.name = name
         self.source = source
-        self.waiting: Handover[Result] = Handover(
+        self.waiting: BoundedQueue[Result] = BoundedQueue(
             1 if latest_wins else _FRAMES_AHEAD, latest_wins=latest_wins, changed=changed
         )
         self.thread = threading.Thread(target=self._read, name=f"edgeseg-capture {name}".strip(), daemon=True)

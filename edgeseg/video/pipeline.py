@@ -1,9 +1,7 @@
 """The streaming pipeline: every source and every sink on a thread of its own, the model and the stages between them.
 
-    source ─▶ capture thread ─┐ Junction            Handover              ┌ Handover ─▶ outlet thread ─▶ sink
-    source ─▶ capture thread ─┴─▶ inference thread ─────▶ stages' thread ─┴ Handover ─▶ calling thread ─▶ window
-           live: the latest wins,                                          live: the latest wins,
-           file: the reader waits                                          file: the stages wait
+    source ─▶ capture thread ─┐ FanIn            BoundedQueue            ┌ BoundedQueue ─▶ worker thread ─▶ sink
+    source ─▶ capture thread ─┴─▶ inference thread ─────▶ stages' thread ┴ BoundedQueue ─▶ calling thread ─▶ window
 
 While one frame passes the stages, the network is at work on the next. What has come from several streams meanwhile
 goes through it together.
@@ -29,8 +27,8 @@ from edgeseg.types import Result
 from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
 from edgeseg.video.faults import Faults, Tell, located, log_fault
-from edgeseg.video.outlet import Outlet
-from edgeseg.video.queues import Handover, Junction
+from edgeseg.video.queues import BoundedQueue, FanIn
+from edgeseg.video.sink_worker import SinkWorker
 from edgeseg.video.sinks.base import Follower, Sink, Window
 from edgeseg.video.sinks.outputs import keep_outputs_apart
 from edgeseg.video.sources.base import Source
@@ -107,11 +105,11 @@ class Pipeline:
             for name, one, wins in zip(names, sources, latest, strict=True)
         ]
         self._by_name = {capture.name: capture for capture in self._captures}
-        self._junction = Junction([capture.waiting for capture in self._captures], changed)
-        self._inferred: Handover[Result] = Handover(1)
+        self._fan_in = FanIn([capture.waiting for capture in self._captures], changed)
+        self._inferred: BoundedQueue[Result] = BoundedQueue(1)
         self._stages = stages
-        self._outlets = [
-            Outlet(sink, streams=names, latest_wins=all(latest), on_closed=self.stop, on_error=self._lost_part)
+        self._sink_workers = [
+            SinkWorker(sink, streams=names, latest_wins=all(latest), on_closed=self.stop, on_error=self._lost_part)
             for sink in sinks
         ]
         for sink in sinks:
@@ -139,11 +137,11 @@ class Pipeline:
                 lost. Sinks whose readers went away are no error where they were all there was.
             RuntimeError: any other exception of a stage or sink, which is its cause.
         """
-        window = next((outlet for outlet in self._outlets if isinstance(outlet.sink, Window)), None)
-        threaded = [outlet for outlet in self._outlets if outlet is not window]
+        window = next((worker for worker in self._sink_workers if isinstance(worker.sink, Window)), None)
+        threaded = [worker for worker in self._sink_workers if worker is not window]
         inferring = threading.Thread(target=self._infer, name="edgeseg-infer", daemon=True)
         processing = threading.Thread(target=self._process, name="edgeseg-process", daemon=True)
-        threads = [*(capture.thread for capture in self._captures), *(outlet.thread for outlet in threaded)]
+        threads = [*(capture.thread for capture in self._captures), *(worker.thread for worker in threaded)]
         self._start_s = self._last_s = time.monotonic()
         patience_s = _INTERRUPTED_S
         try:
@@ -157,11 +155,11 @@ class Pipeline:
             for capture in self._captures:
                 capture.waiting.abandon()
                 capture.source.close()
-            for outlet in self._outlets:
-                outlet.waiting.end()
+            for worker in self._sink_workers:
+                worker.waiting.end()
             deadline_s = time.monotonic() + patience_s
-            for outlet in threaded:
-                self._wait_for_close(outlet, deadline_s)
+            for worker in threaded:
+                self._wait_for_close(worker, deadline_s)
             for thread in (inferring, processing, *(capture.thread for capture in self._captures)):
                 if thread.ident is not None and thread not in self._stuck:
                     thread.join(_JOIN_S)
@@ -188,7 +186,7 @@ class Pipeline:
 
     def sink_reports(self) -> list[SinkReport]:
         """What became of the results at each sink so far; asked from any thread."""
-        return [outlet.report() for outlet in self._outlets]
+        return [worker.report() for worker in self._sink_workers]
 
     @property
     def left_behind(self) -> bool:
@@ -197,8 +195,8 @@ class Pipeline:
 
     def report(self) -> Report:
         """The figures so far."""
-        last_s = max(self._last_s, *(outlet.last_s for outlet in self._outlets), self._start_s)
-        return account(self._captures, self._outlets, self._stages, last_s - self._start_s)
+        last_s = max(self._last_s, *(worker.last_s for worker in self._sink_workers), self._start_s)
+        return account(self._captures, self._sink_workers, self._stages, last_s - self._start_s)
 
     def _infer(self) -> None:
         """Give the frames that are waiting to the first stage's ``begin``, and then to the other stages one by one."""
@@ -207,7 +205,7 @@ class Pipeline:
         try:
             while True:
                 self._wait_for_turn(begin is not None)
-                taken = [result for _, result in self._junction.take()]
+                taken = [result for _, result in self._fan_in.take()]
                 if not taken:
                     return
                 start_s = time.monotonic()
@@ -264,15 +262,15 @@ class Pipeline:
                 self._by_name[done.stream].count(done)
                 self._last_s = time.monotonic()
                 self._stages_s = _smooth(self._stages_s, self._last_s - start_s)
-                for outlet in self._outlets:
-                    outlet.waiting.put(done)
+                for worker in self._sink_workers:
+                    worker.waiting.put(done)
         except BaseException as error:
             self._fail(error)
             self._inferred.end()
             self._lose([one for one in (result, self._inferred.pop()) if one is not None])
         finally:
-            for outlet in self._outlets:
-                outlet.waiting.end()
+            for worker in self._sink_workers:
+                worker.waiting.end()
 
     def _pass_stages(self, result: Result) -> Result | None:
         """What has become of it, or None where it was lost."""
@@ -336,7 +334,7 @@ class Pipeline:
     @property
     def _is_unheard(self) -> bool:
         """Whether there were sinks, and all have failed."""
-        return bool(self._outlets) and all(outlet.has_failed for outlet in self._outlets)
+        return bool(self._sink_workers) and all(worker.has_failed for worker in self._sink_workers)
 
     def _fail(self, error: BaseException) -> None:
         self._faults.add(error, goes_on=False)
@@ -356,8 +354,8 @@ class Pipeline:
             self._look()
             now_s = time.monotonic()
             if self._ending_s and now_s - self._ending_s > _DRAIN_S:
-                for outlet in self._outlets:
-                    outlet.waiting.abandon()
+                for worker in self._sink_workers:
+                    worker.waiting.abandon()
             if self._ending_s and now_s - max(self._ending_s, self._step_s) > _STUCK_S:
                 self._leave_behind([thread for thread in (inferring, processing) if thread.is_alive()])
                 return
@@ -369,16 +367,16 @@ class Pipeline:
         what = f"{part} does not return, and was left behind"
         self._faults.add(ModelError(what, "See whether the model ends on each picture"), goes_on=False)
 
-    def _wait_for_close(self, outlet: Outlet, deadline_s: float) -> None:
-        if outlet.thread.ident is None:
-            outlet.close()  # the run ended before it began
+    def _wait_for_close(self, worker: SinkWorker, deadline_s: float) -> None:
+        if worker.thread.ident is None:
+            worker.close()  # the run ended before it began
             return
-        while outlet.thread.is_alive():
-            outlet.thread.join(_POLL_S)
+        while worker.thread.is_alive():
+            worker.thread.join(_POLL_S)
             self._look()
             if time.monotonic() > deadline_s:
-                what = f"{outlet.name} does not finish, and was left behind"
-                self._stuck.append(outlet.thread)
+                what = f"{worker.name} does not finish, and was left behind"
+                self._stuck.append(worker.thread)
                 self._faults.add(SinkError(what, "See whether its disk or network answers"), goes_on=False)
                 return
 

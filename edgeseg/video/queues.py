@@ -1,4 +1,4 @@
-"""Bounded hand-overs between the threads of the pipeline: from one giver to one taker, and from many to one."""
+"""Bounded queues between the threads of the pipeline: from one giver to one taker, and the fan-in of many to one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Handover(Generic[Item]):
+class BoundedQueue(Generic[Item]):
     """A queue between one giving and one taking thread that no failure can block.
 
     Either the giver waits for room, or, where the latest wins, the oldest item makes room and counts as dropped. Every
@@ -21,7 +21,7 @@ class Handover(Generic[Item]):
     Args:
         capacity: items held at most.
         latest_wins: drop the oldest instead of waiting.
-        changed: shared by hand-overs that one taker waits for together.
+        changed: shared by queues that one taker waits for together.
     """
 
     def __init__(self, capacity: int, *, latest_wins: bool = False, changed: threading.Condition | None = None) -> None:
@@ -108,15 +108,15 @@ class Handover(Generic[Item]):
             self._changed.notify_all()
 
 
-class Junction(Generic[Item]):
-    """Where several hand-overs meet one taker, who serves them in turn.
+class FanIn(Generic[Item]):
+    """Several queues and one taker, who serves them in turn.
 
     Args:
         lanes: made with ``changed``.
         changed: the condition that they share.
     """
 
-    def __init__(self, lanes: Sequence[Handover[Item]], changed: threading.Condition) -> None:
+    def __init__(self, lanes: Sequence[BoundedQueue[Item]], changed: threading.Condition) -> None:
         self._lanes = lanes
         self._changed = changed
         self._next = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
 from edgeseg.video.pipeline import DropPolicy, Pipeline
-from edgeseg.video.queues import Handover
+from edgeseg.video.queues import BoundedQueue
 from edgeseg.video.sources.base import OnLost, Source
 from edgeseg.video.sources.registry import open_source
 from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
@@ -79,7 +79,7 @@ def stream(
         if overlay is not None:
             stages.append(Overlay(overlay, threads))
         latest = all(info.live for info in infos) if drop_policy is None else drop_policy == "latest"
-        results: Handover[Result] = Handover(1, latest_wins=latest)
+        results: BoundedQueue[Result] = BoundedQueue(1, latest_wins=latest)
         pipeline = Pipeline(
             sources,
             stages,
@@ -94,7 +94,7 @@ def stream(
 class _Loop:
     """The sink whose reader is the for loop."""
 
-    def __init__(self, results: Handover[Result]) -> None:
+    def __init__(self, results: BoundedQueue[Result]) -> None:
         self._results = results
 
     def write(self, result: Result) -> None:
@@ -104,7 +104,7 @@ class _Loop:
         self._results.end()
 
 
-def _results(pipeline: Pipeline, results: Handover[Result]) -> Iterator[Result]:
+def _results(pipeline: Pipeline, results: BoundedQueue[Result]) -> Iterator[Result]:
     errors: list[BaseException] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""One sink behind a hand-over of its own, so that it neither holds up nor brings down the others."""
+"""One sink behind a queue of its own, so that it neither holds up nor brings down the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from edgeseg.errors import EdgesegError, in_one_line
 from edgeseg.types import Result
 from edgeseg.video.faults import located
-from edgeseg.video.queues import Handover
+from edgeseg.video.queues import BoundedQueue
 from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, Window
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import LatencyHistogram, SinkReport
@@ -18,7 +18,7 @@ from edgeseg.video.telemetry import LatencyHistogram, SinkReport
 _FRAMES_AHEAD = 2
 
 
-class Outlet:
+class SinkWorker:
     """Writes results into a sink, on a thread of its own or on the caller's, and closes it at the end.
 
     Args:
@@ -40,7 +40,7 @@ class Outlet:
     ) -> None:
         self.sink = sink
         self.name = type(sink).__name__
-        self.waiting: Handover[Result] = Handover(1 if latest_wins else _FRAMES_AHEAD, latest_wins=latest_wins)
+        self.waiting: BoundedQueue[Result] = BoundedQueue(1 if latest_wins else _FRAMES_AHEAD, latest_wins=latest_wins)
         self.thread = threading.Thread(target=self.run, name=f"edgeseg-{self.name}", daemon=True)
         self.write_ms = LatencyHistogram()
         self.age_ms = LatencyHistogram()
