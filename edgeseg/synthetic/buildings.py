@@ -8,9 +8,8 @@ import numpy as np
 
 from edgeseg.synthetic import classes, facades
 from edgeseg.synthetic.camera import Floats
-from edgeseg.synthetic.canvas import Texture
+from edgeseg.synthetic.canvas import Shot, Texture
 from edgeseg.synthetic.light import Color, Light, lit
-from edgeseg.synthetic.shot import Shot
 
 CUT_M = 2.0
 """What lies nearer than this ahead is cut off; it is outside the picture in any case."""

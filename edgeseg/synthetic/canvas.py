@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.synthetic.camera import Floats
-from edgeseg.synthetic.light import Color, mix
+from edgeseg.synthetic.camera import Floats, View
+from edgeseg.synthetic.light import Color, Light, mix
 
 U8 = NDArray[np.uint8]
 
@@ -184,3 +185,12 @@ def _toward(color: Color, share: float) -> U8:
 
 def _fixed(points: Floats) -> NDArray[np.int32]:
     return np.asarray(points * (1 << _SUBPIXEL_BITS), dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame being drawn: the canvas, the camera's view of the street at this moment, and the light."""
+
+    canvas: Canvas
+    view: View
+    light: Light

@@ -8,10 +8,9 @@ import numpy as np
 
 from edgeseg.synthetic import classes
 from edgeseg.synthetic.camera import Floats, Pose
-from edgeseg.synthetic.canvas import Canvas
+from edgeseg.synthetic.canvas import Canvas, Shot
 from edgeseg.synthetic.facades import pick
 from edgeseg.synthetic.light import Color, Light, lit, mix
-from edgeseg.synthetic.shot import Shot
 
 KINDS = ("lamp", "round_sign", "triangle_sign", "board", "traffic_light", "bollard")
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from edgeseg.synthetic.buildings import Fence, House
 from edgeseg.synthetic.camera import FAR_M, STREET_M, Floats
+from edgeseg.synthetic.canvas import Shot
 from edgeseg.synthetic.classes import TREE
 from edgeseg.synthetic.facades import FENCE_M
 from edgeseg.synthetic.furniture import Furniture
 from edgeseg.synthetic.ground import GroundPlan
 from edgeseg.synthetic.light import Light
 from edgeseg.synthetic.people import Person
-from edgeseg.synthetic.shot import Shot
 from edgeseg.synthetic.trees import draw_tree
 from edgeseg.synthetic.vehicles import Vehicle, draw_kind
 

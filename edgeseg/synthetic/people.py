@@ -9,9 +9,9 @@ import numpy as np
 
 from edgeseg.synthetic import classes
 from edgeseg.synthetic.camera import NEAR_M, Floats, Pose
+from edgeseg.synthetic.canvas import Shot
 from edgeseg.synthetic.facades import pick
 from edgeseg.synthetic.light import Color, Light, lit, mix
-from edgeseg.synthetic.shot import Shot
 
 SKIN: tuple[Color, ...] = ((196, 150, 124), (176, 128, 102), (120, 82, 62), (206, 164, 140))
 HAIR: tuple[Color, ...] = ((44, 34, 28), (26, 22, 20), (104, 80, 54), (120, 116, 112))

@@ -9,12 +9,11 @@ import numpy as np
 from edgeseg.errors import InputError
 from edgeseg.synthetic import classes
 from edgeseg.synthetic.camera import STREET_M, CenterLine, View
-from edgeseg.synthetic.canvas import Canvas
+from edgeseg.synthetic.canvas import Canvas, Shot
 from edgeseg.synthetic.ground import Ground, GroundPlan
 from edgeseg.synthetic.layout import Layout, Traffic
 from edgeseg.synthetic.lens import Lens
 from edgeseg.synthetic.light import Light, mix
-from edgeseg.synthetic.shot import Shot
 from edgeseg.synthetic.sky import panorama
 from edgeseg.types import ImageU8, LabelsU8
 

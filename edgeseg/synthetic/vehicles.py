@@ -10,9 +10,9 @@ import numpy as np
 
 from edgeseg.synthetic import classes
 from edgeseg.synthetic.camera import NEAR_M, Floats, Pose
+from edgeseg.synthetic.canvas import Shot
 from edgeseg.synthetic.facades import pick
 from edgeseg.synthetic.light import Color, Light, lit, mix
-from edgeseg.synthetic.shot import Shot
 
 PAINTS: tuple[Color, ...] = (
     (160, 163, 167), (120, 124, 130), (34, 36, 42), (24, 26, 30), (30, 33, 40),

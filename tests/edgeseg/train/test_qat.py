@@ -56,6 +56,7 @@ def test_what_is_not_said_comes_from_the_checkpoint(trained, shapes, tmp_path):
         "qat": str(trained.model),
         "epochs": 3,
         "network": "fast_scnn",
+        "network_args": {},
         "height": SIZE[0],
         "width": SIZE[1],
     }
