@@ -14,8 +14,7 @@ import numpy as np
 
 from edgeseg.data.dataset import Dataset
 from edgeseg.evaluation.metrics import ConfusionMatrix
-from edgeseg.refine.base import CrfRefiner
-from edgeseg.refine.crf import CrfParams
+from edgeseg.refine.crf import CrfParams, CrfRefiner
 from edgeseg.segmenter import Segmenter
 
 COLUMNS = ("refinement", "mIoU", "pixel accuracy", "refine, median ms", "image to labels, median ms")

@@ -9,7 +9,8 @@ from types import TracebackType
 
 import numpy as np
 
-from edgeseg.refine.base import Refiner, check_refinable, open_refiner, probabilities_of
+from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
+from edgeseg.refine.registry import open_refiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import choose
 from edgeseg.runtime.postprocess import to_labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Refinement, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def eval(
         Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
-    refine: Annotated[
-        str, typer.Option(help="Refine the model's labels along the picture's edges: none, crf or guided.")
-    ] = "none",
+    refine: Refinement = "none",
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.refine.registry import REFINERS
 from edgeseg.runtime.registry import BACKENDS
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ UNTUNED = "the CRF's parameters are not tuned for this model and may make it wor
 ChosenBackend = Annotated[
     str,
     typer.Option("--backend", help=f"{', '.join(BACKENDS.own_names)}; auto: what suits the file and the machine."),
+]
+
+Refinement = Annotated[
+    str,
+    typer.Option(
+        "--refine",
+        help=f"Refine labels along the picture's edges: {', '.join(REFINERS.own_names)} (fast); none.",
+    ),
 ]
 
 FileBackend = Annotated[str, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; auto goes by the file's suffix.")]
@@ -44,7 +53,7 @@ def open_model(
     )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")
-    if refine == "crf" and segmenter.spec.crf is None:
+    if refine.startswith("crf") and segmenter.spec.crf is None:
         note(UNTUNED)
     return segmenter
 

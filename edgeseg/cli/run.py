@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, TrustEngine, note, open_model
+from edgeseg.cli.open_model import ChosenBackend, Refinement, TrustEngine, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs, read_token
 from edgeseg.cli.signals import ended_by_signals, interruptible, leave
 from edgeseg.errors import EdgesegError, InputError
@@ -142,9 +142,7 @@ def run(
     web_token_file: Annotated[
         Path | None, typer.Option(help="A file that holds the token as its first line.", rich_help_panel=_OUTPUTS)
     ] = None,
-    refine: Annotated[
-        str, typer.Option(help="Refine the labels along the picture's edges: none, crf or guided (a faster filter).")
-    ] = "none",
+    refine: Refinement = "none",
     temporal: Annotated[
         bool | None,
         typer.Option(help="Smooth labels over time, along the motion; the default where every source is live."),

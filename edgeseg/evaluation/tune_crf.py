@@ -19,7 +19,8 @@ from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.evaluation.evaluate import check_same_classes
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
-from edgeseg.refine.base import CrfRefiner, Refiner, check_refinable, probabilities_of
+from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
+from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError, MissingDependencyError
+from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
 from edgeseg.types import ImageU8, LabelsU8, check_image
 
@@ -26,7 +27,7 @@ except ImportError as error:
         f"edgeseg's native extension cannot be loaded ({error})", "Build and install it: pip install ."
     ) from error
 
-__all__ = ["BilateralTerm", "CrfParams", "DenseCrf", "SpatialTerm", "refine"]
+__all__ = ["BilateralTerm", "CrfParams", "CrfRefiner", "DenseCrf", "SpatialTerm", "refine"]
 
 Quality = Literal["fast", "accurate"]
 Output = Literal["labels", "marginals"]
@@ -156,6 +157,41 @@ def refine(
     classes, height, width = check_probabilities(probabilities, sums=False).shape
     crf = _recent(height, width, classes, params or CrfParams(), quality, threads)
     return crf.labels(probabilities, image) if output == "labels" else crf.marginals(probabilities, image)
+
+
+class CrfRefiner:
+    """The dense CRF as a :class:`~edgeseg.refine.base.Refiner`; its memory is kept from frame to frame.
+
+    Args:
+        params: sigmas, weights, iterations; None for the defaults.
+        quality: ``fast`` or ``accurate``, see :class:`DenseCrf`.
+        threads: the most to use; 0 for all cores.
+    """
+
+    def __init__(self, params: CrfParams | None = None, *, quality: Quality = "fast", threads: int = 0) -> None:
+        self.params = params or CrfParams()
+        self._quality: Quality = quality
+        self._threads = threads
+        self._crf: DenseCrf | None = None
+
+    def __call__(self, probabilities: NDArray[np.float32], image: ImageU8) -> NDArray[np.float32]:
+        """The mean-field marginals. See :meth:`edgeseg.refine.base.Refiner.__call__`."""
+        crf = self._crf
+        if crf is None or crf.shape != probabilities.shape:
+            classes, height, width = probabilities.shape
+            crf = DenseCrf(height, width, classes, self.params, quality=self._quality, threads=self._threads)
+            self._crf = crf
+        return crf.marginals(probabilities, image)
+
+
+def fast_refiner(spec: ModelSpec, threads: int) -> CrfRefiner:
+    """With the parameters fitted to a model, or else the defaults."""
+    return CrfRefiner(spec.crf, threads=threads)
+
+
+def accurate_refiner(spec: ModelSpec, threads: int) -> CrfRefiner:
+    """The same with ``quality="accurate"``."""
+    return CrfRefiner(spec.crf, quality="accurate", threads=threads)
 
 
 def check_probabilities(probabilities: NDArray[np.floating], *, sums: bool = True) -> NDArray[np.float32]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.types import ImageU8
+from edgeseg._native import available_cores
+from edgeseg.errors import InputError
+from edgeseg.spec import ModelSpec
+from edgeseg.types import ImageU8, check_image
 
 SUBSAMPLING = 2
 """Linear functions are fitted at every second pixel in each direction: they vary slowly, so little is lost."""
@@ -56,6 +60,47 @@ def guided_filter(values: Planes, image: ImageU8, radius_px: int, epsilon: float
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(filter_plane, range(len(values))))
     return filtered
+
+
+class GuidedRefiner:
+    """The guided filter as a refiner: one pass of local linear models, cheaper than the CRF and nearer-sighted.
+
+    Args:
+        radius_px: how far windows reach from their centre, in pixels of the model's input size.
+        epsilon: windows whose colours vary much less than this, as variance on the scale 0..1, count as flat.
+        threads: the most to use; 0 for all cores.
+
+    Raises:
+        InputError: radius_px below 1 or too large, epsilon not above 0, or threads below 0.
+    """
+
+    def __init__(self, radius_px: int = 4, epsilon: float = 1e-4, *, threads: int = 0) -> None:
+        if not 1 <= radius_px < 1 << 15 or not 0 < epsilon < math.inf:
+            what = f"radius_px is {radius_px}, epsilon {epsilon}"
+            raise InputError(what, f"Use 1 to {(1 << 15) - 1}, and a number above 0")
+        if threads < 0:
+            raise InputError(f"threads is {threads}", "Use 0 for all cores, or more")
+        self._radius_px = radius_px
+        self._epsilon = epsilon
+        self._threads = threads or available_cores()
+
+    def __call__(self, probabilities: NDArray[np.float32], image: ImageU8) -> NDArray[np.float32]:
+        """The filtered probabilities. See :meth:`edgeseg.refine.base.Refiner.__call__`.
+
+        Raises:
+            InputError: arrays of another shape or dtype.
+        """
+        check_image(image)
+        if image.shape[:2] != probabilities.shape[1:] or probabilities.ndim != 3 or probabilities.dtype != np.float32:
+            what = f"probabilities have shape {probabilities.shape} and dtype {probabilities.dtype}"
+            raise InputError(what, f"Pass (C, {image.shape[0]}, {image.shape[1]}) float32 for this image")
+        probabilities = np.require(probabilities, requirements=["C", "A"])
+        return guided_filter(probabilities, image, self._radius_px, self._epsilon, self._threads)
+
+
+def refiner(spec: ModelSpec, threads: int) -> GuidedRefiner:
+    """With its defaults, for any model."""
+    return GuidedRefiner(threads=threads)
 
 
 def _mean(planes: Planes, radius: int) -> Planes:

@@ -112,6 +112,7 @@ NO_NAMES = {
     "edgeseg.networks",
     "edgeseg.backends",
     "edgeseg.label_formats",
+    "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
 }

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.evaluation.parity import Parity, compare, probe_images
-from edgeseg.refine.base import CrfRefiner, probabilities_of
+from edgeseg.refine.base import probabilities_of
+from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend

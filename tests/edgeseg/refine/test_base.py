@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.refine.base import REFINEMENTS, CrfRefiner, GuidedRefiner, open_refiner, probabilities_of
-from edgeseg.refine.crf import CrfParams, DenseCrf
+from edgeseg.refine.base import probabilities_of
+from edgeseg.refine.crf import CrfParams, CrfRefiner, DenseCrf
+from edgeseg.refine.guided import GuidedRefiner
+from edgeseg.refine.registry import REFINERS, open_refiner
 from edgeseg.runtime.postprocess import to_labels
 
 
@@ -48,7 +50,7 @@ def test_large_logits_do_not_overflow():
     np.testing.assert_array_equal(probabilities, [[[1, 1], [1, 1]], [[0, 0], [0, 0]]])
 
 
-@pytest.mark.parametrize("name", ["crf", "guided"])
+@pytest.mark.parametrize("name", list(REFINERS))
 def test_refinement_brings_labels_to_the_edges_of_the_picture(name, tiny_spec):
     image, truth, probabilities = disc()
     before = (probabilities.argmax(axis=0) != truth).sum()
@@ -97,7 +99,7 @@ def test_none_is_none_and_unknown_names_are_refused(tiny_spec):
         open_refiner("sharpen", tiny_spec)
 
 
-@pytest.mark.parametrize("name", [name for name in REFINEMENTS if name != "none"])
+@pytest.mark.parametrize("name", list(REFINERS))
 def test_a_model_that_returns_labels_cannot_be_refined(name, tiny_spec):
     with pytest.raises(ModelError, match="--head logits"):
         open_refiner(name, replace(tiny_spec, output="labels", stride=1))
