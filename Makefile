@@ -24,8 +24,8 @@ SANITIZE ?=
 TEST_PROCESSES ?= 3
 PYTEST = -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 CORE := build/core
-CORE_TESTS := tests/contracts tests/edgeseg/cli tests/edgeseg/quantize tests/edgeseg/runtime tests/edgeseg/video tests/kernels \
-  $(wildcard tests/edgeseg/test_*.py)
+CORE_TESTS := tests/contracts tests/kernels $(wildcard tests/edgeseg/test_*.py) \
+  $(addprefix tests/edgeseg/,artifact cli data evaluation files quantize refine runtime spec video)
 LOWEST ?=
 KERNEL_TESTS = build/kernel_tests$(addprefix -,$(SANITIZE))
 NATIVE_SOURCES := CMakeLists.txt $(shell find kernels -type f -not -path 'kernels/tests/*' -not -path 'kernels/bench/*')

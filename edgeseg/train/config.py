@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -99,7 +100,7 @@ class TrainConfig(Settings):
         InputError: a value of another kind or out of range.
     """
 
-    OLD_NAMES: ClassVar = {"schedule": {"one-cycle": "cosine"}}
+    OLD_NAMES: ClassVar[Mapping[str, Mapping[str, str]]] = {"schedule": {"one-cycle": "cosine"}}
 
     data: str | Path = setting(..., "A dataset.yaml, or the folder that holds one")
     output: str | Path = setting(Path("runs/train"), "Folder for checkpoints, metrics and curves")
