@@ -95,7 +95,9 @@ def test_a_guided_filter_without_width_or_smoothness_is_refused(arguments):
 
 def test_none_is_none_and_unknown_names_are_refused(tiny_spec):
     assert open_refiner("none", tiny_spec) is None
-    with pytest.raises(InputError, match=r"there is no refinement 'sharpen'\. Use one of none, crf, crf-accurate, guided"):
+    with pytest.raises(
+        InputError, match=r"there is no refinement 'sharpen'\. Use one of none, crf, crf-accurate, guided"
+    ):
         open_refiner("sharpen", tiny_spec)
 
 
