@@ -65,7 +65,8 @@ def network_names() -> list[str]:
     """Every network, in the order of :data:`FAMILIES`; imports them all, and PyTorch with them."""
     for family in FAMILIES:
         FAMILIES[family]
-    return list(dict.fromkeys(name for family in FAMILIES for name in _registered if _is_of(name, family)))
+    ours = [name for family in FAMILIES for name in _registered if _is_of(name, family)]
+    return list(dict.fromkeys([*ours, *_registered]))  # others were registered by hand
 
 
 def build(name: str, num_classes: int, args: Mapping[str, Any] | None = None) -> Network:
