@@ -60,7 +60,7 @@ def _help(config: type, field: dataclasses.Field[Any]) -> str:
         listed = " or ".join((", ".join(choices[:-1]), choices[-1]))
         words = f"{listed}: {words[0].lower()}{words[1:]}" if words else listed
     if field.default in (dataclasses.MISSING, ""):
-        return f"{words}."
+        return f"{words}." if words else ""
     # rich would take brackets around words for markup and drop them, and shows the escape before a number
     bracket = "[" if isinstance(field.default, int | float) else "\\["
     return f"{words} {bracket}{field.default}]."

@@ -60,7 +60,7 @@ def test_flags_are_made_of_the_fields():
     def bake(*, twice: bool = False, **flags: object) -> None:
         told.append((twice, flags))
 
-    app = typer.Typer()
+    app = typer.Typer(rich_markup_mode="rich", add_completion=False)  # as edgeseg has it
     app.command()(bake)
     runner = CliRunner()
     assert runner.invoke(app, ["--degrees", "200", "--heat", "bottom", "--twice"]).exit_code == 0
