@@ -187,8 +187,8 @@ def evaluate_predictions(
             f"{dataset.path} already says how many classes there are and which value means 'no label'",
             "Leave out num_classes and ignore_index, or the dataset",
         )
-    pairs, count = _pairs(predictions, labels, partial)
     dataset = dataset or (None if explicit else Dataset.find_above(labels))
+    pairs, count = _pairs(predictions, labels, dataset.coding.suffixes if dataset else LABEL_SUFFIXES, partial)
     if dataset is not None:
         scheme = LabelScheme.of_dataset(dataset)
     elif num_classes is not None:
@@ -208,9 +208,14 @@ def evaluate_predictions(
     return Evaluation(scheme.names, confusion, len(pairs), scheme.origin, count)
 
 
-def _pairs(predictions: Path, labels: Path, partial: bool) -> tuple[list[tuple[Path, Path]], int]:
+def _pairs(
+    predictions: Path, labels: Path, suffixes: frozenset[str], partial: bool
+) -> tuple[list[tuple[Path, Path]], int]:
     """(prediction, label) by stem, in natural order, and how many labels there are."""
-    predicted, truth = (index_by_stem(list_images(folder, LABEL_SUFFIXES)) for folder in (predictions, labels))
+    predicted, truth = (
+        index_by_stem(list_images(predictions, LABEL_SUFFIXES)),
+        index_by_stem(list_images(labels, suffixes)),
+    )
     without = [] if partial else [stem for stem in truth if stem not in predicted]
     for folder, lone, other, remedy in (
         (labels, without, predictions, "Predict the others too, or set partial to measure those that there are"),

@@ -110,6 +110,19 @@ def test_an_engine_runs_its_files(edgeseg, data, model):
     assert "numpy engine" in found
 
 
+def test_labels_of_its_format_are_the_truth_of_a_run_and_of_predictions(edgeseg, data, model, tmp_path):
+    images, labels = data / "val" / "images", data / "val" / "labels"
+    (tmp_path / "predictions").mkdir()
+    for label in labels.iterdir():
+        Image.fromarray(np.load(label)).save(tmp_path / "predictions" / f"{label.stem}.png")
+    report, measured = edgeseg(
+        ["run", images, "--labels", labels, "--model", model, "--no-show"],
+        ["eval", "--predictions", "predictions", "--labels", labels, "--json"],
+    )
+    assert "mIoU 100.00 %" in report
+    assert json.loads(measured)["miou"] == 1
+
+
 def test_a_source_is_known_by_its_scheme(edgeseg, model, tmp_path):
     edgeseg(["run", "noise:3", "--model", model, "--no-show", "--jsonl", "out.jsonl"])
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3

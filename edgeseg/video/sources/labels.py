@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.formats.base import LabelCoding
 from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
-from edgeseg.data.image_files import LABEL_SUFFIXES, index_by_stem, list_images
+from edgeseg.data.image_files import index_by_stem, list_images
 from edgeseg.errors import DatasetError
 from edgeseg.spec import ModelSpec
 from edgeseg.types import LabelsU8
@@ -28,7 +28,7 @@ class LabelFolder:
     def __init__(self, folder: str | Path, coding: LabelCoding) -> None:
         self.folder = Path(folder)
         self._coding = coding
-        self._files = list_images(self.folder, LABEL_SUFFIXES)
+        self._files = list_images(self.folder, coding.suffixes)
         self._by_stem = index_by_stem(self._files)
 
     @classmethod
@@ -44,7 +44,7 @@ class LabelFolder:
         if dataset is None:
             coding = LabelCoding(spec.num_classes, spec.label_ignore_index)
             undecided = spec.num_classes == 2 and spec.label_ignore_index is None
-            if undecided and are_masks(list_images(Path(folder), LABEL_SUFFIXES)):
+            if undecided and are_masks(list_images(Path(folder), coding.suffixes)):
                 told_as_masks(f"the labels in {folder}")
                 coding = MASKS
             return cls(folder, coding)
