@@ -35,6 +35,14 @@ def pip_install(*requirements: str) -> str:
     return " ".join([*_pip(), "install", *map(shlex.quote, words)])
 
 
+def installed_version(distribution: str) -> str | None:
+    """The version that is installed, without importing anything; None for none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _pip() -> list[str]:
     """``pip`` where that is the one of this Python; else this Python's own."""
     found = shutil.which("pip")

@@ -14,7 +14,7 @@ import typer
 from packaging.requirements import Requirement
 
 from edgeseg import __version__
-from edgeseg.installing import pip_install
+from edgeseg.installing import installed_version, pip_install
 
 if TYPE_CHECKING:
     from edgeseg.runtime.backend import DoctorLine
@@ -139,24 +139,16 @@ def _wanted(requirements: list[Requirement], extra: str) -> Iterator[Requirement
 
 
 def _is_met(requirement: Requirement) -> bool:
-    version = _version(requirement.name)
+    version = installed_version(requirement.name)
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def _told(unmet: list[Requirement]) -> str:
     """What is missing, and what has another version."""
-    versions = {one: _version(one.name) for one in unmet}
+    versions = {one: installed_version(one.name) for one in unmet}
     missing = ", ".join(one.name for one, version in versions.items() if version is None)
     others = [f"{one.name} {version} is not {one.specifier}" for one, version in versions.items() if version]
     return "; ".join([*([f"lacks {missing}"] if missing else []), *others])
-
-
-def _version(distribution: str) -> str | None:
-    """The installed version, without importing anything."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _shown(value: object) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import InputError
+from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.spec import ModelSpec
 
 
@@ -56,12 +57,12 @@ class Fit:
     Attributes:
         score: the higher the better; ``auto`` takes the highest of those that lack nothing. ONNX Runtime's CPU, which
             runs everywhere, has 10.
-        reason: why it suits, in words.
+        reason: why it suits, in words; empty where that is the GPU that is there, or that there is none.
         lacks: what keeps it from running here, in words; empty for nothing.
     """
 
     score: float
-    reason: str
+    reason: str = ""
     lacks: str = ""
 
 
@@ -92,11 +93,12 @@ class BackendInfo:
         """The engine's own file for an ONNX artifact, made anew or found in a cache; the artifact itself by default."""
         return onnx
 
-    def fit(self, spec: ModelSpec | None) -> Fit | None:
+    def fit(self, spec: ModelSpec | None, gpu: Gpu | None) -> Fit | None:
         """How well it suits an ONNX artifact here; None where it does not come into question.
 
         Args:
             spec: the artifact's; None for any in float.
+            gpu: the GPU of this machine; None for none.
         """
         return None
 

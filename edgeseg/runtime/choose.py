@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from edgeseg import weights
 from edgeseg.artifact.onnx import read_spec
+from edgeseg.errors import EdgesegError
+from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
 from edgeseg.runtime.registry import BACKENDS, by_suffix
 
 if TYPE_CHECKING:
@@ -63,11 +65,16 @@ def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
 
 def _best_for(spec: ModelSpec | None) -> tuple[str, str]:
     """The engine for an ONNX artifact, and why it is that: what suits it, and what better ones lack here."""
-    fits = {name: fit for name, info in BACKENDS.items() if (fit := info.fit(spec)) is not None}
+    try:
+        gpu: Gpu | None = find_gpu()
+        here = f"there is {gpu}"
+    except EdgesegError as error:
+        gpu, here = None, error.what.split(" (", 1)[0]
+    fits = {name: fit for name, info in BACKENDS.items() if (fit := info.fit(spec, gpu)) is not None}
     lacking: list[str] = []
     for name, fit in sorted(fits.items(), key=lambda item: -item[1].score):
         if not fit.lacks:
-            reason = f"{fit.reason}, but {', and '.join(lacking)}" if lacking else fit.reason
-            return name, reason
+            reason = fit.reason or here
+            return name, f"{reason}, but {', and '.join(lacking)}" if lacking else reason
         lacking.append(fit.lacks)
     return "ort", "it runs everywhere"

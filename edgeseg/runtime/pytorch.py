@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import ModelError
+from edgeseg.installing import installed_version
 from edgeseg.runtime.backend import Backend, BackendInfo, DoctorLine, check_images
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ class _PyTorch(BackendInfo):
         return PytorchBackend(path, threads=threads)
 
     def doctor(self) -> DoctorLine:
-        try:
-            return "torch", metadata.version("torch"), True
-        except metadata.PackageNotFoundError:
-            return "torch", "not installed; only training, export and .pt models need it", True
+        version = installed_version("torch")
+        return "torch", version or "not installed; only training, export and .pt models need it", True
 
 
 PYTORCH = _PyTorch()

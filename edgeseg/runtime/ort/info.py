@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.errors import EdgesegError
 from edgeseg.installing import pip_install
 from edgeseg.runtime.backend import Backend, BackendInfo, DoctorLine, Fit
 
 if TYPE_CHECKING:
+    from edgeseg.runtime.cuda.gpu import Gpu
     from edgeseg.runtime.ort.backend import Provider
     from edgeseg.spec import ModelSpec
 
@@ -30,15 +30,10 @@ class _Ort(BackendInfo):
 class _Cpu(_Ort):
     suffixes = frozenset({".onnx"})
 
-    def fit(self, spec: ModelSpec | None) -> Fit:
+    def fit(self, spec: ModelSpec | None, gpu: Gpu | None) -> Fit:
         if spec is not None and spec.precision == "int8-cpu":
             return Fit(100, "its INT8 is for CPUs")
-        from edgeseg.runtime.cuda.gpu import find_gpu
-
-        try:
-            return Fit(10, f"there is {find_gpu()}")
-        except EdgesegError as error:
-            return Fit(10, error.what.split(" (", 1)[0])
+        return Fit(10)
 
     def doctor(self) -> DoctorLine:
         from edgeseg.runtime.ort.module import load_onnxruntime
@@ -51,16 +46,13 @@ class _Cpu(_Ort):
 
 
 class _Cuda(_Ort):
-    def fit(self, spec: ModelSpec | None) -> Fit | None:
-        from edgeseg.runtime.cuda.gpu import find_gpu
+    def fit(self, spec: ModelSpec | None, gpu: Gpu | None) -> Fit | None:
+        if gpu is None:
+            return None
         from edgeseg.runtime.ort.module import load_onnxruntime
 
-        try:
-            gpu = find_gpu()
-        except EdgesegError:
-            return None
         has_cuda = "CUDAExecutionProvider" in load_onnxruntime().get_available_providers()
-        return Fit(20, f"there is {gpu}", "" if has_cuda else "this ONNX Runtime has no CUDA")
+        return Fit(20, lacks="" if has_cuda else "this ONNX Runtime has no CUDA")
 
 
 CPU = _Cpu("cpu")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.errors import EdgesegError
+from edgeseg.installing import installed_version
 from edgeseg.plugins import load
 from edgeseg.runtime.backend import Backend, BackendInfo, DoctorLine, Fit
 
 if TYPE_CHECKING:
+    from edgeseg.runtime.cuda.gpu import Gpu
     from edgeseg.spec import ModelSpec
 
 _BINDINGS = ("pycuda", "cuda-python", "cuda-bindings")
@@ -34,14 +35,8 @@ class _TensorRT(BackendInfo):
         engine: Path = load("edgeseg_export.tensorrt.engine:engine_for")(onnx)
         return engine
 
-    def fit(self, spec: ModelSpec | None) -> Fit | None:
-        from edgeseg.runtime.cuda.gpu import find_gpu
-
-        try:
-            gpu = find_gpu()
-        except EdgesegError:
-            return None
-        return Fit(30, f"there is {gpu}", self.lacking())
+    def fit(self, spec: ModelSpec | None, gpu: Gpu | None) -> Fit | None:
+        return None if gpu is None else Fit(30, lacks=self.lacking())
 
     def lacking(self) -> str:
         """What it would need here and is not installed, to build an engine and run it; empty for nothing."""
@@ -68,21 +63,13 @@ class _TensorRT(BackendInfo):
         except EdgesegError as error:
             return "tensorrt", f"{error.what}; only engines need it", True
         found.append("with edgeseg's plugins" if plugin_library() else "without edgeseg's plugins")
-        found.append(_installed_binding() or "neither pycuda nor cuda-python")
+        bindings = [f"{name} {version}" for name in _BINDINGS if (version := installed_version(name))]
+        found.append(bindings[0] if bindings else "neither pycuda nor cuda-python")
         try:
             found.append(f"GPU {find_gpu()}")
         except EdgesegError as error:
             found.append(error.what.split(" (", 1)[0])
         return "tensorrt", ", ".join(found), True
-
-
-def _installed_binding() -> str:
-    for name in _BINDINGS:
-        try:
-            return f"{name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
-    return ""
 
 
 TENSORRT = _TensorRT()

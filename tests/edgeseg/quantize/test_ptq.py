@@ -86,7 +86,7 @@ def test_the_spec_says_int8_and_none_of_the_floats_figures(write_convnet, tiny_s
         onnx.save(calibrated.quantize([]), tmp_path / "none.onnx")
         assert read_spec(tmp_path / "none.onnx") == spec
 
-    monkeypatch.setattr("edgeseg.runtime.cuda.gpu.find_gpu", lambda: Gpu("Orin", "sm87"))
+    monkeypatch.setattr(choose, "find_gpu", lambda: Gpu("Orin", "sm87"))
     monkeypatch.setattr(TENSORRT, "lacking", lambda: "")
     engines = [choose.choose(tmp_path / name).backend for name in ("float.onnx", "cpu.onnx", "tensorrt.onnx")]
     assert engines == ["tensorrt", "ort", "tensorrt"]

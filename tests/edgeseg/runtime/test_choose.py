@@ -8,6 +8,7 @@ import pytest
 
 from edgeseg import weights
 from edgeseg.errors import MissingDependencyError, ModelError
+from edgeseg.runtime import choose as module
 from edgeseg.runtime.choose import choose
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.info import TENSORRT
@@ -25,7 +26,7 @@ def machine(monkeypatch):
                 raise MissingDependencyError("there is no NVIDIA driver on this machine (libcuda.so.1 is not found)")
             return gpu
 
-        monkeypatch.setattr("edgeseg.runtime.cuda.gpu.find_gpu", find_gpu)
+        monkeypatch.setattr(module, "find_gpu", find_gpu)
         monkeypatch.setattr(TENSORRT, "lacking", lambda: lacking)
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(providers))
         monkeypatch.setattr("edgeseg._native.has_int8_dot_product", lambda: int8)
