@@ -8,18 +8,16 @@ synthetic:?live=1                           paced like a camera, and endless unl
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl
 
 from edgeseg.errors import SourceError
 from edgeseg.synthetic import CAMVID_NAMES, StreetScene
 from edgeseg.types import Frame
 from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.sources.one_pass import OnePassSource
-from edgeseg.video.sources.uri import redacted
+from edgeseg.video.sources.uri import parameters, redacted
 
 _FRAMES = 300
 _LONGEST_NAP_S = 0.05  # so that close is soon noticed at any frame rate
@@ -92,14 +90,7 @@ def _arguments(uri: str) -> dict[str, Any]:
     if path:
         raise SourceError(f"{redacted(uri)} is not understood", "Write synthetic:?size=480x360")
     arguments: dict[str, Any] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _PARAMETERS:
-            raise SourceError(
-                f"{redacted(uri)} has the unknown parameter {key!r}", f"It takes {', '.join(_PARAMETERS)}"
-            )
-        form, example = _PARAMETERS[key]
-        if not re.fullmatch(form, value, re.ASCII):
-            raise SourceError(f"{redacted(uri)}: {key} is {value!r}", f"Write it as {example}")
+    for key, value in parameters(uri, query, _PARAMETERS).items():
         if key == "size":
             arguments["width"], arguments["height"] = map(int, value.split("x"))
         elif key == "live":
