@@ -67,10 +67,15 @@ class Settings:
             raise InputError(f"{path} is not a mapping of keys to values", "Write one 'key: value' a line")
         fields = {field.name: field for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
-        for key, value in raw.items():
+        for key, value in cls.renewed(raw).items():
             if key not in fields:
                 raise InputError(f"{path}: unknown key {key!r}", f"Allowed are {', '.join(sorted(fields))}")
             values[key] = cls._typed(value, fields[key], f"{path}: ")
+        return values
+
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a file of an earlier version says, by the keys of this one."""
         return values
 
     def save(self, path: Path) -> None:

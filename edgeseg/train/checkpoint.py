@@ -58,8 +58,9 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any]:
     recipe, before = _recipe(config), state.get("config")
     if not isinstance(before, dict):
         raise ModelError(f"{path} is not the state of a training run", "Start anew in another output")
+    before = {**_recipe(TrainConfig(data=config.data)), **TrainConfig.renewed(before)}  # it may lack newer settings
     for key, value in recipe.items():
-        recorded = before.get(key)
+        recorded = before[key]
         if isinstance(recorded, str):
             recorded = TrainConfig.OLD_NAMES.get(key, {}).get(recorded, recorded)
         if recorded != value:

@@ -12,6 +12,7 @@ from edgeseg.errors import InputError, SpecError
 from edgeseg.models.registry import FAMILIES
 from edgeseg.settings import Settings, setting
 from edgeseg.spec.model_spec import NetworkArgs, checked_args
+from edgeseg.train.losses.registry import LOSSES, parse_losses
 
 Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
@@ -20,7 +21,7 @@ QatTarget = Literal["cpu", "tensorrt"]
 
 _POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
 _NOT_NEGATIVE = (
-    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "dice_weight", "aux_weight"),
+    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight"),
     *("synthetic_scenes", "seed", "threads"),
 )
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
@@ -83,11 +84,10 @@ class TrainConfig(Settings):
         color_jitter: largest relative change of brightness, contrast and saturation; hue, gamma and white balance
             change with it, see :func:`edgeseg.train.augment.jitter_color`.
         class_weights: ``log``: 1 / ln(1.10 + frequency), ENet's form with a milder constant; ``none``: all 1.
-        ohem_threshold: online hard example mining keeps pixels whose true class has less than this probability;
-            1 keeps all.
-        dice_weight: weight of the Dice loss beside the cross-entropy; 0 trains without it.
-        aux_weight: weight of the loss of each auxiliary head; 0 trains without them.
-        loss_stride: the main loss is taken at every so many-th pixel of each row and column.
+        loss: names of :data:`edgeseg.train.losses.registry.LOSSES` with ``+`` between them, each with or without its
+            numbers: ``ohem(0.7) + dice + lovasz(0.5)``.
+        aux_weight: weight of the loss of each auxiliary head, which is the first of ``loss``; 0 trains without them.
+        loss_stride: the losses are taken at every so many-th pixel of each row and column.
         ema_decay: decay per step of the exponential moving average of the weights, which is what is kept.
         synthetic_scenes: rendered street scenes added to the training split (CamVid's classes only).
         eval_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
@@ -126,8 +126,7 @@ class TrainConfig(Settings):
     aspect: float = setting(1.2, "Largest random stretch of width to height", panel=_RECIPE)
     color_jitter: float = setting(0.2, "Largest random change of colours; 0: none", panel=_RECIPE)
     class_weights: ClassWeights = setting("log", "Weigh rare classes more", panel=_RECIPE)
-    ohem_threshold: float = setting(1.0, "Train on pixels less certain than this; 1: on all", panel=_RECIPE)
-    dice_weight: float = setting(1.0, "Weight of the Dice loss; 0: none", panel=_RECIPE)
+    loss: str = setting("cross_entropy + dice", f"Of {', '.join(LOSSES.own_names)}", panel=_RECIPE)
     aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE)
     loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE)
     ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
@@ -157,12 +156,11 @@ class TrainConfig(Settings):
                 f"scale_min {self.scale_min}, scale_max {self.scale_max} and aspect {self.aspect} span no range",
                 "Keep scale_min <= scale_max and aspect >= 1",
             )
-        if not 0 < self.ohem_threshold <= 1 or not 0 <= self.ema_decay < 1 or not 0 <= self.color_jitter < 1:
+        if not 0 <= self.ema_decay < 1 or not 0 <= self.color_jitter < 1:
             raise InputError(
-                f"ohem_threshold {self.ohem_threshold}, ema_decay {self.ema_decay} or color_jitter "
-                f"{self.color_jitter} is outside 0..1",
-                "Correct it",
+                f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"
             )
+        parse_losses(self.loss)
         if self.loss_stride > min(self.crop_size):
             raise InputError(
                 f"loss_stride {self.loss_stride} is more than the crops' {min(self.crop_size)} pixels",
@@ -173,6 +171,18 @@ class TrainConfig(Settings):
                 "qat takes the weights of its own checkpoint, whole images and no mixed precision",
                 "Leave out weights, crop_height, crop_width and amp",
             )
+
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``ohem_threshold`` and ``dice_weight``, as the loss was told before it had a language."""
+        old = {"ohem_threshold": 1.0, "dice_weight": 1.0}
+        if "loss" in values or not old.keys() & values.keys():
+            return values
+        threshold, dice = ((old | dict(values))[key] for key in old)
+        terms = [f"ohem({threshold})" if threshold != 1 else "cross_entropy"]
+        if dice:
+            terms.append(f"dice({dice})" if dice != 1 else "dice")
+        return {key: value for key, value in values.items() if key not in old} | {"loss": " + ".join(terms)}
 
     @property
     def folder(self) -> Path:

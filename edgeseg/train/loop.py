@@ -35,7 +35,8 @@ from edgeseg.train.ema import warm_ema
 from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
-from edgeseg.train.losses import AuxiliaryHeads, SegmentationLoss, log_class_weights
+from edgeseg.train.losses.cross_entropy import log_class_weights
+from edgeseg.train.losses.registry import open_losses
 from edgeseg.train.machine import (
     capability_of,
     device_named,
@@ -47,6 +48,7 @@ from edgeseg.train.machine import (
 )
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor
+from edgeseg.train.task import SegmentationTask
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -110,6 +112,7 @@ class Trainer:
         self.confusion: ConfusionMatrix | None = None
         with settings_of_a_run(config.threads, self.device):
             torch.manual_seed(config.seed)
+            open_losses(config.loss, torch.ones(self.dataset.num_classes))  # told before an hour of reading
             self._float_spec: ModelSpec | None = None
             self.network = self._build()
             self._figures = {
@@ -157,22 +160,21 @@ class Trainer:
 
     def _prepare_steps(self) -> None:
         config, num_classes = self.config, self.dataset.num_classes
-        self.heads = AuxiliaryHeads(self.network, num_classes).to(self.device) if config.aux_weight else None
-        self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
         frequencies = torch.from_numpy(self._pixels / self._pixels.sum())
         weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
-        self.loss = SegmentationLoss(
-            weights,
-            ohem_threshold=config.ohem_threshold,
-            dice_weight=config.dice_weight,
-            aux_weight=config.aux_weight,
-            stride=config.loss_stride,
-        )
-        self.loss.to(self.device)
         half = precision_for(capability_of(self.device))
         self.mixed = config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu" and not config.qat)
+        self.task = SegmentationTask(
+            self.network,
+            self.normalise,
+            open_losses(config.loss, weights),
+            num_classes=num_classes,
+            aux_weight=config.aux_weight,
+            stride=config.loss_stride,
+            amp_dtype=half if self.mixed else None,
+        ).to(self.device)
+        self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
         scaled = self.mixed and half is torch.float16
-        self.autocast = torch.autocast(self.device.type, half, enabled=self.mixed)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
         # A scaler asks the device in each step whether to make it, unless the optimizer does so itself: a fused one.
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=scaled or None)
@@ -221,8 +223,8 @@ class Trainer:
         try:
             self.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
-            if self.heads is not None:
-                self.heads.load_state_dict(state["heads"])
+            if self.task.heads is not None:
+                self.task.heads.load_state_dict(state["heads"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             self.epoch = int(state["epoch"])
@@ -343,11 +345,8 @@ class Trainer:
         return losses.mean(), rate
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        labels = labels.to(self.device, non_blocking=True).long()
-        with self.autocast:
-            logits, taps = self.network.features(self._inputs(images))
-            aux = self.heads(taps) if self.heads is not None else []
-        loss: Tensor = self.loss(logits, aux, labels)
+        losses: dict[str, Tensor] = self.task(*(x.to(self.device, non_blocking=True) for x in (images, labels)))
+        loss = torch.stack([*losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
@@ -424,8 +423,7 @@ class Trainer:
         return pixels.contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
     def _parameter_groups(self) -> list[dict[str, object]]:
-        modules = [self.network, *([self.heads] if self.heads is not None else [])]
-        parameters = [p for module in modules for p in module.parameters()]
+        parameters = [*self.task.parameters()]
         return [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.config.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -439,7 +437,7 @@ class Trainer:
             {
                 "network": self.network.state_dict(),
                 "ema": self.ema.state_dict(),
-                "heads": self.heads.state_dict() if self.heads is not None else {},
+                "heads": self.task.heads.state_dict() if self.task.heads is not None else {},
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "best_miou": self.best_miou,

@@ -85,11 +85,12 @@ def model(tmp_path):
     return tmp_path / "model.brightest"
 
 
-def test_a_network_is_trained_on_labels_of_its_format(edgeseg, data, tmp_path):
+def test_a_network_is_trained_by_its_loss_on_labels_of_its_format(edgeseg, data, tmp_path):
     pytest.importorskip("onnxscript", reason="the export needs onnxscript; pip install 'edgeseg[export]'")
     output, artifact = tmp_path / "run", tmp_path / "model.onnx"
     recipe = ["--network", "tiny_net_wide", "--network-args", "channels=16", "--epochs", 60, "--eval-every", 60]
     recipe += ["--batch-size", 2, "--height", 64, "--width", 96, "--learning-rate", 0.05, "--loss-stride", 1]
+    recipe += ["--loss", "cross_entropy + brier"]
     networks, _, _, measured = edgeseg(
         ["models", "--networks"],
         ["train", "--data", data, "--output", output, *recipe, "--device", "cpu", "--threads", 1],

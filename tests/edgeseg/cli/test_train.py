@@ -106,6 +106,15 @@ def test_the_older_name_of_a_schedule_is_understood(tmp_path):
     assert TrainConfig.read(tmp_path / "config.yaml") == {"schedule": "cosine"}
 
 
+def test_a_loss_as_it_was_told_before_it_had_a_language(tmp_path):
+    (tmp_path / "config.yaml").write_text("ohem_threshold: 0.7\n")
+    assert TrainConfig.read(tmp_path / "config.yaml") == {"loss": "ohem(0.7) + dice"}
+    (tmp_path / "config.yaml").write_text("ohem_threshold: 1.0\ndice_weight: 0.5\nepochs: 3\n")
+    assert TrainConfig.read(tmp_path / "config.yaml") == {"epochs": 3, "loss": "cross_entropy + dice(0.5)"}
+    (tmp_path / "config.yaml").write_text("dice_weight: 0\n")
+    assert TrainConfig.read(tmp_path / "config.yaml") == {"loss": "cross_entropy"}
+
+
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 @pytest.mark.parametrize("value", [[], {}, b"x", object(), 1j, float("nan"), float("-inf"), "a\0b", -1, 2.5, True])
 def test_a_value_of_another_kind_is_one_line(field, value):
@@ -118,9 +127,9 @@ def test_a_value_of_another_kind_is_one_line(field, value):
 
 
 def test_whole_numbers_are_numbers_too():
-    config = TrainConfig(data="x", learning_rate=1, epochs=np.int64(3), dice_weight=np.float32(0.5))
-    assert (config.learning_rate, config.epochs, config.dice_weight) == (1.0, 3, 0.5)
-    assert [type(value) for value in (config.learning_rate, config.epochs, config.dice_weight)] == [float, int, float]
+    config = TrainConfig(data="x", learning_rate=1, epochs=np.int64(3), aux_weight=np.float32(0.5))
+    assert (config.learning_rate, config.epochs, config.aux_weight) == (1.0, 3, 0.5)
+    assert [type(value) for value in (config.learning_rate, config.epochs, config.aux_weight)] == [float, int, float]
 
 
 def test_a_bare_on_or_off_means_what_it_says(tmp_path):
@@ -238,7 +247,9 @@ def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, m
         (["--class-weights", "all"], "class_weights is 'all'. Use one of log, none"),
         (["--scale-min", 3], "span no range"),
         (["--aspect", 0.5], "span no range"),
-        (["--ohem-threshold", 0], "outside 0..1"),
+        (["--loss", "dice, ohem"], "loss is 'dice, ohem'. Write it as ohem(0.7) + dice"),
+        (["--loss", "ohem(0)"], "the threshold of ohem is 0. Give more than 0 and at most 1"),
+        (["--loss", "dise"], "there is no loss 'dise'. Use cross_entropy, ohem, dice, lovasz, boundary"),
         (["--ema-decay", 1], "outside 0..1"),
         (["--color-jitter", 1.5], "outside 0..1"),
         (["--loss-stride", 500], "loss_stride 500 is more than the crops' 360 pixels"),

@@ -70,7 +70,9 @@ class Asked(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("changes", [{}, {"ohem_threshold": 0.7}, {"amp": "on"}, {"class_weights": "none"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"loss": "ohem(0.7)"}, {"loss": "lovasz + boundary"}, {"amp": "on"}, {"class_weights": "none"}]
+)
 def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(loop, "steps_between_looks", lambda device: 20)  # as on a GPU
     trainer = Trainer(replace(QUICK, data=shapes, output=tmp_path, **changes))

@@ -1,1 +1,1 @@
-"""What another package may bring: a network, an engine, a label format and a source, one file each."""
+"""What another package may bring: a network, an engine, a label format, a loss and a source, one file each."""

@@ -1,0 +1,10 @@
+"""Losses by name: ``loss: ohem(0.7) + dice`` in a configuration, one file each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeseg.plugins import modules_of
+
+if not TYPE_CHECKING:  # else any name at all would pass for a module
+    __getattr__ = modules_of(__name__)

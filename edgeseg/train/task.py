@@ -1,0 +1,94 @@
+"""What is learned from labelled pictures: one module from images and labels to losses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgeseg.models.blocks import resize
+from edgeseg.models.network import Network
+from edgeseg.models.normalise import Normalise
+from edgeseg.train.losses.base import Loss
+
+AUX = "aux"
+"""The name of what the auxiliary heads lose."""
+
+
+class SegmentationTask(nn.Module):
+    """A network, its auxiliary heads and its losses.
+
+    Auxiliary heads are trained by the first of the losses alone, each at its own resolution.
+
+    Args:
+        network: to be trained.
+        normalise: what it wants done to pixels first.
+        losses: the terms by their names.
+        num_classes: logits of each pixel.
+        aux_weight: of the heads' losses; 0 for no heads.
+        stride: the losses are taken at every so many-th pixel of each row and column.
+        amp_dtype: the format of 16 bits that the network computes in where it can; None for float32.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        normalise: Normalise,
+        losses: Mapping[str, Loss],
+        *,
+        num_classes: int,
+        aux_weight: float,
+        stride: int,
+        amp_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.normalise = normalise
+        self.losses = nn.ModuleDict(losses)
+        self.heads = AuxiliaryHeads(network, num_classes) if aux_weight else None
+        self.aux_weight = aux_weight
+        self.stride = stride
+        self.amp_dtype = amp_dtype
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 RGB as what the network takes."""
+        pixels: Tensor = self.normalise(images)
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Scalars by name, weighted, whose sum is to become small.
+
+        Args:
+            images: (N, 3, H, W) uint8 RGB.
+            labels: (N, H, W) integers, 255 = no label.
+        """
+        labels = labels.long()
+        with torch.autocast(images.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
+            logits, taps = self.network.features(self.inputs(images))
+            aux_logits = self.heads(taps) if self.heads is not None else []
+        strided = labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+        size = (strided.shape[1], strided.shape[2])
+        logits = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
+        terms: list[tuple[str, Loss]] = [*self.losses.items()]  # type: ignore[list-item]  # it holds nothing else
+        losses = {name: loss.weight * loss(logits, strided) for name, loss in terms}
+        for aux in aux_logits:
+            _, first = terms[0]
+            reduced = F.interpolate(labels.unsqueeze(1).float(), aux.shape[2:], mode="nearest-exact").squeeze(1).long()
+            losses[AUX] = losses.get(AUX, 0) + self.aux_weight * first(aux.float(), reduced)
+        return losses
+
+
+class AuxiliaryHeads(nn.Module):
+    """One linear head per tap of a network, for training alone: the features themselves must tell classes apart."""
+
+    def __init__(self, network: Network, num_classes: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1)) for channels in network.tap_channels
+        )
+
+    def forward(self, taps: tuple[Tensor, ...]) -> list[Tensor]:
+        """Logits (N, classes, h, w) of each tap."""
+        return [head(tap) for head, tap in zip(self.heads, taps, strict=True)]
