@@ -82,6 +82,8 @@ def train(
         )
         if trainer.missing:
             console.print(f"split {recipe.val_split} has no pixel of {', '.join(trainer.missing)}")
+        if not resume and (transfer := trainer.begin()) is not None:
+            console.print(str(transfer))
         with ending.in_good_order(trainer), _Progress(console, trainer) as progress:
 
             def on_step(epoch: int, step: int, steps: int, loss: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,15 +13,30 @@ def scaled(channels: int, width: float) -> int:
     return max(8, int(channels * width / 8 + 0.5) * 8)
 
 
+def conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    *,
+    dilation: int = 1,
+    activation: Callable[[], nn.Module] | None = None,
+) -> nn.Sequential:
+    """Convolution of the same padding without bias, batch normalisation, and what ``activation`` makes, if anything."""
+    padding = dilation * (kernel // 2)
+    layers: list[nn.Module] = [
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+    ]
+    return nn.Sequential(*layers, *([activation()] if activation else []))
+
+
 def conv_bn_relu(
     in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     """Convolution of the same padding without bias, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+    return conv_bn(in_channels, out_channels, kernel, stride, groups, activation=lambda: nn.ReLU(inplace=True))
 
 
 def separable_conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

@@ -32,6 +32,9 @@ class Network(nn.Module):
         stride: input pixels per logit in each direction.
         size_multiple: height and width of the images must be multiples of this.
         tap_channels: channels of each tap.
+
+    One that is built upon a backbone has it as ``backbone``, and its name in
+    :data:`edgeseg.models.backbones.registry.BACKBONES` as ``backbone_name``: a training may begin with its weights.
     """
 
     stride: int

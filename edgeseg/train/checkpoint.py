@@ -1,4 +1,4 @@
-"""What a run starts from: a checkpoint's weights, or its own state, which is written whole after each epoch."""
+"""The state of a run, which is written whole after each epoch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import ModelError
-from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
-from edgeseg.models.network import Network
+from edgeseg.models.checkpoint import load_trusted, save_atomically
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.folder import CONFIG_FILE, RESUME_FILE
 
@@ -18,22 +17,6 @@ _FREE = frozenset({"data", "output", "device", "threads", "eval_every"})
 Another device, other threads or another version of PyTorch add numbers up in another order, so that the curve goes on
 near the one it would have had, not on it.
 """
-
-
-def start_from(network: Network, checkpoint: Path) -> None:
-    """Give a network the weights of a checkpoint wherever the shapes agree.
-
-    Raises:
-        ModelError: no such checkpoint, one of another architecture, or weights that are no finite numbers.
-    """
-    trained, spec = load_network(checkpoint)
-    if type(trained) is not type(network):
-        raise ModelError(
-            f"{checkpoint} is a {spec.network}, which this network cannot start from", f"Set network to {spec.network}"
-        )
-    shapes = {name: value.shape for name, value in network.state_dict().items()}
-    fitting = {name: value for name, value in trained.state_dict().items() if value.shape == shapes[name]}
-    network.load_state_dict(fitting, strict=False)
 
 
 def save_state(folder: Path, config: TrainConfig, epoch: int, state: dict[str, Any]) -> None:

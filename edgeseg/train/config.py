@@ -21,7 +21,7 @@ QatTarget = Literal["cpu", "tensorrt"]
 
 _POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
 _NOT_NEGATIVE = (
-    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight"),
+    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight", "backbone_rate", "freeze_backbone"),
     *("synthetic_scenes", "seed", "threads"),
 )
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
@@ -63,8 +63,12 @@ class TrainConfig(Settings):
         network: name in ``edgeseg.models.registry``.
         network_args: arguments of that network's own by their names, such as ``{"width": 0.5}``; also as text,
             ``width=0.5``, as flags give them.
-        weights: a checkpoint to start from instead of random weights; layers of another shape, such as the classifier
-            for other classes, start afresh. Kept as text, empty for none.
+        init: what to start from instead of random weights: the name of the network's backbone, for those of ImageNet,
+            or a file: a checkpoint, also of other classes, or a backbone's weights as another trainer saved them. Kept
+            as text, empty for none; see :func:`edgeseg.train.transfer.start_from`.
+        backbone_rate: the learning rate of the backbone, as a factor of that of all else.
+        freeze_backbone: epochs in which the backbone stays as it is, at the beginning.
+        freeze_bn: the means and variances of the backbone's batch normalisation stay as they are.
         qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
             for none.
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
@@ -106,7 +110,7 @@ class TrainConfig(Settings):
     output: str | Path = setting(Path("runs/train"), "Folder for checkpoints, metrics and curves")
     network: str = setting("fast_scnn", f"{', '.join(FAMILIES.own_names)}: see edgeseg models --networks")
     network_args: NetworkArgs = setting({}, "What it is made with, such as width=0.5", parse=_network_args)
-    weights: str | Path | None = setting("", "A checkpoint to start from, of any classes")
+    init: str | Path | None = setting("", "What to start from: the backbone's name, for ImageNet's weights, or a file")
     qat: str | Path | None = setting("", "A checkpoint to train on for INT8", panel=_QAT)
     qat_target: QatTarget = setting("cpu", "What it is quantized for", panel=_QAT)
     train_split: str = setting("train", "Split to train on")
@@ -129,6 +133,9 @@ class TrainConfig(Settings):
     loss: str = setting("cross_entropy + dice", f"Of {', '.join(LOSSES.own_names)}", panel=_RECIPE)
     aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE)
     loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE)
+    backbone_rate: float = setting(1.0, "Learning rate of the backbone, as a factor", panel=_RECIPE)
+    freeze_backbone: int = setting(0, "First epochs in which the backbone is not trained", panel=_RECIPE)
+    freeze_bn: bool = setting(False, "Keep the statistics of the backbone's batch normalisation", panel=_RECIPE)
     ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
     synthetic_scenes: int = setting(0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE)
     eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN)
@@ -166,15 +173,17 @@ class TrainConfig(Settings):
                 f"loss_stride {self.loss_stride} is more than the crops' {min(self.crop_size)} pixels",
                 "Give a smaller one",
             )
-        if self.qat and (self.weights or self.amp == "on" or self.crop_size != self.input_size):
+        if self.qat and (self.init or self.amp == "on" or self.crop_size != self.input_size):
             raise InputError(
                 "qat takes the weights of its own checkpoint, whole images and no mixed precision",
-                "Leave out weights, crop_height, crop_width and amp",
+                "Leave out init, crop_height, crop_width and amp",
             )
 
     @classmethod
     def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``ohem_threshold`` and ``dice_weight``, as the loss was told before it had a language."""
+        """``weights``, which is ``init`` now; and the loss as it was told before it had a language."""
+        if "weights" in values:
+            values = {"init" if key == "weights" else key: value for key, value in values.items()}
         old = {"ohem_threshold": 1.0, "dice_weight": 1.0}
         if "loss" in values or not old.keys() & values.keys():
             return values

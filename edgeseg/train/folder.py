@@ -42,7 +42,7 @@ def check_folder(config: TrainConfig, dataset: Dataset) -> None:
     data = [dataset.path, *(folder for split in splits for folder in (split.images, split.labels))]
     files = [config.folder / name for name in FILES]
     keep_apart([config.folder, *files], data)
-    keep_apart(files, [path for path in (config.weights, config.qat) if path])
+    keep_apart(files, [path for path in (config.init, config.qat) if path])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
 
@@ -28,7 +28,7 @@ from edgeseg.runtime.postprocess import to_labels
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches, ended_process
-from edgeseg.train.checkpoint import load_state, save_state, start_from
+from edgeseg.train.checkpoint import load_state, save_state
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.ema import warm_ema
@@ -46,9 +46,11 @@ from edgeseg.train.machine import (
     steps_between_looks,
     workers_for,
 )
+from edgeseg.train.pretrained import Rgb
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor
 from edgeseg.train.task import SegmentationTask
+from edgeseg.train.transfer import Transfer, start_from
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -92,6 +94,7 @@ class Trainer:
     Attributes:
         missing: names of the classes that no pixel of the validation split has.
         confusion: what the last evaluation counted; None before the first.
+        transfer: what the network began with, once it has; None for random weights.
 
     Raises:
         InputError: the network cannot take the size, the device is not there, or a checkpoint does not fit.
@@ -110,10 +113,11 @@ class Trainer:
         self.epoch = 0
         self.best_miou = -1.0
         self.confusion: ConfusionMatrix | None = None
+        self.transfer: Transfer | None = None
         with settings_of_a_run(config.threads, self.device):
             torch.manual_seed(config.seed)
             open_losses(config.loss, torch.ones(self.dataset.num_classes))  # told before an hour of reading
-            self._float_spec: ModelSpec | None = None
+            self._before: ModelSpec | None = None
             self.network = self._build()
             self._figures = {
                 "parameters": count_parameters(self.network),
@@ -129,8 +133,8 @@ class Trainer:
     def _build(self) -> Network:
         config = self.config
         if config.qat:
-            network, self._float_spec = begin(config)
-            self._check_classes(self._float_spec)
+            network, self._before = begin(config)
+            self._check_classes(self._before)
         else:
             network = build(config.network, self.dataset.num_classes, config.network_args)
         network.to(self.device)
@@ -209,8 +213,9 @@ class Trainer:
             data=f"{_printable(self.dataset.path.resolve().parent.name)}, split {self.config.train_split}",
             metrics=self._figures,
         )
-        before = self._float_spec
-        return spec if before is None else replace(spec, mean=before.mean, std=before.std, license=before.license)
+        if self._before is not None:
+            spec = replace(spec, mean=self._before.mean, std=self._before.std, license=self._before.license)
+        return spec
 
     def resume(self) -> list[Row]:
         """Load the state of ``config.output`` and return the rows of its history.
@@ -229,6 +234,9 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
             self.epoch = int(state["epoch"])
             self.best_miou = float(state["best_miou"])
+            if "normalisation" in state:
+                (r, g, b), (r_std, g_std, b_std) = state["normalisation"]
+                self._normalise_by((float(r), float(g), float(b)), (float(r_std), float(g_std), float(b_std)))
             rows: list[Row] = [{str(k): float(v) for k, v in row.items()} for row in state["history"]]
         except Exception:  # of what a file holds instead
             raise ModelError(
@@ -240,6 +248,22 @@ class Trainer:
             what = f"{path} holds weights that are no finite numbers ({name})" if rows else f"{path} holds no epoch"
             raise ModelError(what, "Start anew in another output, with a lower learning_rate")
         return rows
+
+    def begin(self) -> Transfer | None:
+        """Take the weights that ``config.init`` names, unless that has been done; :meth:`run` begins with it.
+
+        Raises:
+            ModelError: no such file, or weights of another network.
+            MissingDependencyError: the package that has the weights is not installed.
+        """
+        if self.config.init and self.transfer is None:
+            self.transfer = start_from(self.network, str(self.config.init))
+            self._normalise_by(self.transfer.mean, self.transfer.std)
+        return self.transfer
+
+    def _normalise_by(self, mean: Rgb, std: Rgb) -> None:
+        self._before = replace(self._before or self.spec, mean=mean, std=std)
+        self.normalise = self.task.normalise = Normalise(self.spec).to(self.device)
 
     def run(self, *, resume: bool = False, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None) -> Trained:
         """Train until ``config.epochs`` are done.
@@ -257,8 +281,8 @@ class Trainer:
         """
         config = self.config
         with held(config.folder, resume=resume), settings_of_a_run(config.threads, self.device):
-            if config.weights and not resume:
-                start_from(self.network, Path(config.weights))
+            if not resume:
+                self.begin()
             history = History(config.folder, self.resume() if resume else ())
             config.save(config.folder / CONFIG_FILE)
             try:
@@ -311,7 +335,7 @@ class Trainer:
         remedies = [f"a learning_rate below {config.learning_rate:g}"]
         if self.mixed:
             remedies.append("amp off")
-        start = f"weights {folder / MODEL_FILE}" if (folder / MODEL_FILE).exists() and not config.qat else ""
+        start = f"init {folder / MODEL_FILE}" if (folder / MODEL_FILE).exists() and not config.qat else ""
         return DivergedError(
             f"{what}, so that nothing more can be learned{kept}",
             f"Train into another output with {' or '.join(remedies)}" + (f", starting from {start}" if start else ""),
@@ -325,6 +349,7 @@ class Trainer:
             done = self.epoch / self.config.epochs
             self.rounding.freeze(statistics=done >= FREEZE_STATISTICS, ranges=done >= FREEZE_RANGES)
         self.network.train()
+        self._freeze()
         # All randomness of an epoch follows from seed and epoch: a resumed run needs no generator's state.
         seed = self.config.seed * 1_000_003 + self.epoch
         torch.manual_seed(seed)
@@ -334,7 +359,7 @@ class Trainer:
             factor = learning_rate_factor(self.config.schedule, self.epoch * steps + step, warmup, total)
             rate = self.config.learning_rate * factor
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("rate", 1.0)
             try:
                 losses.add(self._step(images, labels))
             except FloatingPointError:
@@ -423,11 +448,38 @@ class Trainer:
         return pixels.contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
     def _parameter_groups(self) -> list[dict[str, object]]:
-        parameters = [*self.task.parameters()]
+        """Weights decay, biases and what normalises do not; the backbone has a learning rate of its own."""
+        config = self.config
+        backbone = self._backbone
+        inner = [*backbone.parameters()] if backbone is not None and config.backbone_rate != 1 else []
+        own = {id(p) for p in inner}
+        outer = [p for p in self.task.parameters() if id(p) not in own]
         return [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": params, "weight_decay": decay, "rate": rate}
+            for parameters, rate in ((outer, 1.0), (inner, config.backbone_rate))
+            for params, decay in (
+                ([p for p in parameters if p.ndim > 1], config.weight_decay),
+                ([p for p in parameters if p.ndim <= 1], 0.0),
+            )
+            if params
         ]
+
+    @property
+    def _backbone(self) -> nn.Module | None:
+        backbone = getattr(self.network, "backbone", None)
+        return backbone if isinstance(backbone, nn.Module) else None
+
+    def _freeze(self) -> None:
+        """Leave as it is what is not trained in this epoch."""
+        backbone = self._backbone
+        if backbone is None:
+            return
+        frozen = self.epoch < self.config.freeze_backbone
+        backbone.requires_grad_(not frozen)
+        if frozen or self.config.freeze_bn:
+            for module in backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     def _save(self, epoch: int, rows: list[Row]) -> None:
         save_state(
@@ -441,6 +493,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "best_miou": self.best_miou,
+                "normalisation": (self.spec.mean, self.spec.std),
                 "history": rows,
             },
         )

@@ -94,10 +94,10 @@ def test_every_setting_survives_the_config_file(tmp_path):
 
 @pytest.mark.parametrize("path", [str, Path])
 def test_paths_may_be_text(path):
-    config = TrainConfig(data=path("my_data"), output=path("runs/x"), weights=path("a.pt"))
-    assert (config.data, config.output, config.weights) == (Path("my_data"), Path("runs/x"), "a.pt")
+    config = TrainConfig(data=path("my_data"), output=path("runs/x"), init=path("a.pt"))
+    assert (config.data, config.output, config.init) == (Path("my_data"), Path("runs/x"), "a.pt")
     assert TrainConfig(data="x", qat=path("b.pt")).qat == "b.pt"
-    assert TrainConfig(data="x", weights=None, qat=None).weights == ""
+    assert TrainConfig(data="x", init=None, qat=None).init == ""
 
 
 def test_the_older_name_of_a_schedule_is_understood(tmp_path):
@@ -196,9 +196,9 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
         (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out network"),
         (["--height", 32], "model.pt takes images of 96x64. Leave out height and width"),
         (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
-        (["--amp", "on"], "no mixed precision. Leave out weights, crop_height, crop_width and amp"),
+        (["--amp", "on"], "no mixed precision. Leave out init, crop_height, crop_width and amp"),
         (["--crop-width", 48], "whole images"),
-        (["--weights", "other.pt"], "takes the weights of its own checkpoint"),
+        (["--init", "other.pt"], "takes the weights of its own checkpoint"),
     ],
 )
 def test_what_does_not_go_with_qat(refused, data, checkpoint, arguments, message):

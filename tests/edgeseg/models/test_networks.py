@@ -10,7 +10,7 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
-PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508}
+PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508, "edgenet": 743_979}
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
 
@@ -28,6 +28,9 @@ def test_parameters_at_11_classes(name):
         ("fast_scnn", (8, 8), (1, 1)),
         ("enet", (64, 96), (64, 96)),
         ("enet", (8, 40), (8, 40)),
+        ("edgenet", (64, 96), (16, 24)),
+        ("edgenet", (65, 97), (17, 25)),
+        ("edgenet", (8, 8), (2, 2)),
     ],
 )
 @torch.no_grad()

@@ -167,7 +167,7 @@ def test_sizes_the_network_cannot_take_are_refused_before_training(shapes, tmp_p
 def test_a_run_starts_from_the_weights_of_one_with_other_classes(finished, camvid_like, tmp_path):
     config, trained, _, _ = finished
     start, _ = load_network(trained.model)
-    changes = {"data": camvid_like, "weights": str(trained.model), "synthetic_scenes": 1, "val_split": "train"}
+    changes = {"data": camvid_like, "init": str(trained.model), "synthetic_scenes": 1, "val_split": "train"}
     standing_still = {"output": tmp_path, "epochs": 1, "learning_rate": 1e-12}
     ours, _ = load_network(Trainer(replace(config, **changes, **standing_still)).run().model)
     theirs = dict(start.named_parameters())
@@ -184,7 +184,7 @@ def test_weights_of_another_network_or_none_are_refused(finished, tmp_path):
         (trained.model, "enet", r"model\.pt is a fast_scnn.*Set network to fast_scnn"),
         (tmp_path / "gone.pt", "fast_scnn", r"there is no checkpoint .*gone\.pt"),
     ):
-        changes = {"network": network, "weights": str(weights), "output": tmp_path / network}
+        changes = {"network": network, "init": str(weights), "output": tmp_path / network}
         with pytest.raises(ModelError, match=message):
             Trainer(replace(config, **changes)).run()
 
@@ -281,7 +281,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_what_was_good_stays(shapes, t
     assert "\n" not in told
     assert "of epoch 2" in told or "after epoch 2" in told
     assert f"{config.folder / 'last.pt'} is the state after epoch 1" in told
-    assert f"a learning_rate below 1e+12, starting from weights {config.folder / 'model.pt'}" in told
+    assert f"a learning_rate below 1e+12, starting from init {config.folder / 'model.pt'}" in told
     assert {path.name: path.read_bytes() for path in config.folder.glob("*.pt")} == kept
     assert set(kept) == {"model.pt", "best.pt", "last.pt"}
     assert all(torch.isfinite(value).all() for value in load_network(good.model)[0].state_dict().values())
