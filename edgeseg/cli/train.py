@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 edgeseg train --data my_data --output runs/my_data
 edgeseg train --data my_data --output runs/my_data --resume
+edgeseg train --data my_data --recipe few --output runs/few
 edgeseg train --config runs/my_data/config.yaml --output runs/again --seed 1
 edgeseg train --qat runs/my_data/model.pt --data my_data --output runs/my_data-int8
 """
@@ -39,6 +40,10 @@ def train(
     *,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file with any of these settings; flags win over it.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="street, industrial or few: settings that go together; config and flags win."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
     **flags: Any,
@@ -58,30 +63,32 @@ def train(
     with _Ending() as ending:
         from edgeseg.files.whole import keep_apart
         from edgeseg.train.folder import CONFIG_FILE
+        from edgeseg.train.recipes import read_recipe
 
-        settings: dict[str, Any] = {**(TrainConfig.read(config) if config else {}), **flags}
+        settings: dict[str, Any] = read_recipe(recipe) if recipe else {}
+        settings |= {**(TrainConfig.read(config) if config else {}), **flags}
         if settings.get("qat"):
             from edgeseg.train.qat import complete
 
             settings = complete(settings)
         if "data" not in settings:
             raise InputError("there is no data to train on", "Add --data with a dataset.yaml or its folder")
-        recipe = TrainConfig(**settings)
+        chosen = TrainConfig(**settings)
         if config and not resume:
-            keep_apart([recipe.folder / CONFIG_FILE], [config])
+            keep_apart([chosen.folder / CONFIG_FILE], [config])
 
         from rich.console import Console
 
         from edgeseg.train.loop import Trainer
 
         console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
-        trainer = Trainer(recipe)
+        trainer = Trainer(chosen)
         console.print(
-            f"{recipe.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(trainer.train_set)} training "
-            f"and {len(trainer.val_set)} validation images, {recipe.synthetic_scenes} rendered, on {trainer.device}"
+            f"{chosen.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(trainer.train_set)} training "
+            f"and {len(trainer.val_set)} validation images, {chosen.synthetic_scenes} rendered, on {trainer.device}"
         )
         if trainer.missing:
-            console.print(f"split {recipe.val_split} has no pixel of {', '.join(trainer.missing)}")
+            console.print(f"split {chosen.val_split} has no pixel of {', '.join(trainer.missing)}")
         if not resume and (transfer := trainer.begin()) is not None:
             console.print(str(transfer))
         with ending.in_good_order(trainer), _Progress(console, trainer) as progress:

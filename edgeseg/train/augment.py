@@ -13,7 +13,8 @@ from torch.utils.data import Dataset as TorchDataset
 from edgeseg.spec.palette import IGNORE
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
-from edgeseg.types import ImageU8
+from edgeseg.train.rare import ClassIndex, paste, pixel_of
+from edgeseg.types import ImageU8, LabelsU8
 
 Draw = tuple[int, int]
 """The index of a sample, and the seed that all its randomness follows from."""
@@ -23,11 +24,23 @@ class Augmented(TorchDataset[Pair]):
     """Samples zoomed, stretched, cropped and flipped in one warp, in other colours.
 
     Beyond the image the crop repeats its border, and has no label there.
+
+    Args:
+        samples: what to take them from.
+        count: of samples.
+        config: the recipe.
+        index: which samples show which class; needed for class-uniform crops and for copy-paste.
     """
 
-    def __init__(self, samples: TorchDataset[Pair], count: int, config: TrainConfig) -> None:
+    def __init__(
+        self, samples: TorchDataset[Pair], count: int, config: TrainConfig, index: ClassIndex | None = None
+    ) -> None:
         self.samples = samples
         self.count = count
+        self.index = index
+        self.class_uniform = config.class_uniform if index is not None else 0.0
+        self.copy_paste = config.copy_paste if index is not None else 0.0
+        self.flip = config.flip
         self.crop_size = config.crop_size
         self.log_scale = (math.log(config.scale_min), math.log(config.scale_max))
         self.log_aspect = math.log(config.aspect)
@@ -37,10 +50,25 @@ class Augmented(TorchDataset[Pair]):
         return self.count
 
     def __getitem__(self, draw: Draw) -> Pair:
-        index, seed = draw
+        number, seed = draw
         chance = torch.Generator().manual_seed(seed)
-        image, labels = self.samples[index]
-        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance)
+        target = None
+        if self.index is not None and self.class_uniform and _happens(self.class_uniform, chance):
+            target = self.index.any_class(chance)
+            number = self.index.picture(target, chance)
+        image, labels = self._crop(number, target, chance)
+        if self.index is not None and self.copy_paste and _happens(self.copy_paste, chance):
+            rare = self.index.rare_class(chance)
+            if rare is not None:
+                paste(image, labels, *self._crop(self.index.picture(rare, chance), rare, chance), rare)
+        image = jitter_color(image, self.color_jitter, chance)
+        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(labels)
+
+    def _crop(self, number: int, target: int | None, chance: torch.Generator) -> tuple[ImageU8, LabelsU8]:
+        """Image and labels of a crop, which has a pixel of the class ``target``, if any."""
+        image, labels = self.samples[number]
+        pixel = None if target is None else pixel_of(labels.numpy(), target, chance)
+        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance, pixel)
         height, width = self.crop_size
         warped = cv2.warpAffine(
             image.permute(1, 2, 0).numpy(),
@@ -57,13 +85,18 @@ class Augmented(TorchDataset[Pair]):
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(IGNORE,),
         )
-        warped = jitter_color(np.asarray(warped, dtype=np.uint8), self.color_jitter, chance)
-        return torch.from_numpy(warped).permute(2, 0, 1), torch.from_numpy(warped_labels)
+        return np.asarray(warped, dtype=np.uint8), np.asarray(warped_labels, dtype=np.uint8)
 
     def _matrix(
-        self, size: tuple[int, int], chance: torch.Generator
+        self, size: tuple[int, int], chance: torch.Generator, pixel: tuple[int, int] | None = None
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop."""
+        """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop.
+
+        Args:
+            size: of the image.
+            chance: what draws it.
+            pixel: (row, column) that lies in the crop, wherever it may.
+        """
         height, width = size
         crop_height, crop_width = self.crop_size
         zoom, stretch, across, down, side = torch.rand(5, dtype=torch.float64, generator=chance).tolist()
@@ -71,13 +104,32 @@ class Augmented(TorchDataset[Pair]):
         scale = math.exp(low + (high - low) * zoom)
         aspect = math.exp(self.log_aspect * (stretch - 0.5))
         scale_x, scale_y = scale * aspect, scale / aspect
+        if pixel is not None:
+            row, column = pixel
+            across = _fraction(across * crop_width - scale_x * column, crop_width - scale_x * width, across)
+            down = _fraction(down * crop_height - scale_y * row, crop_height - scale_y * height, down)
         # Where the zoomed image is larger than the crop the crop lies inside it, else it lies somewhere in the crop.
         # Whole coordinates are the centres of pixels, so an edge at -0.5 stays there: hence the (scale - 1) / 2.
         shift_x = across * (crop_width - scale_x * width) + (scale_x - 1) / 2
         shift_y = down * (crop_height - scale_y * height) + (scale_y - 1) / 2
-        if side < 0.5:
-            return np.array([[-scale_x, 0, shift_x + scale_x * (width - 1)], [0, scale_y, shift_y]])
-        return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
+        matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
+        # The crop is mirrored, not the image, so that a pixel that lies in it still does.
+        if self.flip != "none" and side < 0.5:
+            matrix[0] = -matrix[0]
+            matrix[0, 2] += crop_width - 1
+        if self.flip == "both" and side % 0.5 < 0.25:
+            matrix[1] = -matrix[1]
+            matrix[1, 2] += crop_height - 1
+        return matrix
+
+
+def _happens(probability: float, chance: torch.Generator) -> bool:
+    return float(torch.rand((), generator=chance)) < probability
+
+
+def _fraction(shift: float, room: float, otherwise: float) -> float:
+    """Which fraction of the room a shift is, within it; ``otherwise`` where there is none."""
+    return min(1.0, max(0.0, shift / room)) if abs(room) >= 1 else otherwise
 
 
 def jitter_color(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:

@@ -16,6 +16,7 @@ from edgeseg.train.losses.registry import LOSSES, parse_losses
 
 Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
+Flip = Literal["none", "horizontal", "both"]
 Amp = Literal["auto", "on", "off"]
 QatTarget = Literal["cpu", "tensorrt"]
 
@@ -85,6 +86,10 @@ class TrainConfig(Settings):
         warmup_epochs: epochs from a hundredth of the learning rate to all of it.
         scale_min, scale_max: range of the random zoom, log-uniform.
         aspect: largest ratio by which width and height are stretched against each other, log-uniform from 1/aspect.
+        flip: mirror half of the crops left to right, or ``both`` this and upside down, or ``none``.
+        class_uniform: the fraction of crops that are of a class drawn first, each as likely, and hold a pixel of it
+            (Zhu 2019, arXiv:1812.01593). The others are of each image once.
+        copy_paste: the fraction of crops into which a piece of a rare class is put, as another image shows it.
         color_jitter: largest relative change of brightness, contrast and saturation; hue, gamma and white balance
             change with it, see :func:`edgeseg.train.augment.jitter_color`.
         class_weights: ``log``: 1 / ln(1.10 + frequency), ENet's form with a milder constant; ``none``: all 1.
@@ -128,6 +133,9 @@ class TrainConfig(Settings):
     scale_min: float = setting(0.5, "Smallest random zoom", panel=_RECIPE)
     scale_max: float = setting(2.0, "Largest random zoom", panel=_RECIPE)
     aspect: float = setting(1.2, "Largest random stretch of width to height", panel=_RECIPE)
+    flip: Flip = setting("horizontal", panel=_RECIPE)
+    class_uniform: float = setting(0.0, "Fraction of crops of classes drawn alike", panel=_RECIPE)
+    copy_paste: float = setting(0.0, "Fraction of crops with a piece of a rare class put in", panel=_RECIPE)
     color_jitter: float = setting(0.2, "Largest random change of colours; 0: none", panel=_RECIPE)
     class_weights: ClassWeights = setting("log", "Weigh rare classes more", panel=_RECIPE)
     loss: str = setting("cross_entropy + dice", f"Of {', '.join(LOSSES.own_names)}", panel=_RECIPE)
@@ -163,6 +171,9 @@ class TrainConfig(Settings):
                 f"scale_min {self.scale_min}, scale_max {self.scale_max} and aspect {self.aspect} span no range",
                 "Keep scale_min <= scale_max and aspect >= 1",
             )
+        for name in ("class_uniform", "copy_paste"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}, outside 0..1", "Correct it")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.color_jitter < 1:
             raise InputError(
                 f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"

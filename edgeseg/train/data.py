@@ -69,6 +69,16 @@ class SplitTensors(TorchDataset[Pair]):
         finally:
             threads.shutdown(cancel_futures=True)
 
+    def class_pixels_of_each(self) -> NDArray[np.int64]:
+        """(N, C) labelled pixels of each class in each sample, at the size it is resized to where it is in memory.
+
+        Raises:
+            DatasetError: a file cannot be used.
+        """
+        classes = range(self.dataset.num_classes)
+        labels = (self[index][1].numpy() if self.cached else self.file_labels(index) for index in range(len(self)))
+        return np.array([[np.count_nonzero(one == index) for index in classes] for one in labels], dtype=np.int64)
+
     def class_pixels(self) -> NDArray[np.int64]:
         """(C,) labelled pixels of each class in the label files, which alone are read.
 

@@ -48,6 +48,7 @@ from edgeseg.train.machine import (
 )
 from edgeseg.train.pretrained import Rgb
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
+from edgeseg.train.rare import ClassIndex
 from edgeseg.train.schedule import learning_rate_factor
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.transfer import Transfer, start_from
@@ -196,7 +197,9 @@ class Trainer:
         )
         if workers:
             self._scenes.render_all()  # once, not in each process
-        augmented = Augmented(samples, len(samples), config)
+        wants_index = config.class_uniform or config.copy_paste
+        index = ClassIndex(self.train_set.class_pixels_of_each()) if wants_index else None
+        augmented = Augmented(samples, len(samples), config, index)
         return Batches(augmented, self._batch_size, workers=workers, pinned=self.device.type == "cuda")
 
     @property

@@ -11,6 +11,7 @@ import torch
 
 from edgeseg.train.augment import Augmented, jitter_color
 from edgeseg.train.config import TrainConfig
+from edgeseg.train.rare import ClassIndex
 
 PALETTE = np.array([[10, 200, 60], [240, 30, 30], [20, 40, 250], [200, 200, 0]], np.uint8)
 SIZE = (64, 96)
@@ -114,3 +115,50 @@ def test_jitter_keeps_grey_nearly_grey():
         red, green, blue = jitter_color(grey, 0.4, chance)[4, 4].astype(float)
         assert abs(red / green - 1) <= 0.12
         assert abs(blue / green - 1) <= 0.12
+
+
+def samples_with_a_dot():
+    """Four pictures of class 0, of which the last has a dot of class 1; and what of each class each has."""
+    labels = torch.zeros(4, *SIZE, dtype=torch.uint8)
+    labels[3, 50:54, 80:84] = 1
+    images = [torch.from_numpy(PALETTE[one.numpy()].transpose(2, 0, 1).copy()) for one in labels]
+    pixels = np.array([[(one == index).sum() for index in range(2)] for one in labels])
+    return list(zip(images, labels, strict=True)), ClassIndex(pixels)
+
+
+def augmented(**settings):
+    samples, index = samples_with_a_dot()
+    config = TrainConfig(**{"data": Path(), "height": SIZE[0], "width": SIZE[1], "color_jitter": 0.0, **settings})
+    return Augmented(samples, 4, config, index)
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 0.17, 0.33), (1.0, 0.4, 0.6)])
+def test_class_uniform_crops_hold_the_class_they_are_of(share, least, most):
+    """Of the first picture, that fraction is of a class instead, which is the dot's half of the time."""
+    dataset = augmented(class_uniform=share, scale_min=1.5, scale_max=4)
+    shown = np.mean([(dataset[0, seed][1] == 1).any() for seed in range(300)])
+    assert least <= shown <= most
+
+
+def test_a_piece_of_a_rare_class_is_put_into_other_pictures_with_its_label():
+    dataset = augmented(copy_paste=0.5, scale_min=1, scale_max=1.5)
+    shown = 0
+    for seed in range(60):
+        image, labels = dataset[0, seed]
+        piece = (labels == 1).numpy().astype(np.uint8)
+        inside = cv2.erode(piece, np.ones((5, 5)), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+        assert np.array_equal(image.permute(1, 2, 0).numpy()[inside], np.broadcast_to(PALETTE[1], (inside.sum(), 3)))
+        shown += bool((labels == 1).any())
+    assert 18 <= shown <= 42
+
+
+@pytest.mark.parametrize(("flip", "orientations"), [("none", 1), ("horizontal", 2), ("both", 4)])
+def test_crops_are_mirrored_as_told(flip, orientations):
+    draw = crops(flip=flip, scale_min=1, scale_max=1, aspect=1)
+    found = [draw(seed)[1] for seed in range(40)]
+    kinds = {tuple(labels.flatten().tolist()): sum(torch.equal(labels, other) for other in found) for labels in found}
+    assert len(kinds) == orientations
+    assert min(kinds.values()) >= 3
+    _, labels = encoded()
+    ways = [labels, labels.flip(1), labels.flip(0), labels.flip(0, 1)]
+    assert all(any(torch.equal(one, way) for way in ways) for one in found)
