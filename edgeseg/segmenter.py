@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
 from edgeseg.refine.registry import open_refiner
+from edgeseg.runtime.augmented import AugmentedBackend
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import choose
 from edgeseg.runtime.postprocess import to_labels
@@ -51,6 +52,8 @@ class Segmenter:
         threads: int | None = None,
         refine: str | Refiner = "none",
         trust_engine: bool = False,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
     ) -> Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
@@ -63,9 +66,11 @@ class Segmenter:
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
             trust_engine: load a TensorRT engine although it was not built by you on this machine. An engine is a
                 program: it can do whatever you can.
+            scales, flip: take the mean over the picture at these factors of the input size, and over its mirror images:
+                slower and more accurate. See :class:`edgeseg.runtime.augmented.AugmentedBackend`.
 
         Raises:
-            InputError: no such backend or refinement.
+            InputError: no such backend or refinement, or an engine that takes one size alone.
             ModelError: no such model, it cannot be loaded, is an engine that is not trusted, or cannot be refined.
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
@@ -73,6 +78,8 @@ class Segmenter:
         choice = choose(model, backend)
         engine = open_backend(choice.path, backend=choice.backend, threads=threads, trust_engine=trust_engine)
         try:
+            if flip or tuple(scales) != (1.0,):
+                engine = AugmentedBackend(engine, scales, flip=flip)
             refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
             return cls(engine, threads, refiner)
         except BaseException:

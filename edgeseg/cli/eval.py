@@ -19,6 +19,7 @@ EXAMPLES = """
 edgeseg eval fast_scnn-camvid --data camvid
 edgeseg eval best.pt --data my_data/dataset.yaml --split test --json
 edgeseg eval tuned.onnx --data my_data --refine crf
+edgeseg eval best.pt --data my_data --scales 0.75,1,1.25 --flip
 edgeseg eval --predictions masks --labels my_data/val/labels
 edgeseg eval --predictions some --labels my_data/val/labels --partial
 """
@@ -31,6 +32,10 @@ def eval(
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
     refine: Refinement = "none",
+    scales: Annotated[
+        str, typer.Option(metavar="S,S,...", help="Take the mean over the picture at these sizes; for a .pt alone.")
+    ] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="Take the mean over the picture and its mirror image.")] = False,
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
     ] = None,
@@ -68,8 +73,10 @@ def eval(
             raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
     elif predictions is None or labels is None:
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
-    elif refine != "none":
-        raise InputError("--refine is for a model, not for images predicted elsewhere", "Leave it out")
+    elif refine != "none" or scales != "1" or flip:
+        raise InputError(
+            "--refine, --scales and --flip are for a model, not for images predicted elsewhere", "Leave them out"
+        )
 
     import functools
 
@@ -85,7 +92,7 @@ def eval(
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built
-        with open_model(model, backend, threads, refine, trust_engine) as segmenter:
+        with open_model(model, backend, threads, refine, trust_engine, _factors(scales), flip) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         try:
@@ -105,6 +112,13 @@ def eval(
         Console().print_json(data=evaluation.to_dict())
     else:
         Console().print(render(evaluation))
+
+
+def _factors(scales: str) -> list[float]:
+    try:
+        return [float(scale) for scale in scales.split(",")]
+    except ValueError:
+        raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
 
 
 def render(evaluation: Evaluation) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,13 @@ TrustEngine = Annotated[
 
 
 def open_model(
-    model: str | None, backend: str, threads: int | None, refine: str, trust_engine: bool = False
+    model: str | None,
+    backend: str,
+    threads: int | None,
+    refine: str,
+    trust_engine: bool = False,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> Segmenter:
     """As :meth:`edgeseg.segmenter.Segmenter.open`; says on stderr what ``auto`` has chosen."""
     from edgeseg.runtime.choose import choose
@@ -49,7 +56,13 @@ def open_model(
 
     choice = choose(model, backend)
     segmenter = Segmenter.open(
-        choice.path, backend=choice.backend, threads=threads, refine=refine, trust_engine=trust_engine
+        choice.path,
+        backend=choice.backend,
+        threads=threads,
+        refine=refine,
+        trust_engine=trust_engine,
+        scales=scales,
+        flip=flip,
     )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")

@@ -62,9 +62,14 @@ class PytorchBackend:
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """See :meth:`edgeseg.runtime.backend.Backend.infer`."""
+        check_images(images, self.spec.input_size)
+        return self.infer_any(images)
+
+    def infer_any(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, C, h, w) float32 logits of (N, H, W, 3) uint8 RGB, of any size that the network takes."""
         if self._network is None:
             raise ModelError(f"{self._path} is closed", "Open the model again")
-        check_images(images, self.spec.input_size)
+        check_images(images, (images.shape[1], images.shape[2]))
         import torch
 
         try:
