@@ -38,7 +38,7 @@ def test_flags_and_configuration_win_over_a_recipe(shapes, tmp_path, run_cli):
     words = ["--data", shapes, "--output", tmp_path / "run", "--recipe", "few", "--config", tmp_path / "config.yaml"]
     words += ["--learning-rate", 0.01, "--network", "fast_scnn", "--init", "", "--epochs", 1, "--height", 64]
     words += ["--width", 96, "--device", "cpu", "--threads", 1, "--amp", "off"]
-    assert run_cli("train", *words).code == 0
+    assert run_cli("train", *words).rc == 0
     written = TrainConfig.read(tmp_path / "run" / "config.yaml")
     assert (written["learning_rate"], written["batch_size"], written["color_jitter"]) == (0.01, 3, 0.3)
 
