@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.errors import ModelError, SpecError
+from edgeseg.files.whole import written_whole
 from edgeseg.spec import METADATA_KEY, ModelSpec
 from edgeseg.weights import check_model_file
 
@@ -127,6 +128,26 @@ def set_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
     import onnx
 
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+
+
+def rewrite_spec(path: Path, spec: ModelSpec, output: Path | None = None) -> None:
+    """Give a file another spec, its graph untouched; complete or not at all.
+
+    Args:
+        path: the .onnx file.
+        spec: its new spec.
+        output: the file to write; None for ``path`` itself.
+
+    Raises:
+        ModelError: as :func:`load_model`.
+        SinkError: the file cannot be written.
+    """
+    import onnx
+
+    model = load_model(path)
+    set_spec(model, spec)
+    with written_whole(output or path, make_folders=True) as partial:
+        onnx.save(model, partial)
 
 
 class _MalformedError(Exception):

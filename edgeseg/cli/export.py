@@ -385,10 +385,10 @@ def _export_engine(
 
 def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
     """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
+    from edgeseg.artifact.onnx import rewrite_spec
     from edgeseg.evaluation.evaluate import evaluate
     from edgeseg.evaluation.metrics import left_out
     from edgeseg.segmenter import Segmenter
-    from edgeseg_export.artifact import rewrite_spec
 
     with Segmenter.open(artifact, backend="ort") as segmenter:
         confusion = evaluate(segmenter, dataset, split).confusion

@@ -120,7 +120,7 @@ def _writer(artifact: Path, output: Path) -> Callable[[ModelSpec], None]:
 
         return lambda spec: save_network(output, load_network(artifact)[0], spec)
 
-    from edgeseg_export.artifact import rewrite_spec
+    from edgeseg.artifact.onnx import rewrite_spec
 
     return lambda spec: rewrite_spec(artifact, spec, output)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import available_cores
-from edgeseg.artifact.onnx import look_through, read_spec, spec_of
+from edgeseg.artifact.onnx import look_through, spec_of
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
 from edgeseg.runtime.backend import check_images
 from edgeseg.runtime.ort.memory import limit_memory, ran_out, unlimited_optimizers
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import onnxruntime
 else:
     onnxruntime = load_onnxruntime()
-
-__all__ = ["OrtBackend", "read_spec"]
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 

@@ -20,10 +20,10 @@ from onnx import numpy_helper
 
 import edgeseg.cli
 import edgeseg_export.onnx
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import count_macs
 from edgeseg.models.registry import build
-from edgeseg.runtime.ort.backend import read_spec
 from edgeseg.spec import ModelSpec
 
 SPEC = ModelSpec(

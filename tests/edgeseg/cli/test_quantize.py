@@ -16,8 +16,8 @@ import onnx
 from PIL import Image
 
 import edgeseg.cli
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.installing import pip_install
-from edgeseg.runtime.ort.backend import read_spec
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import onnxruntime
 import torch
 
 import edgeseg.cli
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.installing import pip_install
 from edgeseg.models.checkpoint import load_network, save_network
 from edgeseg.models.registry import build
-from edgeseg.runtime.ort.backend import read_spec
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from edgeseg import weights
+from edgeseg.artifact.onnx import set_spec
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
 from edgeseg.evaluation.parity import probe_images
 from edgeseg.installing import pip_install
@@ -36,7 +37,6 @@ from edgeseg.runtime.tensorrt.record import (
 )
 from edgeseg.runtime.tensorrt.trust import was_built_here
 from edgeseg.spec import METADATA_KEY
-from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt.engine import build_engine, cached_engine
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
