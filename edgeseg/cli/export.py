@@ -351,10 +351,10 @@ def _export_engine(
 
     from rich.console import Console
 
+    from edgeseg.artifact.record import record_path
     from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.tensorrt.module import find_tensorrt, version_text
     from edgeseg.runtime.tensorrt.plugins import load_plugins
-    from edgeseg.runtime.tensorrt.record import record_path
     from edgeseg_export.tensorrt.crf_node import insert_crf
     from edgeseg_export.tensorrt.engine import build_engine
     from edgeseg_export.tensorrt.progress import show_build

@@ -48,9 +48,7 @@ def open_model(
     from edgeseg.segmenter import Segmenter
 
     choice = choose(model, backend)
-    segmenter = Segmenter.open(
-        choice.path, backend=choice.backend, threads=threads, refine=refine, trust_engine=trust_engine
-    )
+    segmenter = Segmenter.open_choice(choice, threads=threads, refine=refine, trust_engine=trust_engine)
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")
     if refine.startswith("crf") and segmenter.spec.crf is None:

@@ -119,10 +119,9 @@ def tune_crf(
     views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
 
     def measure(refiner: Refiner | None) -> ConfusionMatrix:
-        confusion = ConfusionMatrix(dataset.num_classes)
-        for view in views:
-            confusion.update(view.truth, view.labels(refiner, threads or 0))
-        return confusion
+        return ConfusionMatrix.of(
+            dataset.num_classes, ((view.truth, view.labels(refiner, threads or 0)) for view in views)
+        )
 
     alone = measure(None)
     alone_miou = alone.miou()

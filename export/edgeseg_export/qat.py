@@ -137,9 +137,9 @@ class _Captured:
         self.module = capture(network, size)
         groups = quantized_tensors(self.module.graph, learned.target)
         if len(groups) != len(learned.ranges):
+            needed = f"{checkpoint.spec.network} needs {len(groups)}"
             raise ModelError(
-                f"{checkpoint.path} has {len(learned.ranges)} ranges, but {checkpoint.spec.network} needs {len(groups)}",
-                "Train it for INT8 again (qat)",
+                f"{checkpoint.path} has {len(learned.ranges)} ranges, but {needed}", "Train it for INT8 again (qat)"
             )
         (self._output,) = (node for node in self.module.graph.nodes if node.op == "output")
         self._limits = {node: limits for group, limits in zip(groups, learned.ranges, strict=True) for node in group}

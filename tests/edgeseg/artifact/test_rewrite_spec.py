@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="onnx writes the test models; pip install 'edgeseg[export]'")
+pytest.importorskip("onnx", reason="onnx writes the test models; pip install 'edgeseg[export]'")
+
+import onnx
 
 from edgeseg.artifact.onnx import read_spec, rewrite_spec
 from edgeseg.errors import SinkError

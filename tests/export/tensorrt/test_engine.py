@@ -21,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from edgeseg import weights
 from edgeseg.artifact.onnx import set_spec
+from edgeseg.artifact.record import record_path
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
 from edgeseg.evaluation.parity import probe_images
 from edgeseg.installing import pip_install
@@ -33,7 +34,6 @@ from edgeseg.runtime.tensorrt.record import (
     check_fits,
     file_sha256,
     read_record,
-    record_path,
 )
 from edgeseg.runtime.tensorrt.trust import was_built_here
 from edgeseg.spec import METADATA_KEY
