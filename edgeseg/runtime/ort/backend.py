@@ -47,6 +47,9 @@ class OrtBackend:
         threads: CPU threads; None means every core this process may use.
         provider: what computes; ``cuda`` and ``tensorrt`` need the package onnxruntime-gpu.
 
+    Attributes:
+        op_types: of the graph's nodes.
+
     Raises:
         ModelError: the file is damaged, is no ONNX, holds what is not loaded from a stranger
             (:mod:`edgeseg.artifact.onnx`), or an operator this ONNX Runtime lacks; or the provider does not start,
@@ -58,6 +61,7 @@ class OrtBackend:
     def __init__(self, path: Path, *, threads: int | None = None, provider: Provider = "cpu") -> None:
         contents = look_through(path)
         self.spec = spec_of(contents, path)
+        self.op_types = frozenset(contents.op_types)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
         options.inter_op_num_threads = 1

@@ -511,8 +511,8 @@ def test_the_flags_in_a_record_build_the_same_engine_again(tensorrt, run_cli, ar
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "--head belongs to --format onnx"),
-        (("x.pt", "--target", "sm86"), "--target belongs to --format tensorrt"),
+        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "head belongs to the format onnx"),
+        (("x.pt", "--target", "sm86"), "target belongs to the format tensorrt"),
         (("x.onnx", "--format", "tensorrt", "--batch", "1,2"), "--batch is '1,2'"),
         (("x.onnx", "--format", "tensorrt", "--output", "x.onnx"), "x.onnx does not end in .engine"),
     ],
