@@ -107,6 +107,11 @@ def spec_in(model: onnx.ModelProto, path: Path) -> ModelSpec:
     return spec_of(OnnxContents(text), path)
 
 
+def carries_spec(model: onnx.ModelProto) -> bool:
+    """Whether there is a spec in a model's metadata, be it a sound one or not."""
+    return any(entry.key == METADATA_KEY for entry in model.metadata_props)
+
+
 def load_model(path: Path) -> onnx.ModelProto:
     """A file as the package ``onnx`` reads it, looked through before.
 
