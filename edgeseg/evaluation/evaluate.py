@@ -147,6 +147,15 @@ def count(segmenter: Segmenter, dataset: Dataset, samples: Iterable[Sample]) -> 
     return ConfusionMatrix.of(dataset.num_classes, ((labels, segmenter(image).labels) for image, labels in read))
 
 
+def dataset_of(data: Dataset | str | Path) -> Dataset:
+    """A data set, or the one that a path names.
+
+    Raises:
+        DatasetError: as :meth:`edgeseg.data.dataset.Dataset.load`.
+    """
+    return data if isinstance(data, Dataset) else Dataset.load(data)
+
+
 def check_same_classes(names: tuple[str, ...], dataset: Dataset) -> None:
     """Raise ModelError unless a model of these class names is one for this dataset."""
     if names == dataset.names:

@@ -15,7 +15,7 @@ from edgeseg import weights
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError
-from edgeseg.evaluation.evaluate import Progress, check_same_classes
+from edgeseg.evaluation.evaluate import Progress, check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
@@ -69,7 +69,7 @@ class Parity:
 def compare_models(
     a: str | Path,
     b: str | Path,
-    dataset: Dataset,
+    data: Dataset | str | Path,
     split: str = "val",
     *,
     max_images: int | None = None,
@@ -84,7 +84,7 @@ def compare_models(
     Args:
         a: the reference: a shipped model's name, or a file.
         b: the other, of the same classes.
-        dataset: of the models' classes.
+        data: of the models' classes; or its dataset.yaml, or the folder that holds one.
         split: the split to run both on.
         max_images: the most to use, spread evenly over the split; None for all.
         backend_a, backend_b, threads, trust_engine: see :func:`edgeseg.runtime.registry.open_backend`.
@@ -95,6 +95,7 @@ def compare_models(
         DatasetError: the split, an image or a label cannot be used.
         InputError, SpecError, MissingDependencyError: as ``open_backend``.
     """
+    dataset = dataset_of(data)
     samples = dataset.split(split).samples()
     chosen = spread(samples, max_images or len(samples), seed=0)
     with ExitStack() as opened:

@@ -20,7 +20,7 @@ from edgeseg import weights
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError, InputError, SinkError
-from edgeseg.evaluation.evaluate import check_same_classes
+from edgeseg.evaluation.evaluate import check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.files.whole import keep_apart
 from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
@@ -92,7 +92,7 @@ class Tuning:
 
 def tune_model(
     model: str | Path,
-    dataset: Dataset,
+    data: Dataset | str | Path,
     output: str | Path,
     split: str = "train",
     *,
@@ -111,11 +111,12 @@ def tune_model(
 
     Args:
         model: a shipped model's name, or a .onnx or .pt file.
+        data: of the model's classes; or its dataset.yaml, or the folder that holds one.
         output: the file to write; it may be the model itself.
         backend: see :func:`edgeseg.runtime.registry.open_backend`.
         force: write the best setting even if it does not help.
         on_tuned: told what was found before it is written, which may fail.
-        dataset, split, trials, seed, max_images, threads, on_trial: see :func:`tune_crf`.
+        split, trials, seed, max_images, threads, on_trial: see :func:`tune_crf`.
 
     Raises:
         InputError: the output is of another kind, or a file would be written over.
@@ -124,6 +125,7 @@ def tune_model(
     """
     artifact, output = weights.find(model), Path(output)
     write = _writer(artifact, output)
+    dataset = dataset_of(data)
     samples = dataset.split(split).samples()
     keep_apart([output], [dataset.path, *(file for sample in samples for file in (sample.image, sample.label))])
     with closing(open_backend(artifact, backend=backend, threads=threads)) as engine:

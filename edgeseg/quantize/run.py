@@ -18,7 +18,7 @@ from edgeseg import weights
 from edgeseg.artifact.onnx import set_spec, spec_in
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError
-from edgeseg.evaluation.evaluate import Evaluation, check_same_classes, evaluate
+from edgeseg.evaluation.evaluate import Evaluation, check_same_classes, dataset_of, evaluate
 from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.quantize.calibrate import Method, Progress, no_progress, samples_of
 from edgeseg.quantize.exclude import exclude_worst
@@ -72,7 +72,7 @@ class TooMuchLostError(ModelError):
 
 def quantize(
     model: str | Path,
-    data: str | Path,
+    data: Dataset | str | Path,
     *,
     output: str | Path | None = None,
     target: Target = "cpu",
@@ -91,7 +91,7 @@ def quantize(
 
     Args:
         model: a shipped model's name, or an ONNX file; it must return logits.
-        data: a dataset.yaml, or the folder that holds one.
+        data: of the model's classes; or its dataset.yaml, or the folder that holds one.
         output: the file to write; None for the model's name with -int8 or -int8-tensorrt.
         target, method: see :func:`edgeseg.quantize.ptq.calibrate_model`.
         images: the most to calibrate on, spread evenly over the calibration split.
@@ -110,7 +110,7 @@ def quantize(
         SinkError: the artifact cannot be written.
     """
     source, path = weights.find(model), _output_path(model, output, target)
-    dataset = Dataset.load(Path(data))
+    dataset = dataset_of(data)
     used = [sample for name in (split, calibration_split) for sample in dataset.split(name).samples()]
     keep_apart([path], [source, dataset.path, *(file for one in used for file in (one.image, one.label))])
     with closing(open_quantizable(source, threads)) as float_model:

@@ -17,7 +17,7 @@ from edgeseg import weights
 from edgeseg.artifact.record import record_path
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, EdgesegError, InputError, MissingDependencyError, ModelError
-from edgeseg.evaluation.evaluate import Evaluation, evaluate
+from edgeseg.evaluation.evaluate import Evaluation, dataset_of, evaluate
 from edgeseg.evaluation.parity import Parity, compare, probe_images
 from edgeseg.files.whole import keep_apart
 from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, HardwareCompatibility, Precision
@@ -85,7 +85,7 @@ def export(
     refine: Refine = "none",
     height: int | None = None,
     width: int | None = None,
-    data: str | Path | None = None,
+    data: Dataset | str | Path | None = None,
     split: str | None = None,
     license: str | None = None,
     trained_on: str | None = None,
@@ -114,7 +114,7 @@ def export(
         head: ``logits`` at the network's stride, which None means too, or ``labels`` from the graph.
         refine: ``crf``: labels by the dense CRF, as a plugin in the graph, for TensorRT alone.
         height, width: of the input in pixels; None for the model's own.
-        data: a data set to measure the artifact on; the mIoU is noted in it.
+        data: a data set to measure the artifact on, or where it is; the mIoU is noted in the artifact.
         split: of the data set; None for ``val``.
         license, trained_on: noted in the artifact; None for what the checkpoint says.
         check: False leaves out the comparison; True has what keeps an engine from running here raised.
@@ -162,7 +162,7 @@ def export(
         target_path,
         {name: value for name, value in changes.items() if value is not None},
         sides=(height, width),
-        data=Path(data) if data is not None else None,
+        data=data,
         split=split or "val",
         check=check is not False,
         on_step=on_step,
@@ -177,7 +177,7 @@ def _export_checkpoint(
     changes: dict[str, Any],
     *,
     sides: tuple[int | None, int | None],
-    data: Path | None,
+    data: Dataset | str | Path | None,
     split: str,
     check: bool,
     on_step: OnStep,
@@ -188,12 +188,12 @@ def _export_checkpoint(
     from edgeseg_export.onnx import export_onnx
     from edgeseg_export.qat import export_quantized
 
-    keep_apart([target], [model] if data is None else [model, data])
+    keep_apart([target], [model] if data is None or isinstance(data, Dataset) else [model, Path(data)])
     checkpoint = read_checkpoint(model)
     network, spec = checkpoint.network(), checkpoint.spec
     size = (sides[0] or spec.input_size[0], sides[1] or spec.input_size[1])
     network.check_size(size)
-    dataset = Dataset.load(data) if data is not None else None
+    dataset = dataset_of(data) if data is not None else None
     if dataset is not None:  # a wrong name of a split is found now, not after the export
         read = [file for sample in dataset.split(split).samples() for file in (sample.image, sample.label)]
         keep_apart([target], [dataset.path, *read])
