@@ -188,9 +188,13 @@ def tune_crf(
         on_trial: told each trial's number and mIoU; number 0 is the network alone, 1 the defaults.
 
     Raises:
+        InputError: fewer than one trial or image.
         ModelError: the model's classes are not the dataset's, it returns labels, or it failed.
         DatasetError: the split, an image or a label cannot be used, or no pixel is labelled.
     """
+    for name, value in (("trials", trials), ("max_images", max_images)):
+        if value < 1:
+            raise InputError(f"{name} is {value}", "Use 1 or more")
     check_refinable(backend.spec)
     check_same_classes(backend.spec.class_names, dataset)
     samples = spread(dataset.split(split).samples(), max_images, seed)

@@ -20,9 +20,9 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.evaluate import Evaluation, check_same_classes, dataset_of, evaluate
 from edgeseg.files.whole import keep_apart, written_whole
-from edgeseg.quantize.calibrate import Method, Progress, no_progress, samples_of
+from edgeseg.quantize.calibrate import METHODS, Method, Progress, no_progress, samples_of
 from edgeseg.quantize.exclude import exclude_worst
-from edgeseg.quantize.ptq import Layer, Target, calibrate_model, open_quantizable
+from edgeseg.quantize.ptq import TARGETS, Layer, Target, calibrate_model, open_quantizable
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
 from edgeseg.quantize.trial import opened
 from edgeseg.runtime.backend import Backend
@@ -109,6 +109,9 @@ def quantize(
         DatasetError: an image, a label or a split cannot be used.
         SinkError: the artifact cannot be written.
     """
+    for name, value, allowed in (("target", target, TARGETS), ("method", method, METHODS)):
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r:.60}", f"Use one of {', '.join(allowed)}")
     source, path = weights.find(model), _output_path(model, output, target)
     dataset = dataset_of(data)
     used = [sample for name in (split, calibration_split) for sample in dataset.split(name).samples()]

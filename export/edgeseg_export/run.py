@@ -38,6 +38,8 @@ _OF_ENGINES = (
     *("version_compatible", "hardware_compatibility", "timing_cache"),
 )
 
+_LEAST_SIDE_PX = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Exported:
@@ -140,6 +142,9 @@ def export(
     for name in _OF_ONNX if format == "tensorrt" else _OF_ENGINES:
         if name in options:
             raise InputError(f"{name} belongs to the format {other}", f"Leave it out, or use the format {other}")
+    for name, side in (("height", height), ("width", width)):
+        if side is not None and side < _LEAST_SIDE_PX:
+            raise InputError(f"{name} is {side}", f"Use {_LEAST_SIDE_PX} or more, or leave it out")
     model, wanted = Path(model), Path(output) if output is not None else None
     if format == "tensorrt":
         build = {name: options[name] for name in _OF_ENGINES if name in options and name != "timing_cache"}

@@ -198,6 +198,7 @@ def test_a_checkpoint_is_read_once_whatever_is_asked_for(checkpoint, data, tmp_p
         ({"format": "tflite"}, "format is 'tflite'. Use one of onnx, tensorrt"),
         ({"refine": "crf", "head": "labels"}, "refine crf needs logits"),
         ({"format": "tensorrt", "dla": -1}, "dla is -1"),
+        ({"height": 0}, "height is 0. Use 8 or more"),
     ],
 )
 def test_what_cannot_be_asked_for_is_told_from_python_too(checkpoint, arguments, message):

@@ -19,6 +19,7 @@ from PIL import Image
 
 import edgeseg.cli
 from edgeseg.artifact.onnx import look_through, read_spec
+from edgeseg.errors import InputError
 from edgeseg.installing import pip_install
 from edgeseg.quantize import run
 
@@ -97,6 +98,12 @@ def test_the_float_model_is_looked_through_and_opened_once(model, convnet_data, 
     assert done.path == tmp_path / "model-int8.onnx"
     assert read_spec(done.path).metrics["val_miou"] == done.after.confusion.miou()
     assert done.drop == pytest.approx(100 * (1 - done.after.confusion.miou()))
+
+
+@pytest.mark.parametrize("wrong", [{"target": "gpu"}, {"method": "median"}, {"images": 0}, {"output": "x.pt"}])
+def test_what_cannot_be_asked_for_is_told_from_python_too(model, convnet_data, wrong):
+    with pytest.raises(InputError):
+        run.quantize(model, convnet_data, threads=1, **wrong)
 
 
 def test_too_much_lost_is_an_error_that_knows_the_layers(loud, convnet_data, tmp_path):
