@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseg.runtime.ort.backend import read_spec
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.weights import ShippedModel, shipped
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -79,10 +79,7 @@ def _measure(
 
 
 def _miou(predicted: list[LabelsU8], truth: list[LabelsU8], num_classes: int) -> float:
-    confusion = ConfusionMatrix(num_classes)
-    for labels, expected in zip(predicted, truth, strict=True):
-        confusion.update(expected, labels)
-    return confusion.miou()
+    return ConfusionMatrix.of(num_classes, zip(truth, predicted, strict=True)).miou()
 
 
 def _flicker(predicted: list[LabelsU8], truth: list[LabelsU8]) -> float:

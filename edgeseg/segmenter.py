@@ -13,7 +13,7 @@ from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
 from edgeseg.refine.registry import open_refiner
 from edgeseg.runtime.augmented import AugmentedBackend
 from edgeseg.runtime.backend import Backend
-from edgeseg.runtime.choose import choose
+from edgeseg.runtime.choose import Choice, choose
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
@@ -75,7 +75,27 @@ class Segmenter:
             SpecError: the artifact carries no spec, or one that does not fit it.
             MissingDependencyError: its engine is not installed.
         """
-        choice = choose(model, backend)
+        return cls.open_choice(
+            choose(model, backend),
+            threads=threads,
+            refine=refine,
+            trust_engine=trust_engine,
+            scales=scales,
+            flip=flip,
+        )
+
+    @classmethod
+    def open_choice(
+        cls,
+        choice: Choice,
+        *,
+        threads: int | None = None,
+        refine: str | Refiner = "none",
+        trust_engine: bool = False,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+    ) -> Segmenter:
+        """As :meth:`open`, where :func:`edgeseg.runtime.choose.choose` was asked before, to tell what it says."""
         engine = open_backend(choice.path, backend=choice.backend, threads=threads, trust_engine=trust_engine)
         try:
             if flip or tuple(scales) != (1.0,):

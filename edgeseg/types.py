@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +23,9 @@ LabelsU8 = NDArray[np.uint8]
 
 
 _SQUARE = Fraction(1)
+
+_counting = threading.Lock()
+"""One for all: a frame's sinks ask at about the same time, each from a thread of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +69,19 @@ class Segmentation:
     labels: LabelsU8
     spec: ModelSpec
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    _areas: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def class_areas(self) -> dict[str, float]:
-        """The fraction of the image that each class covers, by class name, classes in order."""
-        counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel()  # thrice as fast as bincount
-        return {name: float(counts[i]) / self.labels.size for i, name in enumerate(self.spec.class_names)}
+        """The fraction of the image that each class covers, by class name, classes in order.
+
+        The pixels are counted once, for whoever asks first.
+        """
+        with _counting:
+            if not self._areas:
+                counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel()  # thrice as fast as bincount
+                names = enumerate(self.spec.class_names)
+                self._areas.update((name, float(counts[i]) / self.labels.size) for i, name in names)
+        return dict(self._areas)
 
     def colorize(self) -> ImageU8:
         """The labels as colours: (H, W, 3) uint8 RGB."""

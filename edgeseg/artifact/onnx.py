@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.errors import ModelError, SpecError
+from edgeseg.files.whole import written_whole
 from edgeseg.spec import METADATA_KEY, ModelSpec
 from edgeseg.weights import check_model_file
 
@@ -106,6 +107,11 @@ def spec_in(model: onnx.ModelProto, path: Path) -> ModelSpec:
     return spec_of(OnnxContents(text), path)
 
 
+def carries_spec(model: onnx.ModelProto) -> bool:
+    """Whether there is a spec in a model's metadata, be it a sound one or not."""
+    return any(entry.key == METADATA_KEY for entry in model.metadata_props)
+
+
 def load_model(path: Path) -> onnx.ModelProto:
     """A file as the package ``onnx`` reads it, looked through before.
 
@@ -127,6 +133,26 @@ def set_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
     import onnx
 
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+
+
+def rewrite_spec(path: Path, spec: ModelSpec, output: Path | None = None) -> None:
+    """Give a file another spec, its graph untouched; complete or not at all.
+
+    Args:
+        path: the .onnx file.
+        spec: its new spec.
+        output: the file to write; None for ``path`` itself.
+
+    Raises:
+        ModelError: as :func:`load_model`.
+        SinkError: the file cannot be written.
+    """
+    import onnx
+
+    model = load_model(path)
+    set_spec(model, spec)
+    with written_whole(output or path, make_folders=True) as partial:
+        onnx.save(model, partial)
 
 
 class _MalformedError(Exception):

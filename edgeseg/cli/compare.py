@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgeseg.evaluation.parity import Parity
-    from edgeseg.spec import ModelSpec
 
 EXAMPLES = """
 edgeseg compare model.onnx model-int8.onnx --data my_data --threads 1
@@ -41,41 +40,36 @@ def compare(
     Both take turns on every frame, so that the ratio of their times holds on
     a machine that is busy or slows down; the times themselves are medians.
     """
-    from contextlib import ExitStack
-
     from rich.console import Console
 
     from edgeseg.cli.progress import show_progress
     from edgeseg.data.dataset import Dataset
-    from edgeseg.data.sampling import spread
-    from edgeseg.evaluation.evaluate import check_same_classes
     from edgeseg.evaluation.metrics import left_out
-    from edgeseg.evaluation.parity import compare as run_both
-    from edgeseg.runtime.registry import open_backend
-    from edgeseg.weights import find
+    from edgeseg.evaluation.parity import compare_models
 
     dataset = Dataset.load(data)
-    samples = dataset.split(split).samples()
-    chosen = spread(samples, max_images or len(samples), seed=0)
-    with ExitStack() as opened:
-        engines = []
-        for model, backend in ((a, backend_a), (b, backend_b)):
-            engine = open_backend(find(model), backend=backend, threads=threads, trust_engine=trust_engine)
-            opened.callback(engine.close)
-            check_same_classes(engine.spec.class_names, dataset)
-            engines.append(engine)
-        frames = (dataset.read(sample) for sample in show_progress(chosen, "comparing"))
-        parity = run_both(engines[0], engines[1], frames, threads or 0)
+    parity = compare_models(
+        a,
+        b,
+        dataset,
+        split,
+        max_images=max_images,
+        backend_a=backend_a,
+        backend_b=backend_b,
+        threads=threads,
+        trust_engine=trust_engine,
+        progress=lambda samples: show_progress(samples, "comparing"),
+    )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"A  {a}\nB  {b}\n")
-    console.print(render(parity, engines[0].spec, engines[1].spec))
+    console.print(render(parity))
     for side, confusion in zip("AB", parity.confusion, strict=True):
         if missing := left_out(confusion.iou(), dataset.names):
             console.print(f"\n{side}: mIoU {missing}", end="")
     console.print(f"\n{parity.images} images of {split} of {dataset.path}; threads: {threads or 'all'}")
 
 
-def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
+def render(parity: Parity) -> RenderableType:
     """A table of both sides, and what lies between them."""
     from rich.table import Table
 
@@ -83,7 +77,7 @@ def render(parity: Parity, a: ModelSpec, b: ModelSpec) -> RenderableType:
     table.add_column("")
     for heading in ("A", "B", "B to A"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("precision", a.precision, b.precision)
+    table.add_row("precision", *(spec.precision for spec in parity.specs))
     mious = [100 * miou for miou in parity.miou]
     table.add_row("mIoU %", *(_figure(miou) for miou in mious), _figure(mious[1] - mious[0], "+"))
     for name, (ms_a, ms_b) in (("engine ms", parity.infer_ms), ("frame to labels ms", parity.frame_ms)):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeseg.errors import DatasetError, InputError, ModelError
+from edgeseg.cli.open_model import UNTUNED, note
+from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluation.parity import Parity
-    from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord
-    from edgeseg.spec import ModelSpec
+    from edgeseg_export.run import Exported
 
 EXAMPLES = """
 edgeseg export runs/my_data/model.pt
@@ -68,11 +65,6 @@ class Refine(str, Enum):
 
 
 _ENGINE = "Only with --format tensorrt"
-_ENGINE_FLAGS = (
-    *("precision", "batch", "targets", "workspace_mib", "dla"),
-    *("version_compatible", "hardware_compatibility", "timing_cache"),
-)
-_SHARED_FLAGS = ("model", "output", "format", "refine", "check")
 
 
 def export(
@@ -118,7 +110,7 @@ def export(
     batch: Annotated[
         str, typer.Option(help="Images at a time: one number, or least,best,most.", rich_help_panel=_ENGINE)
     ] = "1",
-    targets: Annotated[
+    target: Annotated[
         list[str] | None,
         typer.Option(
             "--target",
@@ -152,174 +144,43 @@ def export(
     frames, and for speed: edgeseg compare. An engine comes with a .json
     beside it that says what it is; keep the two together.
     """
-    _refuse_flags_of_the_other_format(ctx, format)
-    if format is Format.tensorrt:
-        from edgeseg.runtime.tensorrt.record import BuildOptions
-
-        options = BuildOptions(
-            precision=precision.value,
-            batch=_batch(batch),
-            target=tuple(targets or ()),
-            workspace_mib=workspace_mib,
-            dla=dla,
-            version_compatible=version_compatible,
-            hardware_compatibility=hardware_compatibility.value,
-        )
-        _export_engine(model, output, options, timing_cache, refine, check)
-        return
-    target = output or model.with_name(f"{model.stem}-crf.onnx" if refine is Refine.crf else f"{model.stem}.onnx")
-    if target.suffix.lower() != ".onnx":
-        raise InputError(f"{target} does not end in .onnx", "Correct --output")
-    if refine is Refine.crf and head is Head.labels:
-        raise InputError("--refine crf needs logits", "Leave out --head: labels are what the CRF returns")
-
-    from dataclasses import replace
-
     from rich.console import Console
 
-    if refine is Refine.crf and model.suffix.lower() != ".pt":
-        _insert_crf(model, target, Console(highlight=False, markup=False, soft_wrap=True))
-        return
-
-    from edgeseg.data.dataset import Dataset
-    from edgeseg.files.whole import keep_apart
-    from edgeseg.models.checkpoint import load_network
-    from edgeseg.models.network import count_macs
-    from edgeseg.train.qat import read_learned
-    from edgeseg_export.onnx import export_onnx
-    from edgeseg_export.qat import export_quantized
+    from edgeseg_export import run
+    from edgeseg_export.tensorrt.progress import show_build
 
     console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
-    keep_apart([target], [model] if data is None else [model, data])
-    network, spec = load_network(model)
-    size = (height or spec.input_size[0], width or spec.input_size[1])
-    network.check_size(size)
-    dataset = Dataset.load(data) if data is not None else None
-    if dataset is not None:
-        dataset.split(split)  # a wrong name is found now, not after the export
-        read = [file for sample in dataset.split(split).samples() for file in (sample.image, sample.label)]
-        keep_apart([target], [dataset.path, *read])
-    if size != spec.input_size or head.value != spec.output:
-        spec = spec.unmeasured()
-    spec = replace(
-        spec,
-        output=head.value,
-        input_size=size,
-        license=spec.license if license is None else license,
-        data=spec.data if trained_on is None else trained_on,
-        crf=spec.crf if size == spec.input_size else None,  # its sigmas are pixels of the other size
-    ).with_metrics(macs=count_macs(network, size))
-    learned = read_learned(model)
-    spec = export_onnx(model, target, spec=spec) if learned is None else export_quantized(model, target, spec=spec)
-    form = "" if learned is None else f", INT8 for {learned.target}"
-    console.print(f"{target}  {target.stat().st_size / 1e6:.2f} MB, uint8 {size[0]}x{size[1]} to {spec.output}{form}")
-    if check is not False:
-        _check_onnx(model, target, spec, console)
-    if dataset is not None:
-        _note_miou(target, dataset, split, console)
-    if refine is Refine.crf:
-        _insert_crf(target, target, console, made_here=True)
+    shown: Exported | None = None
+
+    def show(exported: Exported) -> None:
+        nonlocal shown
+        for line in _lines(exported, shown, split):
+            console.print(line)
+        shown = exported
+
+    exported = run.export(model, on_step=show, building=show_build, **_given(ctx))
+    if exported.record is not None:
         return
-    console.print(f"next: edgeseg run --model {target}")
-
-
-def _check_onnx(model: Path, target: Path, spec: ModelSpec, console: Console) -> None:
-    """Run the ONNX file beside the checkpoint in PyTorch, which rounds as in training where it was for INT8."""
-    from dataclasses import replace
-
-    from edgeseg.evaluation.parity import compare, probe_images
-    from edgeseg.runtime.backend import Backend
-    from edgeseg.runtime.registry import open_backend
-    from edgeseg_export.qat import NUDGE, TOLERANCE, FakeQuantizedBackend, expected_agreement
-
-    reference: Backend = (
-        open_backend(model, backend="pytorch")
-        if spec.precision == "fp32"
-        else FakeQuantizedBackend(model, spec.input_size)
-    )
-    artifact = open_backend(target)
-    reference.spec = replace(reference.spec, input_size=spec.input_size)
-    parity = compare(reference, artifact, ((image, None) for image in probe_images(spec.input_size)))
-    console.print(_parity_line(parity, "PyTorch"))
-    if isinstance(reference, FakeQuantizedBackend):
-        expected = expected_agreement(reference)
-        console.print(f"{100 * expected:.3f} % agree where its own steps are {100 * NUDGE:g} % wider")
-        holds = parity.label_agreement >= expected - TOLERANCE
-    else:
-        holds = parity.holds()
-    if not holds:
-        raise ModelError(f"{target} does not do what {model} does", "Report it with both files")
-
-
-def _check_built(engine: Path, source: Path, record: EngineRecord, check: bool | None, console: Console) -> None:
-    """Run the engine beside its ONNX file, where that is possible or asked for."""
-    from edgeseg.errors import EdgesegError, MissingDependencyError
-    from edgeseg.runtime.cuda.gpu import find_gpu
-    from edgeseg.runtime.tensorrt.module import find_tensorrt
-    from edgeseg.runtime.tensorrt.record import check_fits
-    from edgeseg_export.tensorrt.check import AGREEMENT, check_engine
-
-    try:
-        check_fits(engine, find_tensorrt(), find_gpu())
-    except EdgesegError as error:
-        if check:
-            raise
-        console.print(f"not checked: {error.what}")
+    if not exported.refined:
+        console.print(f"next: edgeseg run --model {exported.path}")
         return
-    try:
-        parity = check_engine(engine, source, record)
-    except MissingDependencyError as error:
-        if check:
-            raise
-        console.print(f"not checked: {error}")
-        return
-    console.print(_parity_line(parity, f"{source.name} on the CPU"))
-    if parity.label_agreement < AGREEMENT[record.options.precision]:
-        raise ModelError(f"{engine} does not do what {source} does", "Report it with both files")
-
-
-def _parity_line(parity: Parity, reference: str) -> str:
-    line = f"parity with {reference} on {parity.images} images: {100 * parity.label_agreement:.3f} % of labels agree"
-    if math.isnan(parity.max_abs_logit):
-        return line
-    return (
-        f"{line}, largest logit difference {parity.max_abs_logit_difference:.2g} "
-        f"(of logits up to {parity.max_abs_logit:.2g})"
-    )
-
-
-def _insert_crf(model: Path, target: Path, console: Console, made_here: bool = False) -> None:
-    """Last, for nothing but TensorRT can run the artifact from then on; in place of one that was made for it."""
-    import sys
-
-    from edgeseg import weights
-    from edgeseg.artifact.onnx import read_spec
-    from edgeseg.cli.open_model import UNTUNED
-    from edgeseg.files.whole import keep_apart
     from edgeseg.runtime.tensorrt.plugins import plugin_library
-    from edgeseg_export.tensorrt.crf_node import insert_crf
 
-    source = weights.find(model)
-    if not made_here:
-        keep_apart([target], [source])
-    spec = read_spec(source)
-    insert_crf(source, target)
-    if spec.crf is None:
-        print(f"edgeseg: {UNTUNED}", file=sys.stderr)
-    console.print(f"{target}  labels by the dense CRF, for TensorRT alone, with edgeseg's plugins")
     library = plugin_library() or "libedgeseg_trt.so"
-    console.print(f"next: trtexec --onnx={target} --stronglyTyped --staticPlugins={library}")
+    console.print(f"next: trtexec --onnx={exported.path} --stronglyTyped --staticPlugins={library}")
 
 
-def _refuse_flags_of_the_other_format(ctx: typer.Context, format: Format) -> None:
-    """A flag that would do nothing is a mistake; it is said rather than ignored."""
-    engine = format is Format.tensorrt
-    foreign = [name for name in ctx.params if name not in _SHARED_FLAGS and (name in _ENGINE_FLAGS) != engine]
-    given = [name for name in foreign if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
-    if given:
-        other = Format.onnx if engine else Format.tensorrt
-        flag = "--" + given[0].removesuffix("s").replace("_", "-")
-        raise InputError(f"{flag} belongs to --format {other.value}", f"Leave it out, or use --format {other.value}")
+def _given(ctx: typer.Context) -> dict[str, Any]:
+    """The flags that stand on the command line, as Python takes them; what is left out, is left out there too."""
+    given: dict[str, Any] = {}
+    for name, value in ctx.params.items():
+        if name != "model" and getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            given[name] = value.value if isinstance(value, Enum) else value
+    if "batch" in given:
+        given["batch"] = _batch(given["batch"])
+    if "target" in given:
+        given["target"] = tuple(given["target"])
+    return given
 
 
 def _batch(text: str) -> tuple[int, int, int]:
@@ -332,69 +193,62 @@ def _batch(text: str) -> tuple[int, int, int]:
     return sizes[0], sizes[len(sizes) // 2], sizes[-1]
 
 
-def _export_engine(
-    model: Path,
-    output: Path | None,
-    options: BuildOptions,
-    timing_cache: Path | None,
-    refine: Refine,
-    check: bool | None,
-) -> None:
-    from edgeseg import weights
+def _lines(now: Exported, before: Exported | None, split: str) -> Iterator[str]:
+    """What a step has brought, in words."""
+    if before is None and now.record is not None:
+        yield from _engine_lines(now)
+    elif before is None and not now.refined:
+        height, width = now.spec.input_size
+        form = f", INT8 for {now.spec.precision.removeprefix('int8-')}" if now.spec.precision != "fp32" else ""
+        yield f"{now.path}  {_megabytes(now.path)}, uint8 {height}x{width} to {now.spec.output}{form}"
+    if now.parity is not None and (before is None or before.parity is None):
+        yield _parity_line(now)
+    if now.expected_agreement is not None and (before is None or before.expected_agreement is None):
+        from edgeseg_export.qat import NUDGE
 
-    if output is not None and output.suffix.lower() != ".engine":
-        raise InputError(f"{output} does not end in .engine", "Correct --output")
-    source = weights.find(model)
-    target = output or Path(model if source == model else model.name).with_suffix(".engine")
+        yield f"{100 * now.expected_agreement:.3f} % agree where its own steps are {100 * NUDGE:g} % wider"
+    if now.unchecked:
+        yield f"not checked: {now.unchecked}"
+    if now.evaluation is not None and (before is None or before.evaluation is None):
+        from edgeseg.evaluation.metrics import left_out
 
-    from tempfile import TemporaryDirectory
+        missing = left_out(now.evaluation.confusion.iou(), now.evaluation.class_names)
+        miou = 100 * now.evaluation.confusion.miou()
+        yield f"mIoU {miou:.2f} % on {split} of {now.evaluation.origin}{f' ({missing})' if missing else ''}"
+    if now.refined and now.record is None:
+        if not now.tuned:
+            note(UNTUNED)
+        yield f"{now.path}  labels by the dense CRF, for TensorRT alone, with edgeseg's plugins"
 
-    from rich.console import Console
 
-    from edgeseg.files.whole import keep_apart
-    from edgeseg.runtime.tensorrt.module import find_tensorrt, version_text
-    from edgeseg.runtime.tensorrt.plugins import load_plugins
-    from edgeseg.runtime.tensorrt.record import record_path
-    from edgeseg_export.tensorrt.crf_node import insert_crf
-    from edgeseg_export.tensorrt.engine import build_engine
-    from edgeseg_export.tensorrt.progress import show_build
+def _engine_lines(exported: Exported) -> Iterator[str]:
+    from edgeseg.runtime.tensorrt.module import version_text
 
-    with TemporaryDirectory() as folder, show_build() as progress:
-        graph = source
-        keep_apart([target, record_path(target), *([timing_cache] if timing_cache else [])], [source])
-        if timing_cache is not None:
-            keep_apart([timing_cache], [target, record_path(target)])
-        if refine is Refine.crf:
-            load_plugins(find_tensorrt())
-            graph = Path(folder) / source.name
-            insert_crf(source, graph)
-        record = build_engine(graph, target, options, timing_cache=timing_cache, progress=progress)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    record = exported.record
+    assert record is not None
     made_for = record.gpu or ", ".join(record.options.target)
-    console.print(
-        f"{target}  {target.stat().st_size / 1e6:.2f} MB, {options.precision}, "
+    yield (
+        f"{exported.path}  {_megabytes(exported.path)}, {record.options.precision}, "
         f"{record.flavour} {version_text(record.version)} for {made_for}"
     )
     for arrow, tensors in (("in ", record.inputs), ("out", record.outputs)):
         for tensor in tensors:
             shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
-            console.print(f"{arrow}  {tensor.name}  {tensor.dtype} {shape}")
-    if check is not False:
-        _check_built(target, source, record, check, console)
+            yield f"{arrow}  {tensor.name}  {tensor.dtype} {shape}"
 
 
-def _note_miou(artifact: Path, dataset: Dataset, split: str, console: Console) -> None:
-    """Measure the artifact itself, not the checkpoint, and store the figure in its spec."""
-    from edgeseg.evaluation.evaluate import evaluate
-    from edgeseg.evaluation.metrics import left_out
-    from edgeseg.segmenter import Segmenter
-    from edgeseg_export.artifact import rewrite_spec
+def _parity_line(exported: Exported) -> str:
+    parity = exported.parity
+    assert parity is not None
+    reference = "PyTorch" if exported.record is None else f"{exported.source.name} on the CPU"
+    line = f"parity with {reference} on {parity.images} images: {100 * parity.label_agreement:.3f} % of labels agree"
+    if math.isnan(parity.max_abs_logit):
+        return line
+    return (
+        f"{line}, largest logit difference {parity.max_abs_logit_difference:.2g} "
+        f"(of logits up to {parity.max_abs_logit:.2g})"
+    )
 
-    with Segmenter.open(artifact, backend="ort") as segmenter:
-        confusion = evaluate(segmenter, dataset, split).confusion
-        miou = confusion.miou()
-        if math.isnan(miou):
-            raise DatasetError(f"no pixel of split {split} of {dataset.path} is labelled", "Choose another --split")
-        rewrite_spec(artifact, segmenter.spec.with_metrics(val_miou=miou))
-    missing = left_out(confusion.iou(), dataset.names)
-    console.print(f"mIoU {100 * miou:.2f} % on {split} of {dataset.path}{f' ({missing})' if missing else ''}")
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.2f} MB"

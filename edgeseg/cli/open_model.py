@@ -55,14 +55,8 @@ def open_model(
     from edgeseg.segmenter import Segmenter
 
     choice = choose(model, backend)
-    segmenter = Segmenter.open(
-        choice.path,
-        backend=choice.backend,
-        threads=threads,
-        refine=refine,
-        trust_engine=trust_engine,
-        scales=scales,
-        flip=flip,
+    segmenter = Segmenter.open_choice(
+        choice, threads=threads, refine=refine, trust_engine=trust_engine, scales=scales, flip=flip
     )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")

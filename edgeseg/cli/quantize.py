@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.errors import DatasetError, InputError, MissingDependencyError
+from edgeseg.errors import MissingDependencyError
 from edgeseg.installing import pip_install
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from edgeseg.data.dataset import Dataset
     from edgeseg.evaluation.evaluate import Evaluation
-    from edgeseg.quantize.ptq import CalibratedModel
     from edgeseg.quantize.sensitivity import Sensitivity
 
 EXAMPLES = """
@@ -87,97 +84,48 @@ def quantize(
     if find_spec("onnx") is None:
         raise MissingDependencyError("the package onnx is not installed", f"Run: {pip_install('edgeseg[quantize]')}")
 
-    import onnx
     from rich.console import Console
 
-    from edgeseg.artifact.onnx import set_spec, spec_in
     from edgeseg.cli.progress import show_progress
-    from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluation.evaluate import check_same_classes
-    from edgeseg.files.whole import written_whole
-    from edgeseg.quantize.calibrate import samples_of
-    from edgeseg.quantize.exclude import exclude_worst
-    from edgeseg.quantize.ptq import calibrate_model, check_quantizable
-    from edgeseg.weights import find
-
-    artifact = find(model)
-    path = _output_path(model, output, target)
-    dataset = Dataset.load(data)
-    _keep_inputs(path, artifact, dataset, (split, calibration_split))
-    check_same_classes(check_quantizable(artifact).class_names, dataset)
-    samples = samples_of(dataset, calibration_split, images)
-    files = [sample.image for sample in samples]
+    from edgeseg.quantize import run
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    with written_whole(path, make_folders=True) as partial:
-        calibrated = calibrate_model(artifact, files, target.value, method.value, show_progress, dataset.bit_depth)
-        left_out: list[Sensitivity] = []
-        if auto_exclude:
-            left_out = exclude_worst(calibrated, dataset, samples, max_drop / 100, threads, show_progress)
-        candidate = calibrated.quantize(set(calibrated.layers) - {one.layer for one in left_out})
-        onnx.save(candidate, partial)
-        before = _measure(artifact, dataset, split, threads, "measuring the float model")
-        after = _measure(partial, dataset, split, threads, "measuring INT8")
-        drop = 100 * (before.confusion.miou() - after.confusion.miou())
-        if math.isnan(drop):
-            raise DatasetError(f"no pixel of split {split} of {dataset.path} is labelled", "Choose another --split")
-        console.print(render(before, after))
-        console.print(
-            f"\n{before.images} images of {split}; calibrated on {len(samples)} of {calibration_split} ({method.value})"
+    lost: run.TooMuchLostError | None = None
+    try:
+        done = run.quantize(
+            model,
+            data,
+            output=output,
+            target=target.value,
+            method=method.value,
+            images=images,
+            calibration_split=calibration_split,
+            split=split,
+            max_drop=max_drop,
+            auto_exclude=auto_exclude,
+            threads=threads,
+            progress=show_progress,
         )
-        if auto_exclude:
-            console.print(f"{len(left_out)} of {len(calibrated.layers)} layers are left in float")
-            console.print(render_layers(left_out) if left_out else "")
-        if drop > max_drop:
-            console.print(f"\nmIoU falls by {drop:.2f}, more than --max-drop {max_drop:g}: nothing is written.")
-            if not left_out:
-                console.print("The layers that hurt most, each quantized alone:")
-                console.print(_worst(calibrated, files, threads, dataset.bit_depth))
-            console.print(f"Try {'a smaller --max-drop' if auto_exclude else '--auto-exclude'}, or another --method.")
-            raise typer.Exit(1)
-        set_spec(candidate, spec_in(candidate, path).with_metrics(val_miou=after.confusion.miou()))
-        onnx.save(candidate, partial)
+    except run.TooMuchLostError as error:
+        lost, done = error, error.found
+    console.print(render(done.before, done.after))
     console.print(
-        f"{path}  {path.stat().st_size / 1e6:.2f} MB, INT8 for {target.value}\n"
-        f"next: edgeseg compare {model} {path} --data {data} --split {split} --threads 1"
+        f"\n{done.before.images} images of {split}; calibrated on {done.images} of {calibration_split} ({method.value})"
     )
-
-
-def _output_path(model: str, output: Path | None, target: Target) -> Path:
-    """The file to write: beside a model that was given as a path, in the working directory for a shipped one."""
-    suffix = "-int8" if target is Target.cpu else "-int8-tensorrt"
-    path = output or Path(model).with_name(f"{Path(model).name.removesuffix('.onnx')}{suffix}.onnx")
-    if path.suffix.lower() != ".onnx":
-        raise InputError(f"{path} does not end in .onnx", "Correct --output")
-    return path
-
-
-def _keep_inputs(path: Path, artifact: Path, dataset: Dataset, splits: Sequence[str]) -> None:
-    """Refuse to write over the model or over anything of the data set, before any work."""
-    from edgeseg.files.whole import keep_apart
-
-    samples = [sample for split in splits for sample in dataset.split(split).samples()]
-    keep_apart([path], [artifact, dataset.path, *(file for one in samples for file in (one.image, one.label))])
-
-
-def _measure(artifact: Path, dataset: Dataset, split: str, threads: int | None, what: str) -> Evaluation:
-    """The accuracy of a file that is an ONNX model whatever its name ends in."""
-    from edgeseg.cli.progress import show_progress
-    from edgeseg.evaluation.evaluate import evaluate
-    from edgeseg.runtime.registry import open_backend
-    from edgeseg.segmenter import Segmenter
-
-    with Segmenter(open_backend(artifact, backend="ort", threads=threads), threads) as segmenter:
-        return evaluate(segmenter, dataset, split, lambda items: show_progress(items, what))
-
-
-def _worst(
-    calibrated: CalibratedModel, images: Sequence[Path], threads: int | None, bit_depth: int | None
-) -> RenderableType:
-    from edgeseg.cli.progress import show_progress
-    from edgeseg.quantize.sensitivity import sensitivities
-
-    return render_layers(sensitivities(calibrated, images, threads, show_progress, bit_depth)[:WORST_SHOWN])
+    if auto_exclude:
+        console.print(f"{len(done.left_out)} of {len(done.layers)} layers are left in float")
+        console.print(render_layers(done.left_out) if done.left_out else "")
+    if lost is not None:
+        console.print(f"\nmIoU falls by {done.drop:.2f}, more than --max-drop {max_drop:g}: nothing is written.")
+        if lost.worst:
+            console.print("The layers that hurt most, each quantized alone:")
+            console.print(render_layers(lost.worst[:WORST_SHOWN]))
+        console.print(f"Try {'a smaller --max-drop' if auto_exclude else '--auto-exclude'}, or another --method.")
+        raise typer.Exit(1)
+    console.print(
+        f"{done.path}  {done.path.stat().st_size / 1e6:.2f} MB, INT8 for {target.value}\n"
+        f"next: edgeseg compare {model} {done.path} --data {data} --split {split} --threads 1"
+    )
 
 
 def render(before: Evaluation, after: Evaluation) -> RenderableType:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeseg.cli.open_model import FileBackend
-from edgeseg.errors import InputError, SinkError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edgeseg.evaluation.tune_crf import Tuning
-    from edgeseg.spec import ModelSpec
 
 EXAMPLES = """
 edgeseg tune-crf model.onnx --data my_data --output tuned.onnx
@@ -50,38 +45,38 @@ def tune_crf(
     from rich.console import Console
 
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluation.tune_crf import tune_crf as tune
-    from edgeseg.files.whole import keep_apart
-    from edgeseg.runtime.registry import open_backend
-    from edgeseg.weights import find
+    from edgeseg.evaluation.tune_crf import tune_model
 
-    artifact = find(model)
-    write = _writer(artifact, output)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+
     dataset = Dataset.load(data)
-    samples = dataset.split(split).samples()
-    keep_apart([output], [dataset.path, *(file for sample in samples for file in (sample.image, sample.label))])
-    engine = open_backend(artifact, backend=backend, threads=threads)
-    with closing(engine), _Progress(trials) as progress:
-        tuning = tune(
-            engine,
+    with _Progress(trials) as progress:
+
+        def show(tuning: Tuning) -> None:
+            progress.stop()
+            console.print(render(tuning))
+            if tuning.left_out:
+                console.print(f"\nThe mean is {tuning.left_out}.")
+            if not tuning.helps:
+                console.print(f"\nNo setting beats the network alone: run {model} without --refine crf.")
+
+        tuning = tune_model(
+            model,
             dataset,
+            output,
             split,
             trials=trials,
             seed=seed,
             max_images=max_images,
+            backend=backend,
             threads=threads,
+            force=force,
             on_trial=progress.trial,
+            on_tuned=show,
         )
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(render(tuning))
-    if tuning.left_out:
-        console.print(f"\nThe mean is {tuning.left_out}.")
-    if not tuning.helps:
-        console.print(f"\nNo setting beats the network alone: run {model} without --refine crf.")
-        if not force:
-            console.print("Nothing is written; --force writes the best setting.")
-            return
-    write(replace(engine.spec, crf=tuning.best.params))
+    if not (tuning.helps or force):
+        console.print("Nothing is written; --force writes the best setting.")
+        return
     other = next((name for name in dataset.splits if name != split), "OTHER")
     console.print(
         f"\n{output}\n"
@@ -106,23 +101,6 @@ def render(tuning: Tuning) -> RenderableType:
     for name in RANGES:
         table.add_row(name, "", *(f"{getattr(trial.params, name):g}" for trial in (default, best)))
     return table
-
-
-def _writer(artifact: Path, output: Path) -> Callable[[ModelSpec], None]:
-    """What will write the artifact with another spec; all that could hinder it is told now, before the search."""
-    if output.suffix.lower() != artifact.suffix.lower():
-        raise InputError(f"{output} does not end in {artifact.suffix}, as {artifact} does", "Correct --output")
-    if not output.parent.is_dir():
-        raise SinkError(f"there is no folder {output.parent}", "Make it, or correct --output")
-
-    if artifact.suffix.lower() == ".pt":
-        from edgeseg.models.checkpoint import load_network, save_network
-
-        return lambda spec: save_network(output, load_network(artifact)[0], spec)
-
-    from edgeseg_export.artifact import rewrite_spec
-
-    return lambda spec: rewrite_spec(artifact, spec, output)
 
 
 class _Progress:
@@ -153,6 +131,10 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away; twice is harmless."""
         self._bar.stop()
 
     def trial(self, number: int, miou: float) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, index_by_stem, list_images
+from edgeseg.data.dataset import LABEL_SUFFIXES, Dataset, LabelCoding, Sample, index_by_stem, list_images
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec.palette import IGNORE
+from edgeseg.types import LabelsU8
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps the sequence of files that is worked through, to show how far it has come."""
@@ -131,11 +132,28 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, split: str = "val", progres
     """
     check_same_classes(segmenter.spec.class_names, dataset)
     samples = dataset.split(split).samples()
-    confusion = ConfusionMatrix(dataset.num_classes)
-    for sample in progress(samples):
-        image, labels = dataset.read(sample)
-        confusion.update(labels, segmenter(image).labels)
+    confusion = count(segmenter, dataset, progress(samples))
     return Evaluation(dataset.names, confusion, len(samples), str(dataset.path), len(samples))
+
+
+def count(segmenter: Segmenter, dataset: Dataset, samples: Iterable[Sample]) -> ConfusionMatrix:
+    """Label the images of some samples and count the pixels, at the label file's own size.
+
+    Raises:
+        ModelError: the model failed.
+        DatasetError: an image or a label cannot be used.
+    """
+    read = (dataset.read(sample) for sample in samples)
+    return ConfusionMatrix.of(dataset.num_classes, ((labels, segmenter(image).labels) for image, labels in read))
+
+
+def dataset_of(data: Dataset | str | Path) -> Dataset:
+    """A data set, or the one that a path names.
+
+    Raises:
+        DatasetError: as :meth:`edgeseg.data.dataset.Dataset.load`.
+    """
+    return data if isinstance(data, Dataset) else Dataset.load(data)
 
 
 def check_same_classes(names: tuple[str, ...], dataset: Dataset) -> None:
@@ -195,16 +213,7 @@ def evaluate_predictions(
         scheme = LabelScheme.of_count(num_classes, ignore_index, f"{num_classes} classes, as told")
     else:
         scheme = _infer_scheme(pairs, ignore_index)
-    confusion = ConfusionMatrix(len(scheme.names))
-    for prediction, label in progress(pairs):
-        truth, predicted = scheme.labels.read(label), scheme.predictions.read(prediction)
-        if truth.shape != predicted.shape:
-            raise DatasetError(
-                f"{prediction} is {predicted.shape[1]}x{predicted.shape[0]} "
-                f"but its label {label} is {truth.shape[1]}x{truth.shape[0]}",
-                "Save predictions at the size of the labels",
-            )
-        confusion.update(truth, predicted)
+    confusion = ConfusionMatrix.of(len(scheme.names), _read_pairs(progress(pairs), scheme))
     return Evaluation(scheme.names, confusion, len(pairs), scheme.origin, count)
 
 
@@ -225,6 +234,19 @@ def _pairs(
             shown = ", ".join(lone[:3]) + (" …" if len(lone) > 3 else "")
             raise DatasetError(f"{len(lone)} file(s) in {folder} have no partner in {other}: {shown}", remedy)
     return [(predicted[stem], label) for stem, label in truth.items() if stem in predicted], len(truth)
+
+
+def _read_pairs(pairs: Iterable[tuple[Path, Path]], scheme: LabelScheme) -> Iterator[tuple[LabelsU8, LabelsU8]]:
+    """Truth and prediction of each."""
+    for prediction, label in pairs:
+        truth, predicted = scheme.labels.read(label), scheme.predictions.read(prediction)
+        if truth.shape != predicted.shape:
+            raise DatasetError(
+                f"{prediction} is {predicted.shape[1]}x{predicted.shape[0]} "
+                f"but its label {label} is {truth.shape[1]}x{truth.shape[0]}",
+                "Save predictions at the size of the labels",
+            )
+        yield truth, predicted
 
 
 def _infer_scheme(pairs: Sequence[tuple[Path, Path]], ignore_index: int | None) -> LabelScheme:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ class ConfusionMatrix:
         self.num_classes = num_classes
         self.matrix: NDArray[np.int64] = np.zeros((num_classes, num_classes), dtype=np.int64)
         self.unlabelled: NDArray[np.int64] = np.zeros(num_classes, dtype=np.int64)
+
+    @classmethod
+    def of(cls, num_classes: int, pairs: Iterable[tuple[LabelsU8, LabelsU8]]) -> ConfusionMatrix:
+        """The pixels of many images, each its ground truth and what was predicted, as :meth:`update` takes them."""
+        confusion = cls(num_classes)
+        for labels, predictions in pairs:
+            confusion.update(labels, predictions)
+        return confusion
 
     def update(self, labels: LabelsU8, predictions: LabelsU8) -> None:
         """Count the pixels of one image or a batch.

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg import weights
+from edgeseg.data.dataset import Dataset
+from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError
+from edgeseg.evaluation.evaluate import Progress, check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.registry import open_backend
+from edgeseg.spec import ModelSpec
 from edgeseg.types import ImageU8, LabelsU8
 
 Output = NDArray[np.float32] | NDArray[np.uint8]
@@ -34,6 +42,7 @@ class Parity:
         confusion: what that was made of.
         infer_ms: median milliseconds of the engine alone.
         frame_ms: median milliseconds from image to labels at the image's own size.
+        specs: what the two say of themselves.
     """
 
     images: int
@@ -45,6 +54,7 @@ class Parity:
     confusion: tuple[ConfusionMatrix, ConfusionMatrix]
     infer_ms: tuple[float, float]
     frame_ms: tuple[float, float]
+    specs: tuple[ModelSpec, ModelSpec]
 
     def holds(self) -> bool:
         """Whether the difference is that of float32 arithmetic done in another order.
@@ -54,6 +64,50 @@ class Parity:
         """
         close = not self.mean_abs_logit_difference > 1e-4 * max(1.0, self.max_abs_logit)
         return close and self.label_agreement >= 0.999
+
+
+def compare_models(
+    a: str | Path,
+    b: str | Path,
+    data: Dataset | str | Path,
+    split: str = "val",
+    *,
+    max_images: int | None = None,
+    backend_a: str = "auto",
+    backend_b: str = "auto",
+    threads: int | None = None,
+    trust_engine: bool = False,
+    progress: Progress = iter,
+) -> Parity:
+    """Open two models and run them over a split, as ``edgeseg compare`` does.
+
+    Args:
+        a: the reference: a shipped model's name, or a file.
+        b: the other, of the same classes.
+        data: of the models' classes; or its dataset.yaml, or the folder that holds one.
+        split: the split to run both on.
+        max_images: the most to use, spread evenly over the split; None for all.
+        backend_a, backend_b, threads, trust_engine: see :func:`edgeseg.runtime.registry.open_backend`.
+        progress: wraps the samples.
+
+    Raises:
+        ModelError: there is no such model, it cannot be opened, its classes are not the dataset's, or it failed.
+        DatasetError: the split, an image or a label cannot be used.
+        InputError, SpecError, MissingDependencyError: as ``open_backend``.
+    """
+    dataset = dataset_of(data)
+    samples = dataset.split(split).samples()
+    chosen = spread(samples, max_images or len(samples), seed=0)
+    with ExitStack() as opened:
+
+        def opened_for(model: str | Path, backend: str) -> Backend:
+            engine = open_backend(weights.find(model), backend=backend, threads=threads, trust_engine=trust_engine)
+            opened.callback(engine.close)
+            check_same_classes(engine.spec.class_names, dataset)
+            return engine
+
+        reference, candidate = opened_for(a, backend_a), opened_for(b, backend_b)
+        return compare(reference, candidate, (dataset.read(sample) for sample in progress(chosen)), threads or 0)
 
 
 def compare(
@@ -106,6 +160,7 @@ def compare(
         confusion=(first.confusion, second.confusion),
         infer_ms=(float(np.median(first.infer_ms)), float(np.median(second.infer_ms))),
         frame_ms=(float(np.median(first.frame_ms)), float(np.median(second.frame_ms))),
+        specs=(reference.spec, candidate.spec),
     )
 
 

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg import weights
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.sampling import spread
-from edgeseg.errors import DatasetError
-from edgeseg.evaluation.evaluate import check_same_classes
+from edgeseg.errors import DatasetError, InputError, SinkError
+from edgeseg.evaluation.evaluate import check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
+from edgeseg.files.whole import keep_apart
 from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
 from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.registry import open_backend
+from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import CrfParams
 from edgeseg.types import ImageU8, LabelsU8
 
@@ -84,6 +90,78 @@ class Tuning:
         return self.best.miou > self.alone_miou
 
 
+def tune_model(
+    model: str | Path,
+    data: Dataset | str | Path,
+    output: str | Path,
+    split: str = "train",
+    *,
+    trials: int = 40,
+    seed: int = 0,
+    max_images: int = 60,
+    backend: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+    on_trial: OnTrial = lambda number, miou: None,
+    on_tuned: Callable[[Tuning], None] = lambda tuning: None,
+) -> Tuning:
+    """Fit the CRF to a model and write a copy of it with the parameters, as ``edgeseg tune-crf`` does.
+
+    Nothing is written where the network alone is better (:attr:`Tuning.helps`).
+
+    Args:
+        model: a shipped model's name, or a .onnx or .pt file.
+        data: of the model's classes; or its dataset.yaml, or the folder that holds one.
+        output: the file to write; it may be the model itself.
+        backend: see :func:`edgeseg.runtime.registry.open_backend`.
+        force: write the best setting even if it does not help.
+        on_tuned: told what was found before it is written, which may fail.
+        split, trials, seed, max_images, threads, on_trial: see :func:`tune_crf`.
+
+    Raises:
+        InputError: the output is of another kind, or a file would be written over.
+        SinkError: the output cannot be written.
+        ModelError, SpecError, MissingDependencyError, DatasetError: as ``open_backend`` and :func:`tune_crf`.
+    """
+    artifact, output = weights.find(model), Path(output)
+    write = _writer(artifact, output)
+    dataset = dataset_of(data)
+    samples = dataset.split(split).samples()
+    keep_apart([output], [dataset.path, *(file for sample in samples for file in (sample.image, sample.label))])
+    with closing(open_backend(artifact, backend=backend, threads=threads)) as engine:
+        tuning = tune_crf(
+            engine,
+            dataset,
+            split,
+            trials=trials,
+            seed=seed,
+            max_images=max_images,
+            threads=threads,
+            on_trial=on_trial,
+        )
+    on_tuned(tuning)
+    if tuning.helps or force:
+        write(artifact, replace(engine.spec, crf=tuning.best.params), output)
+    return tuning
+
+
+def _writer(artifact: Path, output: Path) -> Callable[[Path, ModelSpec, Path], None]:
+    """What writes an artifact with another spec; all that could hinder it is told now, before the search."""
+    if output.suffix.lower() != artifact.suffix.lower():
+        raise InputError(f"{output} does not end in {artifact.suffix}, as {artifact} does", "Correct output")
+    if not output.parent.is_dir():
+        raise SinkError(f"there is no folder {output.parent}", "Make it, or correct output")
+    if artifact.suffix.lower() == ".pt":
+        from edgeseg.models.checkpoint import rewrite_spec as rewrite_checkpoint
+
+        return rewrite_checkpoint
+    import onnx  # noqa: F401 - where it is missing, that is told now
+
+    from edgeseg.artifact.onnx import rewrite_spec
+
+    return rewrite_spec
+
+
 def tune_crf(
     backend: Backend,
     dataset: Dataset,
@@ -110,19 +188,22 @@ def tune_crf(
         on_trial: told each trial's number and mIoU; number 0 is the network alone, 1 the defaults.
 
     Raises:
+        InputError: fewer than one trial or image.
         ModelError: the model's classes are not the dataset's, it returns labels, or it failed.
         DatasetError: the split, an image or a label cannot be used, or no pixel is labelled.
     """
+    for name, value in (("trials", trials), ("max_images", max_images)):
+        if value < 1:
+            raise InputError(f"{name} is {value}", "Use 1 or more")
     check_refinable(backend.spec)
     check_same_classes(backend.spec.class_names, dataset)
     samples = spread(dataset.split(split).samples(), max_images, seed)
     views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
 
     def measure(refiner: Refiner | None) -> ConfusionMatrix:
-        confusion = ConfusionMatrix(dataset.num_classes)
-        for view in views:
-            confusion.update(view.truth, view.labels(refiner, threads or 0))
-        return confusion
+        return ConfusionMatrix.of(
+            dataset.num_classes, ((view.truth, view.labels(refiner, threads or 0)) for view in views)
+        )
 
     alone = measure(None)
     alone_miou = alone.miou()

@@ -8,6 +8,8 @@ import pickletools
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,35 +43,86 @@ def save_network(path: Path, network: Network, spec: ModelSpec) -> None:
     save_atomically(path, {"spec": spec.to_json(), "model": network.state_dict()})
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint of edgeseg that was read, once for all who want something of it.
+
+    Attributes:
+        path: where it came from.
+        spec: what it says of itself.
+        content: all that it holds: ``spec``, ``model``, and what such a run has put beside them.
+    """
+
+    path: Path
+    spec: ModelSpec
+    content: Mapping[str, Any]
+
+    def network(self) -> Network:
+        """A new network with its weights, in eval mode, on the CPU.
+
+        Raises:
+            ModelError: weights of another network, or weights that are no finite numbers.
+        """
+        try:
+            network = build(self.spec.network, self.spec.num_classes, self.spec.network_args)
+        except InputError as error:
+            raise ModelError(f"{self.path}: {error.what}", _REMEDY) from None
+        try:
+            network.load_state_dict(self.content["model"])
+        except Exception as error:  # of what a stranger's file holds instead of weights
+            reason = next(iter(str(error).splitlines()), "")
+            if not is_printable(reason):
+                reason = type(error).__name__
+            what = f"the weights in {self.path} do not fit {self.spec.network} ({reason})"
+            raise ModelError(what, _REMEDY) from None
+        if (name := first_not_finite(network)) is not None:
+            raise ModelError(
+                f"the weights in {self.path} are not all finite numbers ({name})",
+                "Train again with a lower learning_rate, or pass another checkpoint",
+            )
+        return network.eval()
+
+
+def read_checkpoint(source: Path | Checkpoint) -> Checkpoint:
+    """What a file holds; of one that was read before, just that.
+
+    Raises:
+        ModelError: no such file, or not a checkpoint of edgeseg.
+        SpecError: its spec is malformed.
+    """
+    if isinstance(source, Checkpoint):
+        return source
+    raw = load_trusted(source)
+    if not isinstance(raw.get("spec"), str) or "model" not in raw:
+        raise ModelError(f"{source} is not a model of edgeseg", _REMEDY)
+    return Checkpoint(source, ModelSpec.from_json(raw["spec"], str(source)), raw)
+
+
 def load_network(path: Path) -> tuple[Network, ModelSpec]:
     """The network of a checkpoint in eval mode, on the CPU, and its spec.
 
     Raises:
-        ModelError: no such file, not a checkpoint of edgeseg, weights of another network, or weights that are no
-            finite numbers.
-        SpecError: its spec is malformed.
+        ModelError, SpecError: as :func:`read_checkpoint` and :meth:`Checkpoint.network`.
     """
-    raw = load_trusted(path)
-    if not isinstance(raw.get("spec"), str) or "model" not in raw:
-        raise ModelError(f"{path} is not a model of edgeseg", _REMEDY)
-    spec = ModelSpec.from_json(raw["spec"], str(path))
-    try:
-        network = build(spec.network, spec.num_classes, spec.network_args)
-    except InputError as error:
-        raise ModelError(f"{path}: {error.what}", _REMEDY) from None
-    try:
-        network.load_state_dict(raw["model"])
-    except Exception as error:  # of what a stranger's file holds instead of weights
-        reason = next(iter(str(error).splitlines()), "")
-        if not is_printable(reason):
-            reason = type(error).__name__
-        raise ModelError(f"the weights in {path} do not fit {spec.network} ({reason})", _REMEDY) from None
-    if (name := first_not_finite(network)) is not None:
-        raise ModelError(
-            f"the weights in {path} are not all finite numbers ({name})",
-            "Train again with a lower learning_rate, or pass another checkpoint",
-        )
-    return network.eval(), spec
+    checkpoint = read_checkpoint(path)
+    return checkpoint.network(), checkpoint.spec
+
+
+def rewrite_spec(path: Path, spec: ModelSpec, output: Path | None = None) -> None:
+    """Give a checkpoint another spec; all else in it stays.
+
+    Args:
+        path: the checkpoint.
+        spec: its new spec.
+        output: the file to write; None for ``path`` itself.
+
+    Raises:
+        ModelError, SpecError: as :func:`load_network`.
+        SinkError: the file cannot be written.
+    """
+    checkpoint = read_checkpoint(path)
+    checkpoint.network()  # what cannot be loaded is not passed on
+    save_atomically(output or path, {**checkpoint.content, "spec": spec.to_json()})
 
 
 def save_atomically(path: Path, state: dict[str, Any]) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 
-from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
-from edgeseg.evaluation.metrics import ConfusionMatrix
+from edgeseg.evaluation.evaluate import count
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
-from edgeseg.runtime.ort.backend import OrtBackend
+from edgeseg.quantize.trial import opened
+from edgeseg.runtime.backend import Backend
 from edgeseg.segmenter import Segmenter
 
 
@@ -27,6 +26,7 @@ def exclude_worst(
     max_drop: float,
     threads: int | None = None,
     progress: Progress = no_progress,
+    float_model: Backend | None = None,
 ) -> list[Sensitivity]:
     """Leave out one layer after another, in the order of :func:`sensitivities`, until mIoU is near the float model's.
 
@@ -37,6 +37,7 @@ def exclude_worst(
         max_drop: how far mIoU on them may lie under the float model's, as a fraction of 1.
         threads: CPU threads; None means all cores.
         progress: wraps the images of each measurement.
+        float_model: the model itself where it is open; None has it opened here.
 
     Returns:
         The layers to leave in float, the worst first; none where INT8 is good enough as it is.
@@ -46,23 +47,17 @@ def exclude_worst(
         DatasetError: an image or a label cannot be used, or no pixel is labelled.
     """
 
-    def miou(model: onnx.ModelProto, what: str) -> float:
-        confusion = ConfusionMatrix(dataset.num_classes)
-        with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-            path = Path(folder, "model.onnx")
-            onnx.save(model, path)
-            with Segmenter(OrtBackend(path, threads=threads), threads) as segmenter:
-                for sample in progress(samples, what):
-                    image, labels = dataset.read(sample)
-                    confusion.update(labels, segmenter(image).labels)
-        return confusion.miou()
+    def miou(model: onnx.ModelProto | Path | Backend, what: str) -> float:
+        with opened(model, threads) as backend:
+            return count(Segmenter(backend, threads), dataset, progress(samples, what)).miou()
 
-    wanted = miou(load_model(calibrated.path), "measuring the float model") - max_drop
+    wanted = miou(float_model or calibrated.path, "measuring the float model") - max_drop
     if math.isnan(wanted):
         raise DatasetError(f"no pixel of {len(samples)} images of {dataset.path} is labelled", "Choose another split")
     if miou(calibrated.quantize(), "measuring INT8") >= wanted:
         return []
-    ranking = sensitivities(calibrated, [sample.image for sample in samples], threads, progress, dataset.bit_depth)
+    images = [sample.image for sample in samples]
+    ranking = sensitivities(calibrated, images, threads, progress, dataset.bit_depth, float_model)
     layers = list(calibrated.layers)
     for number, worst in enumerate(ranking[:-1], 1):
         layers.remove(worst.layer)

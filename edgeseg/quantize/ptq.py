@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import onnx
 
-from edgeseg.artifact.onnx import load_model, look_through, set_spec
+from edgeseg.artifact.onnx import load_model, set_spec
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
@@ -158,6 +158,7 @@ def calibrate_model(
     method: Method,
     progress: Progress = no_progress,
     bit_depth: int | None = None,
+    spec: ModelSpec | None = None,
 ) -> CalibratedModel:
     """Prepare an artifact to be quantized.
 
@@ -169,6 +170,7 @@ def calibrate_model(
         method: how a range is chosen from the values seen; see :func:`edgeseg.quantize.calibrate.calibrate`.
         progress: wraps the images.
         bit_depth: of images with more than 8 bits, as :func:`edgeseg.data.pictures.read_image` takes it.
+        spec: its spec, where :func:`open_quantizable` was asked before; None has the file checked here.
 
     Raises:
         ModelError: no such file or no ONNX, an operator ONNX Runtime lacks, already quantized, labels as output, or
@@ -176,7 +178,7 @@ def calibrate_model(
         SpecError: it carries no spec, or one that does not fit its graph.
         DatasetError: an image cannot be read.
     """
-    spec = check_quantizable(path)
+    spec = spec or check_quantizable(path)
     with _failures_told(path):
         model, folded = _prepare(path, target)
         ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress, bit_depth)
@@ -220,16 +222,30 @@ def check_quantizable(path: Path) -> ModelSpec:
     Raises:
         ModelError, SpecError: it cannot; as :func:`calibrate_model`.
     """
+    backend = open_quantizable(path)
+    backend.close()
+    return backend.spec
+
+
+def open_quantizable(path: Path, threads: int | None = None) -> OrtBackend:
+    """An artifact that can be quantized, ready to be run in float.
+
+    Args:
+        path: the artifact.
+        threads: CPU threads; None means all cores.
+
+    Raises:
+        ModelError, SpecError: it cannot; as :func:`calibrate_model`.
+    """
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} is no ONNX file", f"Export it first: edgeseg export {path}")
-    backend = OrtBackend(path)  # reads it all, and tells what is wrong with it
-    backend.close()
+    backend = OrtBackend(path, threads=threads)  # reads it all, and tells what is wrong with it
     if backend.spec.output != "logits":
         what = f"{path} returns labels, whose argmax hides what INT8 does"
         raise ModelError(what, "Export it with logits: edgeseg export CHECKPOINT.pt --head logits")
-    if not look_through(path).op_types.isdisjoint(_QUANTIZED):
+    if not backend.op_types.isdisjoint(_QUANTIZED):
         raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
-    return backend.spec
+    return backend
 
 
 def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[onnx.ModelProto, FoldedInput | None]:

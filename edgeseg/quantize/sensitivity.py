@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import read_image
 from edgeseg.data.sampling import spread
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
-from edgeseg.runtime.ort.backend import OrtBackend
+from edgeseg.quantize.trial import opened
+from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.preprocess import to_input
 
 MAX_IMAGES = 8
@@ -46,6 +45,7 @@ def sensitivities(
     threads: int | None = None,
     progress: Progress = no_progress,
     bit_depth: int | None = None,
+    float_model: Backend | None = None,
 ) -> list[Sensitivity]:
     """All layers, the one that hurts most first.
 
@@ -58,6 +58,7 @@ def sensitivities(
         threads: CPU threads; None means all cores.
         progress: wraps the layers.
         bit_depth: of images with more than 8 bits, as :func:`edgeseg.data.pictures.read_image` takes it.
+        float_model: the model itself where it is open; None has it opened here.
 
     Raises:
         ModelError: a layer cannot be quantized, or the model failed.
@@ -65,7 +66,7 @@ def sensitivities(
     """
     chosen = spread(images, MAX_IMAGES)
     inputs = [to_input(read_image(image, bit_depth=bit_depth), calibrated.spec.input_size) for image in chosen]
-    float_logits = _logits(load_model(calibrated.path), inputs, threads)
+    float_logits = _logits(float_model or calibrated.path, inputs, threads)
     signal = float(float_logits.var())
     found = []
     for layer in progress(calibrated.layers, "quantizing one layer at a time"):
@@ -77,10 +78,9 @@ def sensitivities(
     return sorted(found, key=lambda one: one.sqnr_db)
 
 
-def _logits(model: onnx.ModelProto, inputs: Sequence[NDArray[np.uint8]], threads: int | None) -> NDArray[np.float32]:
+def _logits(
+    model: onnx.ModelProto | Path | Backend, inputs: Sequence[NDArray[np.uint8]], threads: int | None
+) -> NDArray[np.float32]:
     """(images, C, h, w) float32."""
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        path = Path(folder, "model.onnx")
-        onnx.save(model, path)
-        backend = OrtBackend(path, threads=threads)
-    return np.concatenate([np.asarray(backend.infer(images), dtype=np.float32) for images in inputs])
+    with opened(model, threads) as backend:
+        return np.concatenate([np.asarray(backend.infer(images), dtype=np.float32) for images in inputs])

@@ -69,7 +69,7 @@ class AugmentedBackend:
             if index >= len(self._scales):
                 logits = logits[..., ::-1]
             total += _probabilities(_resized(logits, (height, width)))
-        return np.log(np.maximum(total / len(views), np.finfo(np.float32).tiny))
+        return np.asarray(np.log(np.maximum(total / len(views), np.finfo(np.float32).tiny)), np.float32)
 
     def close(self) -> None:
         """Free what the other backend holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from edgeseg.spec import ModelSpec
 
 class Backend(Protocol):
     """One loaded model on one inference engine.
+
+    Where an engine can have several calls under way, ``infer`` may come from several threads; that is how frames
+    overlap, and there is no other pair of calls for it.
 
     Attributes:
         spec: what the model takes and returns.
@@ -43,6 +46,39 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds. Calling it twice is harmless; infer after it raises ModelError."""
+        ...
+
+
+@dataclass(frozen=True)
+class LayerLatency:
+    """What one layer of a network takes, as the engine has it: several may have become one.
+
+    Attributes:
+        name: as the engine calls it.
+        op_type: what it computes, such as ``Conv``.
+        ms: median milliseconds of a run.
+    """
+
+    name: str
+    op_type: str
+    ms: float
+
+
+@runtime_checkable
+class ProfilingBackend(Backend, Protocol):
+    """A backend that also tells where the milliseconds go; ONNX Runtime's on the CPU does."""
+
+    def profile(self, images: NDArray[np.uint8], runs: int = 20) -> tuple[LayerLatency, ...]:
+        """Run the network so many times, after one to warm up, and time each layer, in the order they run in.
+
+        Args:
+            images: as :meth:`Backend.infer` takes them.
+            runs: how many.
+
+        Raises:
+            InputError: images of another shape or dtype, or no runs.
+            ModelError: the engine failed, or cannot tell.
+        """
         ...
 
 

@@ -15,6 +15,8 @@ from edgeseg.runtime.backend import Backend, BackendInfo, DoctorLine, check_imag
 if TYPE_CHECKING:
     import torch
 
+    from edgeseg.models.checkpoint import Checkpoint
+
 
 class _PyTorch(BackendInfo):
     suffixes = frozenset({".pt"})
@@ -36,7 +38,7 @@ class PytorchBackend:
     """A checkpoint's network in eval mode.
 
     Args:
-        path: a checkpoint that ``edgeseg train`` wrote.
+        source: a checkpoint that ``edgeseg train`` wrote, or what was read of it.
         threads: CPU threads; PyTorch has one number for the whole process, and None leaves it alone.
 
     Raises:
@@ -44,20 +46,21 @@ class PytorchBackend:
         SpecError: its spec is malformed.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, source: Path | Checkpoint, *, threads: int | None = None) -> None:
         import torch
         from torch import nn
 
-        from edgeseg.models.checkpoint import load_network
+        from edgeseg.models.checkpoint import read_checkpoint
         from edgeseg.models.normalise import Normalise
 
         if threads is not None:
             torch.set_num_threads(threads)
         self.max_batch: int | None = None
-        self._path = path
+        checkpoint = read_checkpoint(source)
+        self.spec = checkpoint.spec
+        self._path = checkpoint.path
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network, self.spec = load_network(path)
-        deployed = nn.Sequential(Normalise(self.spec), network)
+        deployed = nn.Sequential(Normalise(self.spec), checkpoint.network())
         self._network: nn.Module | None = deployed.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | NDArray[np.uint8]:

@@ -52,6 +52,7 @@ from edgeseg.train.rare import ClassIndex
 from edgeseg.train.schedule import learning_rate_factor
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.transfer import Transfer, start_from
+from edgeseg.types import LabelsU8
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -389,12 +390,13 @@ class Trainer:
         As ``edgeseg eval`` does: one picture after the other, in float32, at the label file's own size.
         """
         network = self.averaged_network.eval()
-        confusion = ConfusionMatrix(self.dataset.num_classes)
-        for index in range(len(self.val_set)):
+
+        def measured(index: int) -> tuple[LabelsU8, LabelsU8]:
             logits = network(self._inputs(self.val_set[index][0].unsqueeze(0))).float().cpu().numpy()
             labels = self.val_set.file_labels(index)
-            size = (labels.shape[0], labels.shape[1])
-            confusion.update(labels, to_labels(logits, size, self.config.threads))
+            return labels, to_labels(logits, (labels.shape[0], labels.shape[1]), self.config.threads)
+
+        confusion = ConfusionMatrix.of(self.dataset.num_classes, map(measured, range(len(self.val_set))))
         self.confusion = confusion
         miou = confusion.miou()
         classes = int(np.isfinite(confusion.iou()).sum())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from edgeseg.errors import InputError, ModelError
-from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
+from edgeseg.models.checkpoint import Checkpoint, read_checkpoint, save_atomically
 from edgeseg.models.network import Network
 from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import PREFIX, capture, normalisation_of, stem_of
@@ -96,13 +96,14 @@ def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: Qa
     save_atomically(path, {"spec": spec.to_json(), "model": network.float_state(), _KEY: learned})
 
 
-def read_learned(checkpoint: Path) -> Learned | None:
+def read_learned(source: Path | Checkpoint) -> Learned | None:
     """What a checkpoint learned of quantization; None for one trained without.
 
     Raises:
         ModelError: not a checkpoint, or damaged.
     """
-    raw = load_trusted(checkpoint).get(_KEY)
+    checkpoint = read_checkpoint(source)
+    raw = checkpoint.content.get(_KEY)
     if raw is None:
         return None
     try:
@@ -110,7 +111,7 @@ def read_learned(checkpoint: Path) -> Learned | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         learned = None
     if learned is None or learned.target not in get_args(QatTarget) or not all(map(_is_range, learned.ranges)):
-        raise ModelError(f"the ranges in {checkpoint} cannot be read", "Train it for INT8 again (qat)")
+        raise ModelError(f"the ranges in {checkpoint.path} cannot be read", "Train it for INT8 again (qat)")
     return learned
 
 
@@ -120,13 +121,14 @@ def _is_range(limits: tuple[float, float]) -> bool:
 
 
 def _load(checkpoint: Path) -> tuple[Network, ModelSpec]:
-    network, spec = load_network(checkpoint)
-    if (learned := read_learned(checkpoint)) is not None:
+    read = read_checkpoint(checkpoint)
+    network = read.network()
+    if (learned := read_learned(read)) is not None:
         raise ModelError(
             f"{checkpoint} has been trained for INT8 already, for {learned.target}",
             "Pass the checkpoint that run began with",
         )
-    return network, spec
+    return network, read.spec
 
 
 def _centre(network: Network, spec: ModelSpec, target: QatTarget) -> ModelSpec:

@@ -18,8 +18,8 @@ class ClassIndex:
     """
 
     def __init__(self, pixels: NDArray[np.int64]) -> None:
-        self._pictures = [np.flatnonzero(column).tolist() for column in pixels.T]
-        self._shown = [index for index, pictures in enumerate(self._pictures) if pictures]
+        self._pictures: list[list[int]] = [np.flatnonzero(column).tolist() for column in pixels.T]
+        self._shown: list[int] = [index for index, pictures in enumerate(self._pictures) if pictures]
         shares = pixels.sum(0) / max(1, pixels.sum())
         self._rare = [index for index in self._shown if shares[index] < 1 / pixels.shape[1]]
         if not self._shown:

@@ -8,9 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeseg.artifact.onnx import set_spec, spec_in
+from edgeseg.artifact.onnx import carries_spec, set_spec, spec_in
 from edgeseg.errors import ModelError
-from edgeseg.spec import METADATA_KEY
 
 KEPT_FLOAT32 = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 """Operators that stay in float32: sums of exponentials over the classes, and what decides a label."""
@@ -38,7 +37,7 @@ def to_fp16(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """
     converter = _Converter(model, where)
     converter.convert()
-    if any(entry.key == METADATA_KEY for entry in model.metadata_props):
+    if carries_spec(model):
         set_spec(converter.model, spec_in(model, Path(where)).unmeasured(precision="fp16"))
     return converter.model
 

@@ -12,13 +12,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edgeseg.artifact.onnx import set_spec
 from edgeseg.errors import ModelError
 from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.models.blocks import resize
-from edgeseg.models.checkpoint import load_network
+from edgeseg.models.checkpoint import Checkpoint, read_checkpoint
 from edgeseg.models.normalise import Normalise
 from edgeseg.spec import ModelSpec
-from edgeseg_export.artifact import set_spec
 
 OPSET = 18
 """The opset that ONNX Runtime >= 1.14 and TensorRT >= 10 both read."""
@@ -43,14 +43,14 @@ class DeployedNetwork(nn.Module):
         return resize(logits, (images.shape[1], images.shape[2])).argmax(dim=1).to(torch.uint8)
 
 
-def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
+def export_onnx(checkpoint: Path | Checkpoint, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
     """Write a checkpoint as ONNX, complete or not at all.
 
     The graph takes ``images`` (N, H, W, 3) uint8 with a free batch size N and returns ``logits`` or ``labels``, as the
     spec's ``output`` says; batch normalisation is folded into the convolution before it.
 
     Args:
-        checkpoint: what ``edgeseg train`` wrote.
+        checkpoint: what ``edgeseg train`` wrote, or what was read of it.
         output: the .onnx file to write.
         spec: the spec to give it, with another ``output``, ``input_size`` or licence, say; None keeps the checkpoint's.
 
@@ -62,13 +62,14 @@ def export_onnx(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None
         ModelError: not a checkpoint of edgeseg, or the exporter cannot express it.
         SinkError: the file cannot be written.
     """
-    keep_apart([output], [checkpoint])
-    network, own = load_network(checkpoint)
-    spec = spec or own
+    checkpoint = read_checkpoint(checkpoint)
+    keep_apart([output], [checkpoint.path])
+    network = checkpoint.network()
+    spec = spec or checkpoint.spec
     network.check_size(spec.input_size)
     spec = replace(spec, stride=1 if spec.output == "labels" else network.stride)
     with written_whole(output, make_folders=True) as partial:
-        model = to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint))
+        model = to_onnx(DeployedNetwork(network, spec).eval(), spec, str(checkpoint.path))
         set_spec(model, spec)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, partial)

@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgeseg.artifact.onnx import read_spec
+from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.errors import InputError, ModelError
 from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.files.whole import keep_apart, written_whole
-from edgeseg.models.checkpoint import load_network
-from edgeseg.models.network import Network
+from edgeseg.models.checkpoint import Checkpoint, read_checkpoint
 from edgeseg.quantize.ptq import Target, model_with_ranges
 from edgeseg.runtime.backend import check_images
 from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quantized_tensors
 from edgeseg.train.qat import read_learned
-from edgeseg_export.artifact import set_spec
 from edgeseg_export.onnx import DeployedNetwork, to_onnx
 
 _LEVELS: dict[Target, tuple[int, int]] = {"cpu": (0, 255), "tensorrt": (-127, 127)}
@@ -41,14 +39,14 @@ TOLERANCE = 0.05
 """By how much an artifact may agree less than expected."""
 
 
-def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
+def export_quantized(checkpoint: Path | Checkpoint, output: Path, *, spec: ModelSpec | None = None) -> ModelSpec:
     """Write a checkpoint that ``edgeseg train --qat`` made as ONNX with Q/DQ pairs, complete or not at all.
 
     The graph takes and returns what that of :func:`edgeseg_export.onnx.export_onnx` does; the pairs stand where
     ``edgeseg quantize`` puts them for the target it was trained for.
 
     Args:
-        checkpoint: the checkpoint.
+        checkpoint: the checkpoint, or what was read of it.
         output: the .onnx file to write.
         spec: the spec to give it but for its precision; None keeps the checkpoint's.
 
@@ -60,14 +58,13 @@ def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None =
         ModelError: not such a checkpoint, or its ranges are those of another version of the network.
         SinkError: the file cannot be written.
     """
-    keep_apart([output], [checkpoint])
-    network, own = load_network(checkpoint)
-    spec = spec or own
+    checkpoint = read_checkpoint(checkpoint)
+    keep_apart([output], [checkpoint.path])
+    spec = spec or checkpoint.spec
     if spec.output != "logits":
-        raise InputError(f"{checkpoint} is for INT8, which ends in logits", "Set output to logits")
-    network.check_size(spec.input_size)
-    spec = replace(spec, stride=network.stride)
-    captured = _Captured(checkpoint, network, spec)
+        raise InputError(f"{checkpoint.path} is for INT8, which ends in logits", "Set output to logits")
+    captured = _Captured(checkpoint, spec.input_size)
+    spec = replace(spec, stride=captured.stride)
     with written_whole(output, make_folders=True) as partial, tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         source = Path(folder, "float.onnx")
         onnx.save(captured.to_onnx(spec), source)
@@ -82,22 +79,23 @@ class FakeQuantizedBackend:
     It is what the artifact is compared with; written without the library that trained, it checks that too.
 
     Args:
-        checkpoint: the checkpoint.
+        checkpoint: the checkpoint, or what was read of it.
         size: height and width of the images; None keeps the checkpoint's.
         nudge: makes every step wider by this fraction.
 
     Attributes:
-        checkpoint: as given.
+        checkpoint: what was read of it.
     """
 
     max_batch: int | None = None
 
-    def __init__(self, checkpoint: Path, size: tuple[int, int] | None = None, *, nudge: float = 0.0) -> None:
-        self.checkpoint = checkpoint
-        network, spec = load_network(checkpoint)
+    def __init__(
+        self, checkpoint: Path | Checkpoint, size: tuple[int, int] | None = None, *, nudge: float = 0.0
+    ) -> None:
+        self.checkpoint = read_checkpoint(checkpoint)
+        spec = self.checkpoint.spec
         self.spec = replace(spec, input_size=size or spec.input_size)
-        network.check_size(self.spec.input_size)
-        graph = _Captured(checkpoint, network, self.spec).rounding(nudge)
+        graph = _Captured(self.checkpoint, self.spec.input_size).rounding(nudge)
         self._network = DeployedNetwork(graph, self.spec)
 
     @torch.no_grad()
@@ -125,18 +123,23 @@ def expected_agreement(reference: FakeQuantizedBackend) -> float:
 class _Captured:
     """The graph of a checkpoint's network, the tensors that are rounded in it, and the range of each by its name."""
 
-    def __init__(self, checkpoint: Path, network: Network, spec: ModelSpec) -> None:
+    def __init__(self, checkpoint: Checkpoint, size: tuple[int, int]) -> None:
         learned = read_learned(checkpoint)
         if learned is None:
-            raise ModelError(f"{checkpoint} was not trained for INT8", "Export it in float, or train it with qat first")
+            raise ModelError(
+                f"{checkpoint.path} was not trained for INT8", "Export it in float, or train it with qat first"
+            )
+        network = checkpoint.network()
+        network.check_size(size)
         self.checkpoint = checkpoint
         self.target = learned.target
-        self.module = capture(network, spec.input_size)
+        self.stride = network.stride
+        self.module = capture(network, size)
         groups = quantized_tensors(self.module.graph, learned.target)
         if len(groups) != len(learned.ranges):
+            needed = f"{checkpoint.spec.network} needs {len(groups)}"
             raise ModelError(
-                f"{checkpoint} has {len(learned.ranges)} ranges, but {spec.network} needs {len(groups)}",
-                "Train it for INT8 again (qat)",
+                f"{checkpoint.path} has {len(learned.ranges)} ranges, but {needed}", "Train it for INT8 again (qat)"
             )
         (self._output,) = (node for node in self.module.graph.nodes if node.op == "output")
         self._limits = {node: limits for group, limits in zip(groups, learned.ranges, strict=True) for node in group}
@@ -149,7 +152,7 @@ class _Captured:
         self._output.args = ((logits, *named),)
         self.module.recompile()
         names = [self._name(node) for node in named]
-        model = to_onnx(DeployedNetwork(self.module, spec), spec, str(self.checkpoint), names)
+        model = to_onnx(DeployedNetwork(self.module, spec), spec, str(self.checkpoint.path), names)
         del model.graph.output[1:]  # their names stay
         set_spec(model, spec)
         return model

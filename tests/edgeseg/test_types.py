@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,17 @@ LABELS = np.array([[0, 1, 1, 255]], dtype=np.uint8)
 
 def test_class_areas_are_fractions_of_the_image():
     assert Segmentation(LABELS, SPEC).class_areas() == {"a": 0.25, "b": 0.5}
+
+
+def test_class_areas_are_counted_once_whoever_asks():
+    """What is counted when the first one asks is told to all; what they do with it is theirs."""
+    segmentation = Segmentation(LABELS.copy(), SPEC)
+    with ThreadPoolExecutor(4) as sinks:
+        first = list(sinks.map(lambda _: segmentation.class_areas(), range(8)))
+    segmentation.labels[:] = 0  # who counted again would see it
+    first[0].clear()
+    assert segmentation.class_areas() == first[1] == {"a": 0.25, "b": 0.5}
+    assert Segmentation(segmentation.labels, SPEC).class_areas() == {"a": 1.0, "b": 0.0}
 
 
 def test_segmentation_colours_with_the_models_palette():

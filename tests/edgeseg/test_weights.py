@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from edgeseg import weights
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.errors import ModelError
-from edgeseg.runtime.ort.backend import read_spec
 
 
 @pytest.fixture(params=weights.shipped() or [None], ids=lambda model: model.name if model else "none")

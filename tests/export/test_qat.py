@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from counting import opens_of
 
 pytest.importorskip("torchao", reason="quantization-aware training needs torchao; pip install 'edgeseg[qat]'")
 
@@ -25,6 +26,7 @@ from edgeseg.spec import ModelSpec
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.fake_quantize import FakeQuantized
 from edgeseg.train.qat import begin, read_learned, save_learned
+from edgeseg_export import run
 from edgeseg_export.qat import TOLERANCE, FakeQuantizedBackend, expected_agreement, export_quantized
 
 SIZE = (64, 96)
@@ -86,6 +88,18 @@ def pairs(model):
             source = makers.get(node.input[0], "constant")
             found[(source, node.op_type, *readers, zero_point.data_type, *zero_point.dims)] += 1
     return found
+
+
+def test_the_verb_reads_it_once_and_judges_it_by_what_hangs_on_its_rounding(case, tmp_path):
+    path, _, artifact = case
+    if read_learned(path).target != "cpu" or "enet" in path.name:
+        pytest.skip("one is enough")
+    with opens_of(path) as opened:
+        exported = run.export(path, output=tmp_path / "x.onnx")
+    assert len(opened) == 1
+    assert exported.spec.precision == "int8-cpu"
+    assert exported.parity.label_agreement >= exported.expected_agreement - TOLERANCE
+    assert onnx.load(exported.path).graph == onnx.load(artifact).graph
 
 
 def test_it_has_the_form_that_quantize_writes(case, artifact_of, tmp_path):

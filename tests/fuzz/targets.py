@@ -381,7 +381,8 @@ def _record() -> object:
 
 
 def _read_record(path: Path) -> None:
-    from edgeseg.runtime.tensorrt.record import read_record, record_path
+    from edgeseg.artifact.record import record_path
+    from edgeseg.runtime.tensorrt.record import read_record
 
     engine = path.with_name("street.engine")
     engine.write_bytes(b"plan")

@@ -5,6 +5,7 @@ The model takes uint8 RGB NHWC and carries its ModelSpec in the ONNX metadata.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg._native import available_cores
-from edgeseg.artifact.onnx import look_through, read_spec, spec_of
+from edgeseg.artifact.onnx import look_through, spec_of
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SpecError
-from edgeseg.runtime.backend import check_images
+from edgeseg.runtime.backend import LayerLatency, check_images
 from edgeseg.runtime.ort.memory import limit_memory, ran_out, unlimited_optimizers
 from edgeseg.runtime.ort.module import load_onnxruntime
+from edgeseg.runtime.ort.profile import layer_latencies
 from edgeseg.runtime.ort.tensorrt import MOST_IMAGES, tensorrt_options
 from edgeseg.spec import ModelSpec
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     import onnxruntime
 else:
     onnxruntime = load_onnxruntime()
-
-__all__ = ["OrtBackend", "read_spec"]
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -49,6 +49,9 @@ class OrtBackend:
         threads: CPU threads; None means every core this process may use.
         provider: what computes; ``cuda`` and ``tensorrt`` need the package onnxruntime-gpu.
 
+    Attributes:
+        op_types: of the graph's nodes.
+
     Raises:
         ModelError: the file is damaged, is no ONNX, holds what is not loaded from a stranger
             (:mod:`edgeseg.artifact.onnx`), or an operator this ONNX Runtime lacks; or the provider does not start,
@@ -60,17 +63,10 @@ class OrtBackend:
     def __init__(self, path: Path, *, threads: int | None = None, provider: Provider = "cpu") -> None:
         contents = look_through(path)
         self.spec = spec_of(contents, path)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _FATAL
-        options.inter_op_num_threads = 1
-        # Said explicitly, because ONNX Runtime's own choice counts the cores this process may not use and then
-        # complains that it cannot pin threads to them.
-        options.intra_op_num_threads = threads or available_cores()
-        # Idle workers sleep rather than spin: decoder, kernels and encoder want the same few cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = _open_session(path, options, provider, self.spec)
+        self.op_types = frozenset(contents.op_types)
+        session = _open_session(path, _options(threads), provider, self.spec)
         _check_graph(session, self.spec, path)
-        self._path = path
+        self._path, self._threads, self._provider = path, threads, provider
         self._input_name = session.get_inputs()[0].name
         self._batch = _fixed_batch(session)
         self.max_batch = MOST_IMAGES if provider == "tensorrt" and self._batch is None else self._batch
@@ -112,12 +108,47 @@ class OrtBackend:
         result: NDArray[np.float32] | NDArray[np.uint8] = output[:count]
         return result
 
+    def profile(self, images: NDArray[np.uint8], runs: int = 20) -> tuple[LayerLatency, ...]:
+        """See :meth:`edgeseg.runtime.backend.ProfilingBackend.profile`; in a session of its own, for as long."""
+        check_images(images, self.spec.input_size)
+        if runs < 1:
+            raise InputError(f"{runs} runs", "Use 1 or more")
+        if self._provider != "cpu":
+            what = f"{self._path} runs on the GPU, whose layers ONNX Runtime does not time one by one"
+            raise ModelError(what, "Profile it with the backend ort")
+        look_through(self._path)  # it is opened again
+        options = _options(self._threads)
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+            options.profile_file_prefix = str(Path(folder, "run"))
+            session = _open_session(self._path, options, self._provider, self.spec)
+            try:
+                for _ in range(runs + 1):
+                    session.run(None, {self._input_name: images})
+            except Exception as error:  # ONNX Runtime's exceptions have no class of their own in common
+                raise ModelError(f"{self._path} failed to run ({_one_line(error)})", "Export it again") from error
+            finally:
+                written = Path(session.end_profiling())
+            return layer_latencies(written.read_text(encoding="utf-8"), runs)
+
     def close(self) -> None:
         """Free the session. What other threads have under way ends with a ModelError, be it an endless loop."""
         with self._lock:
             self._session = None
             for run in self._running:
                 run.terminate = True
+
+
+def _options(threads: int | None) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.inter_op_num_threads = 1
+    # Said explicitly, because ONNX Runtime's own choice counts the cores this process may not use and then complains
+    # that it cannot pin threads to them.
+    options.intra_op_num_threads = threads or available_cores()
+    # Idle workers sleep rather than spin: decoder, kernels and encoder want the same few cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _open_session(

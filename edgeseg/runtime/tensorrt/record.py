@@ -1,7 +1,7 @@
-"""What stands beside an engine: ``street.engine.json`` says what the engine is, and where and how it was built.
+"""What an engine of TensorRT has in its record of its own: where and how it was built.
 
-An engine is opaque and runs on one version of TensorRT and one kind of GPU. Its record tells, before TensorRT is asked,
-whether it fits this machine, and the command that builds it again. Knows neither TensorRT nor ONNX.
+It runs on one version of TensorRT and one kind of GPU. Its record (:mod:`edgeseg.artifact.record`) tells, before
+TensorRT is asked, whether it fits this machine, and the command that builds it again. Knows neither TensorRT nor ONNX.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from edgeseg.artifact.record import FORMAT_VERSION, Record, is_sha256, record_path, sha256_of
+from edgeseg.artifact.record import read_record as read_any_record
 from edgeseg.errors import EdgesegError, InputError, ModelError
-from edgeseg.files.documents import is_printable, read_json
+from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import locked
 from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.module import TensorRT, version_text
 from edgeseg.spec import ModelSpec
-from edgeseg.weights import check_model_file
 
-FORMAT_VERSION = 1
+BACKEND = "tensorrt"
+"""Its name in a record."""
 
 MOST_IMAGES = 1024
 """At a time."""
@@ -49,6 +51,7 @@ class BuildOptions:
         version_compatible: the engine also runs on later versions of TensorRT, at some cost of speed.
         hardware_compatibility: ``same_compute_capability`` or ``ampere_plus`` for an engine that also runs on other
             such GPUs, at some cost of speed.
+        extra: options of a newer edgeseg, which were in a record; kept, and passed on.
 
     Raises:
         InputError: a value is out of range, or two exclude each other.
@@ -61,6 +64,7 @@ class BuildOptions:
     dla: int | None = None
     version_compatible: bool = False
     hardware_compatibility: HardwareCompatibility = "none"
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, kind in (("precision", Precision), ("hardware_compatibility", HardwareCompatibility)):
@@ -84,6 +88,12 @@ class BuildOptions:
             raise InputError("a DLA computes in FP16 or INT8 only", "Use the precision fp16")
         if self.dla is not None and smallest != largest:
             raise InputError(f"a DLA takes one batch size, not {smallest} to {largest}", f"Use the batch {best}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        values = asdict(self)
+        extra = values.pop("extra")
+        return {**values, **extra}
 
     def flags(self) -> str:
         """As the command line takes them, with a space before the first; empty where all are defaults."""
@@ -116,7 +126,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """The JSON beside an engine.
+    """The record of an engine of TensorRT.
 
     Attributes:
         spec: the model's own spec.
@@ -130,6 +140,7 @@ class EngineRecord:
         plugins: whether edgeseg's plugins are in it, so that they must be loaded before it.
         inputs: what the engine takes.
         outputs: what it returns.
+        extra: what a newer edgeseg, or somebody else, has put beside these; kept, and passed on.
     """
 
     spec: ModelSpec
@@ -143,6 +154,7 @@ class EngineRecord:
     plugins: bool
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def rebuild(self, engine: Path) -> str:
         """The sentence that says how to build it again."""
@@ -152,35 +164,29 @@ class EngineRecord:
 
     def to_json(self) -> str:
         """JSON with a line for each key, with the format's version."""
-        values = {"format": FORMAT_VERSION, **asdict(self), "spec": json.loads(self.spec.to_json())}
-        return (
-            "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()) + "\n}\n"
-        )
+        own = {name: value for name, value in asdict(self).items() if name in _OWN}
+        own |= {"options": self.options.to_dict(), **self.extra}
+        versions = {self.flavour: version_text(self.version)}
+        return Record(BACKEND, self.spec, self.engine_sha256, versions, own).to_json()
 
 
-def record_path(engine: Path) -> Path:
-    """Where the record of an engine is: ``street.engine.json`` beside ``street.engine``."""
-    return engine.with_name(engine.name + ".json")
+_OWN = tuple(one.name for one in fields(EngineRecord) if one.name not in ("spec", "engine_sha256", "extra"))
 
 
 def read_record(engine: Path) -> EngineRecord:
-    """What stands beside an engine.
+    """What stands beside an engine of TensorRT.
 
     Raises:
-        ModelError: there is no engine or no record, or the record is damaged or of another format.
+        ModelError: there is no engine or no record, or the record is damaged, of another format or of another backend.
         SpecError: the spec in it is malformed.
     """
     path = record_path(engine)
-    check_model_file(engine)
-    if not path.exists():
-        what = f"{path.name} is not beside {engine}: it says what the engine is"
-        raise ModelError(what, f"Copy both files. {_REBUILD}")
-    check_model_file(path)
-    raw = read_json(path, ModelError)
-    if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT_VERSION:
-        raise ModelError(f"{path} is of another format than {FORMAT_VERSION}, which this edgeseg reads", _REBUILD)
+    record = read_any_record(engine, _REBUILD)
+    if record.backend != BACKEND:
+        what = f"{engine} is for the backend {record.backend}, as {path.name} says, not for {BACKEND}"
+        raise ModelError(what, "Run it by that backend, or build an engine of TensorRT")
     try:
-        return _record(raw, path)
+        return _record(record)
     except _MalformedError as error:
         raise ModelError(f"{path} is malformed: {error}", _REBUILD) from None
     except InputError as error:  # of the options
@@ -214,13 +220,13 @@ def read_fitting(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> tuple[EngineReco
     if reason := _misfit(record, tensorrt, gpu):
         raise ModelError(f"{engine} {reason}", record.rebuild(engine))
     content = _read(engine)
-    if _sha256(content) == record.engine_sha256:
+    if sha256_of(content) == record.engine_sha256:
         return record, content
     with pair_locked(engine):
         record, content = read_record(engine), _read(engine)
     if reason := _misfit(record, tensorrt, gpu):
         raise ModelError(f"{engine} {reason}", record.rebuild(engine))
-    if _sha256(content) != record.engine_sha256:
+    if sha256_of(content) != record.engine_sha256:
         what = f"{engine} is not the engine that {record_path(engine).name} describes: truncated, or of another build"
         raise ModelError(what, f"Copy both files again. {record.rebuild(engine)}")
     return record, content
@@ -245,13 +251,13 @@ def cache_key(onnx_sha256: str, options: BuildOptions, tensorrt: TensorRT, gpu: 
     Returns:
         32 hexadecimal digits.
     """
-    parts = [FORMAT_VERSION, onnx_sha256, asdict(options), tensorrt.flavour, tensorrt.version, gpu and asdict(gpu)]
+    parts = [FORMAT_VERSION, onnx_sha256, options.to_dict(), tensorrt.flavour, tensorrt.version, gpu and asdict(gpu)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
-    return _sha256(_read(path))
+    return sha256_of(_read(path))
 
 
 def is_capability(text: Any) -> bool:
@@ -268,10 +274,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror})", "Allow it to be read") from None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _misfit(record: EngineRecord, tensorrt: TensorRT, gpu: Gpu) -> str:
@@ -302,41 +304,41 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _record(raw: dict[str, Any], path: Path) -> EngineRecord:
-    """A record of what a JSON object says, every value of it looked at: it may be a stranger's."""
-    if differing := sorted(set(raw) ^ {field.name for field in fields(EngineRecord)}):
-        raise _MalformedError(f"{differing[0]!r:.60} is missing, or should not be there")
+def _record(record: Record) -> EngineRecord:
+    """A record whose own values have been looked at, each: it may be a stranger's."""
+    raw = record.own
+    if missing := [name for name in _OWN if name not in raw]:
+        raise _MalformedError(f"{missing[0]!r} is missing")
 
     def take(key: str, fits: Callable[[Any], bool]) -> Any:
         if not fits(raw[key]):
             raise _MalformedError(f"{key} is {raw[key]!r:.60}")
         return raw[key]
 
-    names = {field.name for field in fields(BuildOptions)}
-    options = take("options", lambda value: isinstance(value, dict) and set(value) == names)
+    names = {one.name for one in fields(BuildOptions)} - {"extra"}
+    options = take("options", lambda value: isinstance(value, dict) and names <= set(value))
     lists = {key: tuple(options[key]) for key in ("batch", "target") if isinstance(options[key], list)}
+    known = {name: options[name] for name in names} | lists
+    more = {name: value for name, value in options.items() if name not in names}
     gpu = take("gpu", lambda value: value is None or _is_gpu(value))
     return EngineRecord(
-        spec=ModelSpec.from_json(json.dumps(take("spec", lambda value: isinstance(value, dict))), str(path)),
+        spec=record.spec,
         onnx=take("onnx", _is_name),
-        onnx_sha256=take("onnx_sha256", _is_sha256),
-        engine_sha256=take("engine_sha256", _is_sha256),
+        onnx_sha256=take("onnx_sha256", is_sha256),
+        engine_sha256=record.engine_sha256,
         flavour=take("flavour", lambda value: value in ("TensorRT", "TensorRT-RTX")),
         version=tuple(take("version", lambda value: _is_list_of(value, _is_count, most=8) and len(value) > 0)),
         gpu=None if gpu is None else Gpu(gpu["name"], gpu["compute_capability"]),
-        options=BuildOptions(**{**options, **lists}),
+        options=BuildOptions(**known, extra=more),
         plugins=take("plugins", lambda value: isinstance(value, bool)),
         inputs=_tensors(take("inputs", lambda value: _is_list_of(value, _is_tensor, most=16))),
         outputs=_tensors(take("outputs", lambda value: _is_list_of(value, _is_tensor, most=16))),
+        extra={name: value for name, value in raw.items() if name not in _OWN},
     )
 
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and is_printable(value, longest=255)
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _is_gpu(value: Any) -> bool:

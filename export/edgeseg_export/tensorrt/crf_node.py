@@ -12,13 +12,13 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from edgeseg.artifact.onnx import set_spec
 from edgeseg.files.whole import written_whole
 from edgeseg.refine.base import check_refinable
 from edgeseg.refine.crf import Quality
 from edgeseg.runtime.tensorrt.plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
-from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
 IMAGE_TYPE = TensorProto.FLOAT16

@@ -7,7 +7,6 @@ else, and 10 can do it too.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 import onnx
 
 from edgeseg.artifact.onnx import look_through, spec_in
+from edgeseg.artifact.record import record_path, sha256_of
 from edgeseg.errors import EdgesegError, InputError, ModelError
 from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import keep_apart, locked, written_whole
@@ -37,7 +37,6 @@ from edgeseg.runtime.tensorrt.record import (
     check_fits,
     file_sha256,
     pair_locked,
-    record_path,
 )
 from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 from edgeseg.weights import check_model_file
@@ -204,7 +203,7 @@ def _build(
             spec=spec_in(prepared, onnx_path),
             onnx=onnx_path.name if is_printable(onnx_path.name, longest=255) else "MODEL.onnx",
             onnx_sha256=onnx_sha256,
-            engine_sha256=hashlib.sha256(plan).hexdigest(),
+            engine_sha256=sha256_of(plan),
             flavour=tensorrt.flavour,
             version=tensorrt.version,
             gpu=gpu,

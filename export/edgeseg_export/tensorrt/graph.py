@@ -8,7 +8,7 @@ from shlex import quote
 import onnx
 from onnx import numpy_helper
 
-from edgeseg.artifact.onnx import load_model, read_spec
+from edgeseg.artifact.onnx import load_model, spec_in
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
 from edgeseg.runtime.tensorrt.record import Precision
@@ -38,7 +38,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's exceptions have no class of their own in common
         raise ModelError(f"{path} is no valid ONNX ({_one_line(error)})", "Copy or export the model again") from error
-    return model, read_spec(path)
+    return model, spec_in(model, path)
 
 
 def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.ModelProto:

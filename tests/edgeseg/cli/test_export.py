@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 
@@ -16,15 +17,18 @@ pytest.importorskip("onnxscript", reason="the export needs onnxscript; pip insta
 
 import onnx
 import torch
+from counting import opens_of
 from onnx import numpy_helper
 
 import edgeseg.cli
 import edgeseg_export.onnx
+from edgeseg.artifact.onnx import read_spec
+from edgeseg.errors import InputError
 from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import count_macs
 from edgeseg.models.registry import build
-from edgeseg.runtime.ort.backend import read_spec
 from edgeseg.spec import ModelSpec
+from edgeseg_export import run
 
 SPEC = ModelSpec(
     "fast_scnn",
@@ -139,7 +143,7 @@ def test_an_artifact_that_disagrees_with_pytorch_is_an_error(export, checkpoint,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "x.pt"], "x.pt does not end in .onnx. Correct --output"),
+        (["--output", "x.pt"], "x.pt does not end in .onnx. Correct output"),
         (["--output", "DATA/dataset.yaml/x.onnx"], "x.onnx cannot be written"),
         (["--data", "nowhere"], "no dataset at nowhere"),
         (["--data", "DATA"], "has no split 'val'"),
@@ -166,6 +170,40 @@ def test_a_size_enet_cannot_take(export, tmp_path):
     assert stderr == (
         "edgeseg: error: ENet cannot take images of 96x100. Give a width and height that are multiples of 8.\n"
     )
+
+
+def test_a_checkpoint_is_read_once_whatever_is_asked_for(checkpoint, data, tmp_path):
+    """By the network, what it learned of INT8, the export and the check; and Python has what the verb prints."""
+    steps = []
+    with opens_of(checkpoint) as opened:
+        done = run.export(
+            checkpoint, output=tmp_path / "x.onnx", data=data, split="test", license="MIT", on_step=steps.append
+        )
+    assert len(opened) == 1
+    assert done.spec == read_spec(done.path)
+    assert (done.spec.license, done.parity.images, done.evaluation.images) == ("MIT", 4, 2)
+    assert done.spec.metrics["val_miou"] == done.evaluation.confusion.miou()
+    assert steps[-1] is done
+    assert [(step.parity is None, step.evaluation is None) for step in steps] == [
+        *((True, True), (False, True)),
+        (False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"head": "labels", "format": "tensorrt"}, "head belongs to the format onnx. Leave it out, or use"),
+        ({"batch": 2}, "batch belongs to the format tensorrt"),
+        ({"format": "tflite"}, "format is 'tflite'. Use one of onnx, tensorrt"),
+        ({"refine": "crf", "head": "labels"}, "refine crf needs logits"),
+        ({"format": "tensorrt", "dla": -1}, "dla is -1"),
+        ({"height": 0}, "height is 0. Use 8 or more"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told_from_python_too(checkpoint, arguments, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        run.export(checkpoint, **arguments)
 
 
 def test_bad_checkpoints_in_a_process_of_its_own(run_cli, tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgeseg import weights
-from edgeseg.runtime.ort.backend import read_spec
+from edgeseg.artifact.onnx import read_spec
 
 
 def test_shipped_models_are_listed_with_their_figures(run_cli):

@@ -13,11 +13,15 @@ pytest.importorskip("onnx", reason="quantization needs onnx; pip install 'edgese
 
 import numpy as np
 import onnx
+import onnxruntime
+from counting import calls_of
 from PIL import Image
 
 import edgeseg.cli
+from edgeseg.artifact.onnx import look_through, read_spec
+from edgeseg.errors import InputError
 from edgeseg.installing import pip_install
-from edgeseg.runtime.ort.backend import read_spec
+from edgeseg.quantize import run
 
 
 @pytest.fixture
@@ -80,6 +84,34 @@ def test_the_artifact_lies_beside_the_model_and_says_what_was_printed(
     assert spec.metrics["val_miou"] == pytest.approx(after / 100, abs=1e-4)
     measured = run_cli("eval", output, "--data", convnet_data)
     assert f"mIoU {after:.2f} %" in measured.stdout
+
+
+@pytest.mark.parametrize("auto_exclude", [False, True])
+def test_the_float_model_is_looked_through_and_opened_once(model, convnet_data, tmp_path, auto_exclude):
+    """Four sessions: the float model, what ONNX Runtime optimises of it and sees the ranges of, and the result."""
+    session = onnxruntime.InferenceSession.__init__
+    with calls_of(look_through, session) as called:
+        done = run.quantize(model, convnet_data, max_drop=100, auto_exclude=auto_exclude, threads=1)
+    choosing = 1 if auto_exclude else 0  # INT8 in all layers, on the calibration split
+    assert called.count("look_through") == 2 + choosing
+    assert called.count(session.__qualname__) == 4 + choosing
+    assert done.path == tmp_path / "model-int8.onnx"
+    assert read_spec(done.path).metrics["val_miou"] == done.after.confusion.miou()
+    assert done.drop == pytest.approx(100 * (1 - done.after.confusion.miou()))
+
+
+@pytest.mark.parametrize("wrong", [{"target": "gpu"}, {"method": "median"}, {"images": 0}, {"output": "x.pt"}])
+def test_what_cannot_be_asked_for_is_told_from_python_too(model, convnet_data, wrong):
+    with pytest.raises(InputError):
+        run.quantize(model, convnet_data, threads=1, **wrong)
+
+
+def test_too_much_lost_is_an_error_that_knows_the_layers(loud, convnet_data, tmp_path):
+    with pytest.raises(run.TooMuchLostError, match=r"more than max_drop 5: nothing is written") as caught:
+        run.quantize(loud, convnet_data, method="minmax", max_drop=5, threads=1)
+    assert {one.layer.name for one in caught.value.worst[:2]} == {"loud", "soft"}
+    assert caught.value.found.drop > 5
+    assert [path.name for path in tmp_path.iterdir()] == ["loud.onnx"]
 
 
 def test_too_much_lost_is_exit_code_1_and_names_the_worst_layers(quantize, loud, convnet_data, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ import onnxruntime
 import torch
 
 import edgeseg.cli
+from edgeseg.artifact.onnx import read_spec
+from edgeseg.data.dataset import Dataset
+from edgeseg.evaluation.tune_crf import tune_model
 from edgeseg.installing import pip_install
-from edgeseg.models.checkpoint import load_network, save_network
+from edgeseg.models.checkpoint import load_network, read_checkpoint, save_atomically, save_network
 from edgeseg.models.registry import build
-from edgeseg.runtime.ort.backend import read_spec
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 
@@ -151,6 +154,21 @@ def test_a_checkpoint_keeps_its_weights(tune, data, tmp_path):
     assert tuned_spec.data == "noise"
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, tuned.state_dict()[name]), name
+
+
+def test_a_checkpoint_keeps_what_is_beside_its_weights(data, tmp_path):
+    """What training for INT8 has learned would else be lost."""
+    torch.manual_seed(0)
+    network = build("fast_scnn", 3)
+    spec = ModelSpec("fast_scnn", ("red", "green", "blue"), input_size=(64, 96), stride=8)
+    beside = {"qat": {"target": "cpu", "ranges": [(0.0, 1.0)]}}
+    save_atomically(tmp_path / "model.pt", {"spec": spec.to_json(), "model": network.state_dict(), **beside})
+    tuning = tune_model(
+        tmp_path / "model.pt", Dataset.load(data), tmp_path / "tuned.pt", trials=1, max_images=1, force=True
+    )
+    tuned = read_checkpoint(tmp_path / "tuned.pt")
+    assert tuned.spec == replace(spec, crf=tuning.best.params)
+    assert tuned.content["qat"] == beside["qat"]
 
 
 def test_what_cannot_work_is_told_before_the_search(tune, model, tiny_labels_onnx, data, tmp_path):

@@ -38,10 +38,8 @@ def test_agrees_with_the_definition_on_random_images(num_classes, shape):
     rng = np.random.default_rng(num_classes * 100 + shape[0])
     present = rng.permutation(num_classes)[: max(1, num_classes * 2 // 3)]
     values = np.append(present, 255).astype(np.uint8)
-    confusion = ConfusionMatrix(num_classes)
     images = [(rng.choice(values, shape), rng.choice(values, shape)) for _ in range(4)]
-    for labels, predictions in images:
-        confusion.update(labels, predictions)
+    confusion = ConfusionMatrix.of(num_classes, iter(images))
     labels, predictions = (np.concatenate(stack) for stack in zip(*images, strict=True))
     np.testing.assert_allclose(confusion.iou(), naive_iou(labels, predictions, num_classes))
     counted = labels != 255

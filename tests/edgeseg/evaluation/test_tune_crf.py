@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from edgeseg.data.dataset import Dataset
-from edgeseg.errors import DatasetError, ModelError
+from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.evaluation.tune_crf import RANGES, search, tune_crf
 from edgeseg.runtime.registry import open_backend
@@ -104,6 +104,12 @@ def test_a_network_that_is_right_alone_is_not_helped(dataset, backend, tiny_onnx
     assert tuning.alone_miou == pytest.approx(1, abs=1e-3)
     assert not tuning.helps
     assert tuning.best.miou == max(trial.miou for trial in tuning.trials)
+
+
+@pytest.mark.parametrize("few", [{"trials": 0}, {"max_images": 0}])
+def test_fewer_than_one_is_told(dataset, backend, few):
+    with pytest.raises(InputError, match="Use 1 or more"):
+        tune_crf(backend, dataset, threads=1, **few)
 
 
 def test_no_more_images_than_asked_for(dataset, backend):

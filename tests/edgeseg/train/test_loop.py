@@ -336,7 +336,7 @@ def test_a_start_from_weights_that_are_no_numbers_is_refused(finished, tmp_path)
     state["model"]["classifier.3.bias"][1] = float("nan")
     torch.save(state, tmp_path / "start.pt")
     with pytest.raises(ModelError, match=r"start\.pt are not all finite numbers"):
-        Trainer(replace(config, weights=tmp_path / "start.pt", output=tmp_path / "run")).run()
+        Trainer(replace(config, init=tmp_path / "start.pt", output=tmp_path / "run")).run()
 
 
 def test_a_class_that_no_training_picture_shows_is_refused(shapes, tmp_path):

@@ -10,13 +10,13 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from edgeseg.artifact.onnx import rewrite_spec
 from edgeseg.errors import ModelError, SinkError, SpecError
 from edgeseg.refine.base import probabilities_of
 from edgeseg.refine.crf import DenseCrf
 from edgeseg.runtime.tensorrt.plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
-from edgeseg_export.artifact import rewrite_spec
 from edgeseg_export.tensorrt.crf_node import insert_crf, params_of
 
 # Halves and quarters: they are the same in 32 bits.

@@ -20,6 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from edgeseg import weights
+from edgeseg.artifact.onnx import set_spec
+from edgeseg.artifact.record import record_path
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
 from edgeseg.evaluation.parity import probe_images
 from edgeseg.installing import pip_install
@@ -32,11 +34,9 @@ from edgeseg.runtime.tensorrt.record import (
     check_fits,
     file_sha256,
     read_record,
-    record_path,
 )
 from edgeseg.runtime.tensorrt.trust import was_built_here
 from edgeseg.spec import METADATA_KEY
-from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt.engine import build_engine, cached_engine
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
 
@@ -511,8 +511,8 @@ def test_the_flags_in_a_record_build_the_same_engine_again(tensorrt, run_cli, ar
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "--head belongs to --format onnx"),
-        (("x.pt", "--target", "sm86"), "--target belongs to --format tensorrt"),
+        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "head belongs to the format onnx"),
+        (("x.pt", "--target", "sm86"), "target belongs to the format tensorrt"),
         (("x.onnx", "--format", "tensorrt", "--batch", "1,2"), "--batch is '1,2'"),
         (("x.onnx", "--format", "tensorrt", "--output", "x.onnx"), "x.onnx does not end in .engine"),
     ],

@@ -7,8 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgeseg.artifact.onnx import read_spec
 from edgeseg.errors import InputError, MissingDependencyError, ModelError, SpecError
-from edgeseg.runtime.ort.backend import OrtBackend, read_spec
+from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import METADATA_KEY

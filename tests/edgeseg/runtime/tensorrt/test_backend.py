@@ -19,7 +19,8 @@ import ctypes, json, threading
 from pathlib import Path
 import numpy as np
 from edgeseg.errors import EdgesegError
-from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, TensorInfo, file_sha256, record_path
+from edgeseg.artifact.record import record_path
+from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, TensorInfo, file_sha256
 from edgeseg.runtime.tensorrt.trust import note_built
 from edgeseg.runtime.cuda.gpu import find_gpu
 from edgeseg.runtime.registry import open_backend

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgeseg.artifact.record import record_path
 from edgeseg.errors import EdgesegError, InputError, ModelError, SpecError
 from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu
@@ -26,7 +27,6 @@ from edgeseg.runtime.tensorrt.record import (
     file_sha256,
     read_fitting,
     read_record,
-    record_path,
 )
 from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 
@@ -77,6 +77,32 @@ def write(tmp_path, tiny_spec):
 def test_what_is_written_is_read_again(write, changes):
     engine, record = write(**changes)
     assert read_record(engine) == record
+
+
+def test_what_a_newer_edgeseg_has_put_there_is_read_over_and_passed_on(write):
+    engine, record = write()
+    raw = json.loads(record_path(engine).read_text())
+    newer = {**raw, "sparsity": {"kept": [1, 2]}, "options": {**raw["options"], "refit": True}}
+    record_path(engine).write_text(json.dumps(newer))
+    found = check_fits(engine, JETPACK62, ORIN)
+    assert replace(found, extra={}, options=BuildOptions()) == record
+    assert json.loads(found.to_json()) == newer
+
+
+def test_a_record_of_before_there_were_other_backends(write):
+    """As version 0.1.0 first wrote it: without the name of the backend and the versions."""
+    engine, record = write()
+    raw = json.loads(record_path(engine).read_text())
+    record_path(engine).write_text(json.dumps({k: v for k, v in raw.items() if k not in ("backend", "versions")}))
+    assert read_record(engine) == record
+
+
+def test_an_engine_of_another_backend(write):
+    engine, _ = write()
+    raw = json.loads(record_path(engine).read_text())
+    record_path(engine).write_text(json.dumps({**raw, "backend": "openvino"}))
+    with pytest.raises(ModelError, match=r"street\.engine is for the backend openvino, as street\.engine\.json says"):
+        read_record(engine)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +257,6 @@ HOSTILE_OPTIONS = {
     "dla": [-1, "0", True, 10**18],
     "version_compatible": [None, 1, "yes"],
     "hardware_compatibility": [None, EVIL, ["none"]],
-    "more": [1],
 }
 
 
@@ -297,7 +322,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from edgeseg.files.whole import written_whole
-from edgeseg.runtime.tensorrt.record import file_sha256, pair_locked, read_record, record_path
+from edgeseg.artifact.record import record_path
+from edgeseg.runtime.tensorrt.record import file_sha256, pair_locked, read_record
 engine, rounds = Path(sys.argv[1]), int(sys.argv[3])
 record = read_record(engine)
 for index in range(rounds):
