@@ -24,6 +24,7 @@ edgeseg export runs/my_data/model.pt
 edgeseg export runs/my_data/model.pt --output street.onnx --data my_data --license CC-BY-4.0
 edgeseg export runs/my_data/model.pt --head labels --output labels.onnx
 edgeseg export model.onnx --format tensorrt --precision fp16
+edgeseg export model.onnx --format tensorrt --head labels
 edgeseg export model.onnx --format tensorrt --target sm86 --batch 1,1,4 --output street.engine
 edgeseg export tuned.onnx --refine crf --output refined.onnx
 edgeseg export tuned.onnx --refine crf --format tensorrt
@@ -72,7 +73,7 @@ _ENGINE_FLAGS = (
     *("precision", "batch", "targets", "workspace_mib", "dla"),
     *("version_compatible", "hardware_compatibility", "timing_cache"),
 )
-_SHARED_FLAGS = ("model", "output", "format", "refine", "check")
+_SHARED_FLAGS = ("model", "output", "format", "head", "refine", "check")
 
 
 def export(
@@ -91,7 +92,9 @@ def export(
     ] = Format.onnx,
     head: Annotated[
         Head,
-        typer.Option(help="logits at the network's stride, upsampled by edgeseg's kernel; or labels from the graph."),
+        typer.Option(
+            help="logits at the network's stride, upsampled by edgeseg's kernel; or labels of graph or engine."
+        ),
     ] = Head.logits,
     refine: Annotated[
         Refine, typer.Option(help="crf: labels by the dense CRF, as a plugin in the graph, for TensorRT alone.")
@@ -153,6 +156,8 @@ def export(
     beside it that says what it is; keep the two together.
     """
     _refuse_flags_of_the_other_format(ctx, format)
+    if refine is Refine.crf and head is Head.labels:
+        raise InputError("--refine crf needs logits", "Leave out --head: labels are what the CRF returns")
     if format is Format.tensorrt:
         from edgeseg.runtime.tensorrt.record import BuildOptions
 
@@ -164,14 +169,13 @@ def export(
             dla=dla,
             version_compatible=version_compatible,
             hardware_compatibility=hardware_compatibility.value,
+            head=head.value,
         )
         _export_engine(model, output, options, timing_cache, refine, check)
         return
     target = output or model.with_name(f"{model.stem}-crf.onnx" if refine is Refine.crf else f"{model.stem}.onnx")
     if target.suffix.lower() != ".onnx":
         raise InputError(f"{target} does not end in .onnx", "Correct --output")
-    if refine is Refine.crf and head is Head.labels:
-        raise InputError("--refine crf needs logits", "Leave out --head: labels are what the CRF returns")
 
     from dataclasses import replace
 
@@ -379,6 +383,8 @@ def _export_engine(
         for tensor in tensors:
             shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
             console.print(f"{arrow}  {tensor.name}  {tensor.dtype} {shape}")
+    if options.head == "labels" and not record.plugins:
+        console.print(f"labels by {record.flavour}'s own Resize and ArgMax, for it does not have edgeseg's plugin")
     if check is not False:
         _check_built(target, source, record, check, console)
 

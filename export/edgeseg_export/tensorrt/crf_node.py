@@ -15,11 +15,11 @@ from onnx import TensorProto, helper
 from edgeseg.files.whole import written_whole
 from edgeseg.refine.base import check_refinable
 from edgeseg.refine.crf import Quality
-from edgeseg.runtime.tensorrt.plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
+from edgeseg.runtime.tensorrt.plugins import CRF_OP
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
-from edgeseg_export.artifact import set_spec
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
+from edgeseg_export.tensorrt.labels import add_plugin, return_labels
 
 IMAGE_TYPE = TensorProto.FLOAT16
 """What the plugin gets the image as and returns labels as. TensorRT gives plugins no bytes, and converts them to and
@@ -55,33 +55,10 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
     spec = spec.unmeasured(output="labels", stride=1, crf=params)
     graph = model.graph
     images, logits = graph.input[0].name, graph.output[0].name
-    height, width = spec.input_size
-    graph.node.extend(
-        [
-            helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE),
-            helper.make_node(
-                CRF_OP,
-                [logits, "crf/image"],
-                ["crf/labels"],
-                name="crf",
-                domain=DOMAIN,
-                plugin_version=PLUGIN_VERSION,
-                plugin_namespace=DOMAIN,
-                output="labels",
-                quality=quality,
-                vertices=vertices,
-                **attributes(params),
-            ),
-            helper.make_node("Cast", ["crf/labels"], ["labels"], name="crf/cast", to=TensorProto.UINT8),
-        ]
-    )
-    batch = graph.input[0].type.tensor_type.shape.dim[0]
-    labels = helper.make_tensor_value_info("labels", TensorProto.UINT8, [None, height, width])
-    labels.type.tensor_type.shape.dim[0].CopyFrom(batch)
-    del graph.output[:]
-    graph.output.append(labels)
-    model.opset_import.append(helper.make_opsetid(DOMAIN, int(PLUGIN_VERSION)))
-    set_spec(model, spec)
+    graph.node.append(helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE))
+    values = {"output": "labels", "quality": quality, "vertices": vertices, **attributes(params)}
+    add_plugin(model, CRF_OP, [logits, "crf/image"], "crf/labels", values)
+    return_labels(model, "crf/labels", spec)
     onnx.checker.check_model(model)
     with written_whole(output or path, make_folders=True) as partial:
         onnx.save(model, partial)

@@ -22,7 +22,8 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     """An artifact and its spec.
 
     Raises:
-        ModelError: there is no such file, it is no ONNX, or it is a checkpoint.
+        ModelError: there is no such file, it is no ONNX, or it is a checkpoint; or there is not one input and one
+            output, each of fixed rank and size but for the batch.
         SpecError: it carries no spec.
     """
     if path.suffix.lower() == ".pt":
@@ -38,6 +39,12 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's exceptions have no class of their own in common
         raise ModelError(f"{path} is no valid ONNX ({_one_line(error)})", "Copy or export the model again") from error
+    for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
+        for value in values:
+            _check_shape(value, path)
+        if len(values) != 1:
+            names = ", ".join(value.name for value in values)
+            raise ModelError(f"{path} has {len(values)} {kind} ({names}); edgeseg's have one", "Export the model again")
     return model, read_spec(path)
 
 
@@ -50,15 +57,8 @@ def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.Mo
         precision: ``fp16`` converts it; ``int8`` wants Q/DQ in it.
 
     Raises:
-        ModelError: there is not one input and one output, each of fixed rank and size but for the batch; or the model
-            is not of such a precision.
+        ModelError: the model is not of such a precision.
     """
-    for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
-        for value in values:
-            _check_shape(value, path)
-        if len(values) != 1:
-            names = ", ".join(value.name for value in values)
-            raise ModelError(f"{path} has {len(values)} {kind} ({names}); edgeseg's have one", "Export the model again")
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     if precision == "int8" and not quantized:
         raise ModelError(
