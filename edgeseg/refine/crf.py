@@ -68,9 +68,8 @@ class DenseCrf:
         for name, value in (("height", height), ("width", width), ("classes", classes), ("threads", threads)):
             if not isinstance(value, (int, np.integer)) or abs(value) >= 1 << 31:
                 raise InputError(f"{name} is {value!r}", "Give a whole number")
+        self.params.check_classes(classes)
         costs = self.params.compatibility
-        if costs is not None and len(costs) != classes:
-            raise InputError(f"compatibility is for {len(costs)} classes, not {classes}", "Give (C, C) costs")
         self.shape = (classes, height, width)
         try:
             self._native = NativeDenseCrf(
@@ -153,7 +152,6 @@ def refine(
     """
     if output not in get_args(Output):
         raise InputError(f"output is {output!r}", f"Use one of {', '.join(get_args(Output))}")
-    check_image(image)
     classes, height, width = check_probabilities(probabilities, sums=False).shape
     crf = _recent(height, width, classes, params or CrfParams(), quality, threads)
     return crf.labels(probabilities, image) if output == "labels" else crf.marginals(probabilities, image)
