@@ -12,24 +12,11 @@ import av
 from av.video.stream import VideoStream
 
 from edgeseg.video.queues import BoundedQueue
+from edgeseg.video.sources.packets import Arrived
 
 _BEHIND_S = 0.25
 _MOST_PACKETS = 1000
 _BAD_READS = 20
-
-
-class Arrived(NamedTuple):
-    """A packet.
-
-    Attributes:
-        packet: as it came.
-        arrived_s: ``time.monotonic()`` when FFmpeg gave it out. Of H.264 and HEVC it does so when the next one begins.
-        follows: whether the packet before it was given out as well; else the decoder has to begin anew.
-    """
-
-    packet: av.Packet[VideoStream]
-    arrived_s: float
-    follows: bool
 
 
 class _Numbered(NamedTuple):
