@@ -38,7 +38,7 @@ class Format(str, Enum):
     tensorrt = "tensorrt"
 
 
-class Precision(str, Enum):
+class EnginePrecision(str, Enum):
     """Of an engine's arithmetic."""
 
     fp32 = "fp32"
@@ -115,9 +115,9 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        Precision,
+        EnginePrecision,
         typer.Option(help="fp16 converts the model; int8 takes what edgeseg quantize wrote.", rich_help_panel=_ENGINE),
-    ] = Precision.fp32,
+    ] = EnginePrecision.fp32,
     batch: Annotated[
         str, typer.Option(help="Images at a time: one number, or least,best,most.", rich_help_panel=_ENGINE)
     ] = "1",

@@ -16,7 +16,7 @@ from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.preprocess import to_input
 from edgeseg.types import ImageU8, LabelsU8
 
-Output = NDArray[np.float32] | NDArray[np.uint8]
+LogitsOrLabels = NDArray[np.float32] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Side:
         """Let the engine allocate what it needs before its time counts."""
         self.backend.infer(to_input(image, self.backend.spec.input_size))
 
-    def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[Output, LabelsU8]:
+    def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[LogitsOrLabels, LabelsU8]:
         """What the engine returns, and labels at the image's size."""
         start_s = time.perf_counter()
         images = to_input(image, self.backend.spec.input_size)

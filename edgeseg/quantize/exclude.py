@@ -13,7 +13,7 @@ from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
-from edgeseg.quantize.calibrate import Progress, no_progress
+from edgeseg.quantize.calibrate import NamedProgress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
 from edgeseg.runtime.ort.backend import OrtBackend
@@ -26,7 +26,7 @@ def exclude_worst(
     samples: Sequence[Sample],
     max_drop: float,
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
 ) -> list[Sensitivity]:
     """Leave out one layer after another, in the order of :func:`sensitivities`, until mIoU is near the float model's.
 

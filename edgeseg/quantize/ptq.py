@@ -20,7 +20,7 @@ import onnx
 
 from edgeseg.artifact.onnx import load_model, look_through, set_spec
 from edgeseg.errors import EdgesegError, ModelError
-from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
+from edgeseg.quantize.calibrate import Method, NamedProgress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
 from edgeseg.quantize.joined import Range, join_ranges
@@ -152,7 +152,7 @@ def calibrate_model(
     images: Sequence[Path],
     target: Int8Target,
     method: Method,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
 ) -> CalibratedModel:
     """Prepare an artifact to be quantized.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeseg.artifact.onnx import load_model
 from edgeseg.data.dataset import read_image
 from edgeseg.data.sampling import spread
-from edgeseg.quantize.calibrate import Progress, no_progress
+from edgeseg.quantize.calibrate import NamedProgress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
 from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.preprocess import to_input
@@ -44,7 +44,7 @@ def sensitivities(
     calibrated: CalibratedModel,
     images: Sequence[Path],
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
 ) -> list[Sensitivity]:
     """All layers, the one that hurts most first.

@@ -43,7 +43,7 @@ class OwnedMemory(Owned):
         self.close()
 
 
-Made = TypeVar("Made", bound=Owned)
+_Thing = TypeVar("_Thing", bound=Owned)
 
 
 class Owner:
@@ -52,10 +52,10 @@ class Owner:
     def __init__(self) -> None:
         self._made: weakref.WeakSet[Owned] = weakref.WeakSet()
 
-    def owns(self, made: Made) -> Made:
+    def owns(self, thing: _Thing) -> _Thing:
         """Remember it for as long as somebody refers to it."""
-        self._made.add(made)
-        return made
+        self._made.add(thing)
+        return thing
 
     def close(self) -> None:
         """Give back all of it. Calling it twice is harmless."""

@@ -32,7 +32,9 @@ MOST_IMAGES = 1024
 
 _REBUILD = "Rebuild the engine from its ONNX file: edgeseg export MODEL.onnx --format tensorrt"
 
-Precision = Literal["fp32", "fp16", "int8"]
+EnginePrecision = Literal["fp32", "fp16", "int8"]
+"""Of its arithmetic. A spec's ``Precision`` also tells for which target INT8 is."""
+
 Head = Literal["logits", "labels"]
 HardwareCompatibility = Literal["none", "same_compute_capability", "ampere_plus"]
 
@@ -57,7 +59,7 @@ class BuildOptions:
         InputError: a value is out of range, or two exclude each other.
     """
 
-    precision: Precision = "fp32"
+    precision: EnginePrecision = "fp32"
     batch: tuple[int, int, int] = (1, 1, 1)
     target: tuple[str, ...] = ()
     workspace_mib: int | None = None
@@ -67,7 +69,7 @@ class BuildOptions:
     head: Head = "logits"
 
     def __post_init__(self) -> None:
-        words = {"precision": Precision, "hardware_compatibility": HardwareCompatibility, "head": Head}
+        words = {"precision": EnginePrecision, "hardware_compatibility": HardwareCompatibility, "head": Head}
         for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} is {getattr(self, name)!r:.60}", f"Use one of {', '.join(get_args(kind))}")

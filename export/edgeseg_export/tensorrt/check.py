@@ -15,9 +15,9 @@ from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
-from edgeseg.runtime.tensorrt.record import EngineRecord, Precision
+from edgeseg.runtime.tensorrt.record import EnginePrecision, EngineRecord
 
-AGREEMENT: dict[Precision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
+AGREEMENT: dict[EnginePrecision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
 """The least fraction of equal labels. TensorRT's fp32 is TF32 on many GPUs, and probe images leave labels undecided
 more often than pictures do: a mistake in the graph moves far more of them."""
 

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from edgeseg.artifact.onnx import load_model, read_spec
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
-from edgeseg.runtime.tensorrt.record import Precision
+from edgeseg.runtime.tensorrt.record import EnginePrecision
 from edgeseg.spec import ModelSpec
 from edgeseg_export.fp16 import to_fp16
 
@@ -48,7 +48,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     return model, read_spec(path)
 
 
-def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.ModelProto:
+def prepare(model: onnx.ModelProto, path: Path, precision: EnginePrecision) -> onnx.ModelProto:
     """The model as TensorRT can parse it, with the types that a strongly typed network takes its precision from.
 
     Args:
