@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import onnx
@@ -29,8 +29,6 @@ Method = Literal["minmax", "percentile", "entropy"]
 
 NamedProgress = Callable[[Sequence[Any], str], Iterable[Any]]
 """Wraps a sequence that is worked through, with words for what is done, to show how far it has come."""
-
-METHODS: tuple[Method, ...] = get_args(Method)
 
 _METHODS: dict[Method, tuple[Any, dict[str, object]]] = {
     "minmax": (_quantization.CalibrationMethod.MinMax, {}),

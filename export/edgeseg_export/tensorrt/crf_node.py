@@ -5,7 +5,6 @@ Such a file runs in TensorRT alone, with the plugin library loaded; see ``docs/t
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -81,30 +80,3 @@ def attributes(params: CrfParams) -> dict[str, Any]:
         "iterations": params.iterations,
         **{name: values for name, values in more.items() if values},  # ONNX knows no type of an empty list
     }
-
-
-def params_of(node: onnx.NodeProto) -> CrfParams:
-    """The parameters in a node of :func:`insert_crf`: 32-bit floats, and of further terms the bilateral ones first."""
-    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    known: dict[str, Any] = {
-        field.name: values[field.name]
-        for field in fields(CrfParams)
-        if field.name in values and field.name != "compatibility"
-    }
-    for name in ("bilateral_weight", "spatial_weight"):
-        known[name] = known[name][0]
-    costs = values.get("compatibility", [])
-    classes = round(len(costs) ** 0.5)
-    bilateral, spatial = _rows(values.get("more_bilateral", []), 6), _rows(values.get("more_spatial", []), 3)
-    return CrfParams(
-        **known,
-        compatibility=tuple(_rows(costs, classes)) if costs else None,
-        more_terms=(
-            *(BilateralTerm((x, y), (r, g, b), weight) for x, y, r, g, b, weight in bilateral),
-            *(SpatialTerm((x, y), weight) for x, y, weight in spatial),
-        ),
-    )
-
-
-def _rows(values: list[float], columns: int) -> list[tuple[float, ...]]:
-    return [tuple(values[i : i + columns]) for i in range(0, len(values), columns)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import onnx
 from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
-from edgeseg.quantize.calibrate import METHODS, samples_of
+from edgeseg.quantize.calibrate import Method, samples_of
 from edgeseg.quantize.exclude import exclude_worst
 from edgeseg.quantize.ptq import calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
@@ -160,7 +161,7 @@ def test_for_tensorrt_joined_tensors_share_a_scale(convnet, images):
     assert len(set(map(float, scales))) == 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Method))
 def test_the_same_images_give_the_same_file(convnet, images, method, capfd):
     first, second = (calibrate_model(convnet, images, "cpu", method).quantize() for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
@@ -264,6 +265,7 @@ def test_no_torch_is_needed(run_python, convnet, convnet_data):
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
+from typing import get_args
 from edgeseg.data.dataset import Dataset
 from edgeseg.quantize.calibrate import samples_of
 from edgeseg.quantize.ptq import calibrate_model
