@@ -30,8 +30,8 @@ def compare(
     max_images: Annotated[
         int | None, typer.Option(min=1, help="The most to use, spread evenly over the split; all if left out.")
     ] = None,
-    backend_a: FileBackend = "auto",
-    backend_b: Annotated[str, typer.Option(help="The same for B.")] = "auto",
+    backend_a: FileBackend = None,
+    backend_b: Annotated[str | None, typer.Option(help="The same for B.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     trust_engine: TrustEngine = False,
 ) -> None:

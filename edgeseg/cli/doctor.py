@@ -67,7 +67,7 @@ def _native() -> DoctorLine:
     info = native.build_info()
     if native.dense_crf_isa() != "portable":
         info["simd"] = native.dense_crf_isa()  # what runs here; the info tells the least that it was compiled for
-    return "native", ", ".join(f"{name} {_shown(value)}" for name, value in info.items()), True
+    return "native", ", ".join(f"{name} {value}" for name, value in info.items()), True
 
 
 def _engines() -> Iterator[DoctorLine]:
@@ -149,11 +149,3 @@ def _told(unmet: list[Requirement]) -> str:
     missing = ", ".join(one.name for one, version in versions.items() if version is None)
     others = [f"{one.name} {version} is not {one.specifier}" for one, version in versions.items() if version]
     return "; ".join([*([f"lacks {missing}"] if missing else []), *others])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return "/".join(map(str, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)

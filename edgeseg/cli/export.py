@@ -21,6 +21,7 @@ edgeseg export runs/my_data/model.pt
 edgeseg export runs/my_data/model.pt --output street.onnx --data my_data --license CC-BY-4.0
 edgeseg export runs/my_data/model.pt --head labels --output labels.onnx
 edgeseg export model.onnx --format tensorrt --precision fp16
+edgeseg export model.onnx --format tensorrt --head labels
 edgeseg export model.onnx --format tensorrt --target sm86 --batch 1,1,4 --output street.engine
 edgeseg export tuned.onnx --refine crf --output refined.onnx
 edgeseg export tuned.onnx --refine crf --format tensorrt
@@ -34,7 +35,7 @@ class Format(str, Enum):
     tensorrt = "tensorrt"
 
 
-class Precision(str, Enum):
+class EnginePrecision(str, Enum):
     """Of an engine's arithmetic."""
 
     fp32 = "fp32"
@@ -83,7 +84,9 @@ def export(
     ] = Format.onnx,
     head: Annotated[
         Head,
-        typer.Option(help="logits at the network's stride, upsampled by edgeseg's kernel; or labels from the graph."),
+        typer.Option(
+            help="logits at the network's stride, upsampled by edgeseg's kernel; or labels of graph or engine."
+        ),
     ] = Head.logits,
     refine: Annotated[
         Refine, typer.Option(help="crf: labels by the dense CRF, as a plugin in the graph, for TensorRT alone.")
@@ -104,9 +107,9 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        Precision,
+        EnginePrecision,
         typer.Option(help="fp16 converts the model; int8 takes what edgeseg quantize wrote.", rich_help_panel=_ENGINE),
-    ] = Precision.fp32,
+    ] = EnginePrecision.fp32,
     batch: Annotated[
         str, typer.Option(help="Images at a time: one number, or least,best,most.", rich_help_panel=_ENGINE)
     ] = "1",
@@ -235,6 +238,8 @@ def _engine_lines(exported: Exported) -> Iterator[str]:
         for tensor in tensors:
             shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
             yield f"{arrow}  {tensor.name}  {tensor.dtype} {shape}"
+    if record.options.head == "labels" and not record.plugins:
+        yield f"labels by {record.flavour}'s own Resize and ArgMax, for it does not have edgeseg's plugin"
 
 
 def _parity_line(exported: Exported) -> str:

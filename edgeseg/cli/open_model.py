@@ -30,7 +30,9 @@ Refinement = Annotated[
     ),
 ]
 
-FileBackend = Annotated[str, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; auto goes by the file's suffix.")]
+FileBackend = Annotated[
+    str | None, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; the one for the file's suffix if left out.")
+]
 
 TrustEngine = Annotated[
     bool,

@@ -31,7 +31,7 @@ def tune_crf(
     trials: Annotated[int, typer.Option(min=1, help="Settings of the CRF to try, the defaults among them.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images and of the search.")] = 0,
     max_images: Annotated[int, typer.Option(min=1, help="The most to use, spread evenly over the split.")] = 60,
-    backend: FileBackend = "auto",
+    backend: FileBackend = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write the best setting even if it does not help.")] = False,
 ) -> None:

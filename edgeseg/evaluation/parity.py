@@ -24,7 +24,7 @@ from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import ModelSpec
 from edgeseg.types import ImageU8, LabelsU8
 
-Output = NDArray[np.float32] | NDArray[np.uint8]
+LogitsOrLabels = NDArray[np.float32] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def compare_models(
     split: str = "val",
     *,
     max_images: int | None = None,
-    backend_a: str = "auto",
-    backend_b: str = "auto",
+    backend_a: str | None = None,
+    backend_b: str | None = None,
     threads: int | None = None,
     trust_engine: bool = False,
     progress: Progress = iter,
@@ -100,7 +100,7 @@ def compare_models(
     chosen = spread(samples, max_images or len(samples), seed=0)
     with ExitStack() as opened:
 
-        def opened_for(model: str | Path, backend: str) -> Backend:
+        def opened_for(model: str | Path, backend: str | None) -> Backend:
             engine = open_backend(weights.find(model), backend=backend, threads=threads, trust_engine=trust_engine)
             opened.callback(engine.close)
             check_same_classes(engine.spec.class_names, dataset)
@@ -180,7 +180,7 @@ class _Side:
         """Let the engine allocate what it needs before its time counts."""
         self.backend.infer(to_input(image, self.backend.spec.input_size))
 
-    def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[Output, LabelsU8]:
+    def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[LogitsOrLabels, LabelsU8]:
         """What the engine returns, and labels at the image's size."""
         start_s = time.perf_counter()
         images = to_input(image, self.backend.spec.input_size)

@@ -99,7 +99,7 @@ def tune_model(
     trials: int = 40,
     seed: int = 0,
     max_images: int = 60,
-    backend: str = "auto",
+    backend: str | None = None,
     threads: int | None = None,
     force: bool = False,
     on_trial: OnTrial = lambda number, miou: None,

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from edgeseg._native import BilateralFilter
 from edgeseg.errors import InputError
 from edgeseg.spec.crf_params import CrfParams, spread
-from edgeseg.spec.palette import MAX_CLASSES
 
 _REACH_SIGMAS = 4.0  # where the spatial Gaussian's taps end
 
@@ -40,16 +39,13 @@ class MeanField(nn.Module):
         self, num_classes: int, params: CrfParams | None = None, *, accurate: bool = False, threads: int = 0
     ) -> None:
         super().__init__()
-        if not 2 <= num_classes <= MAX_CLASSES:
-            raise InputError(f"the layer has {num_classes} classes", f"Use 2 to {MAX_CLASSES}")
         self.params = params or CrfParams()
+        self.params.check_classes(num_classes)
         if self.params.more_terms:
             raise InputError("the layer learns one bilateral and one spatial term", "Leave out more_terms")
         costs = 1 - torch.eye(num_classes)
         if self.params.compatibility is not None:
             costs = torch.tensor(self.params.compatibility)
-        if costs.shape != (num_classes, num_classes):
-            raise InputError(f"compatibility is for {len(costs)} classes, not {num_classes}", "Give (C, C) costs")
         self.accurate = accurate
         self.threads = threads
         self.bilateral_weight = nn.Parameter(torch.tensor(float(self.params.bilateral_weight)))

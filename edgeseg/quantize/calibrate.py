@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import onnx
@@ -27,10 +27,8 @@ _quantization = load_onnxruntime("quantization")
 T = TypeVar("T")
 Method = Literal["minmax", "percentile", "entropy"]
 
-Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+NamedProgress = Callable[[Sequence[Any], str], Iterable[Any]]
 """Wraps a sequence that is worked through, with words for what is done, to show how far it has come."""
-
-METHODS: tuple[Method, ...] = get_args(Method)
 
 _METHODS: dict[Method, tuple[Any, dict[str, object]]] = {
     "minmax": (_quantization.CalibrationMethod.MinMax, {}),
@@ -62,7 +60,7 @@ def calibrate(
     images: Sequence[Path],
     size: tuple[int, int],
     method: Method,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
 ) -> TensorsData:
     """Run the float model over the images and note the range of every tensor that nodes of these types touch.

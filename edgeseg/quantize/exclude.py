@@ -11,7 +11,7 @@ import onnx
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError, ModelError
 from edgeseg.evaluation.evaluate import count
-from edgeseg.quantize.calibrate import Progress, no_progress
+from edgeseg.quantize.calibrate import NamedProgress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
 from edgeseg.quantize.trial import opened
@@ -25,7 +25,7 @@ def exclude_worst(
     samples: Sequence[Sample],
     max_drop: float,
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     float_model: Backend | None = None,
 ) -> list[Sensitivity]:
     """Leave out one layer after another, in the order of :func:`sensitivities`, until mIoU is near the float model's.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
+from edgeseg.spec.int8 import Int8Levels
 
 _CHAIN = ("Cast", "Transpose", "Sub", "Mul", "Conv")
 _TO_NCHW = [0, 3, 1, 2]
@@ -50,12 +51,12 @@ class _Head:
     scale: NDArray[np.float64]
 
 
-def fold_normalisation(model: onnx.ModelProto, zero_point: int | None = None) -> FoldedInput | None:
+def fold_normalisation(model: onnx.ModelProto, levels: Int8Levels) -> FoldedInput | None:
     """Fold ``(x - offset) * scale`` into the convolution after it, in place.
 
     Args:
         model: a graph that begins with Cast, Transpose to NCHW, Sub, Mul, Conv.
-        zero_point: z; None for the grey nearest to the mean colour.
+        levels: those of the target, which z depends on.
 
     Returns:
         The new input of the convolution; None, the model untouched, where the graph begins in another way, or where
@@ -65,8 +66,7 @@ def fold_normalisation(model: onnx.ModelProto, zero_point: int | None = None) ->
     head = _find_head(graph)
     if head is None:
         return None
-    if zero_point is None:
-        zero_point = int(np.clip(np.rint(head.offset.mean()), 0, 255))
+    zero_point = levels.grey(float(head.offset.mean()))
     weight = head.weight * head.scale[:, None, None]
     bias = head.bias + (weight * (zero_point - head.offset)[:, None, None]).sum(axis=(1, 2, 3))
 

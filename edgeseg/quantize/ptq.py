@@ -13,33 +13,27 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from edgeseg.artifact.onnx import load_model, set_spec
 from edgeseg.errors import EdgesegError, ModelError
-from edgeseg.quantize.calibrate import Method, Progress, calibrate, no_progress
+from edgeseg.quantize.calibrate import Method, NamedProgress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
 from edgeseg.quantize.joined import Range, join_ranges
 from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.ort.module import load_onnxruntime
-from edgeseg.spec import ModelSpec, Precision
+from edgeseg.spec import ModelSpec
+from edgeseg.spec.int8 import INT8_LEVELS, Int8Target
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
 _quantization = load_onnxruntime("quantization")
 _INT8, _UINT8 = _quantization.QuantType.QInt8, _quantization.QuantType.QUInt8
-
-Target = Literal["cpu", "tensorrt"]
-
-TARGETS: tuple[Target, ...] = get_args(Target)
-
-PRECISIONS: dict[Target, Precision] = {"cpu": "int8-cpu", "tensorrt": "int8-tensorrt"}
-"""What the spec of an artifact for each target says."""
 
 OP_TYPES = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Add"),
@@ -81,7 +75,7 @@ class CalibratedModel:
 
     path: Path
     spec: ModelSpec
-    target: Target
+    target: Int8Target
     layers: tuple[Layer, ...]
     _model: onnx.ModelProto
     _ranges: TensorsData
@@ -101,13 +95,13 @@ class CalibratedModel:
         nodes = [name for layer in chosen for name in layer.nodes]
         if not nodes:
             return load_model(self.path)
-        cpu = self.target == "cpu"
+        levels = INT8_LEVELS[self.target]
         # Pools and resizes work in INT8 wherever they are chosen, not only where what they read is INT8 already.
         options: dict[str, Any] = {
             "TensorQuantOverrides": self._overrides(),
             "ForceQuantizeNoInputCheck": True,
         }
-        if not cpu:
+        if levels.is_symmetric:
             # TensorRT wants symmetric ranges, Q/DQ pairs on weights, and refuses the int32 Q/DQ of biases.
             options |= {"ActivationSymmetric": True, "WeightSymmetric": True}
             options |= {"AddQDQPairToWeight": True, "QuantizeBias": False, "DedicatedQDQPair": False}
@@ -117,10 +111,9 @@ class CalibratedModel:
             quantizer = _quantization.QDQQuantizer(
                 copy.deepcopy(self._model),
                 True,  # per channel
-                # Weights of 7 bits on the CPU: without VNNI, x86 adds two products of U8S8 in 16 bits, and saturates.
-                cpu,
+                levels.largest_weight < 127,  # which then is 64
                 _INT8,
-                _UINT8 if cpu else _INT8,
+                _INT8 if levels.is_symmetric else _UINT8,
                 self._ranges,
                 nodes,
                 [],  # none excluded: those left in float are not among the nodes
@@ -130,10 +123,10 @@ class CalibratedModel:
             quantizer.quantize_model()
             quantizer.model.topological_sort()
             model: onnx.ModelProto = quantizer.model.model
-            if cpu and self._folded is not None:
+            if not levels.is_symmetric and self._folded is not None:
                 _read_pixels(model, self._folded)
             _tidy(model)
-            set_spec(model, self.spec.unmeasured(precision=PRECISIONS[self.target]))
+            set_spec(model, self.spec.unmeasured(precision=levels.precision))
             onnx.checker.check_model(model)
         return model
 
@@ -144,9 +137,12 @@ class CalibratedModel:
             for name, (low, high) in self._joined_constants.items()
         }
         if self._folded is not None:
-            cpu = self.target == "cpu"
-            zero_point = np.array(self._folded.zero_point, np.uint8) if cpu else np.array(0, np.int8)
-            frame = {"quant_type": _UINT8 if cpu else _INT8, "scale": np.array(1, np.float32), "zero_point": zero_point}
+            kind, zero_point = (
+                (_INT8, np.array(0, np.int8))
+                if INT8_LEVELS[self.target].is_symmetric
+                else (_UINT8, np.array(self._folded.zero_point, np.uint8))
+            )
+            frame = {"quant_type": kind, "scale": np.array(1, np.float32), "zero_point": zero_point}
             overrides[self._folded.centered] = [frame]
         return overrides
 
@@ -154,9 +150,9 @@ class CalibratedModel:
 def calibrate_model(
     path: Path,
     images: Sequence[Path],
-    target: Target,
+    target: Int8Target,
     method: Method,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
     spec: ModelSpec | None = None,
 ) -> CalibratedModel:
@@ -186,7 +182,7 @@ def calibrate_model(
         return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 
 
-def model_with_ranges(path: Path, target: Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
+def model_with_ranges(path: Path, target: Int8Target, ranges: Mapping[str, tuple[float, float]]) -> CalibratedModel:
     """As :func:`calibrate_model`, with ranges that are known: those of quantization-aware training.
 
     Args:
@@ -248,7 +244,7 @@ def open_quantizable(path: Path, threads: int | None = None) -> OrtBackend:
     return backend
 
 
-def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[onnx.ModelProto, FoldedInput | None]:
+def _prepare(path: Path, target: Int8Target, keep: Collection[str] = ()) -> tuple[onnx.ModelProto, FoldedInput | None]:
     """The graph that is quantized: batch normalisation and the normalisation of the frame folded, nodes named.
 
     Tensors to keep are still there, under their names.
@@ -268,8 +264,7 @@ def _prepare(path: Path, target: Target, keep: Collection[str] = ()) -> tuple[on
     for output in [output for output in model.graph.output if output.name in kept]:
         model.graph.output.remove(output)
     cast_first(model)
-    # TensorRT's zero point is 0, and a byte less 128 is what fits int8.
-    folded = fold_normalisation(model, None if target == "cpu" else 128)
+    folded = fold_normalisation(model, INT8_LEVELS[target])
     _name_nodes(model.graph)
     del model.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(model), folded

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import onnx
 
@@ -20,13 +21,14 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.evaluate import Evaluation, check_same_classes, dataset_of, evaluate
 from edgeseg.files.whole import keep_apart, written_whole
-from edgeseg.quantize.calibrate import METHODS, Method, Progress, no_progress, samples_of
+from edgeseg.quantize.calibrate import Method, NamedProgress, no_progress, samples_of
 from edgeseg.quantize.exclude import exclude_worst
-from edgeseg.quantize.ptq import TARGETS, Layer, Target, calibrate_model, open_quantizable
+from edgeseg.quantize.ptq import Layer, calibrate_model, open_quantizable
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
 from edgeseg.quantize.trial import opened
 from edgeseg.runtime.backend import Backend
 from edgeseg.segmenter import Segmenter
+from edgeseg.spec.int8 import INT8_TARGETS, Int8Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def quantize(
     data: Dataset | str | Path,
     *,
     output: str | Path | None = None,
-    target: Target = "cpu",
+    target: Int8Target = "cpu",
     method: Method = "percentile",
     images: int = 32,
     calibration_split: str = "train",
@@ -83,7 +85,7 @@ def quantize(
     max_drop: float = 1.0,
     auto_exclude: bool = False,
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
 ) -> Quantized:
     """Quantize a model to INT8 after training, and measure both; the flags of ``edgeseg quantize``.
 
@@ -109,7 +111,7 @@ def quantize(
         DatasetError: an image, a label or a split cannot be used.
         SinkError: the artifact cannot be written.
     """
-    for name, value, allowed in (("target", target, TARGETS), ("method", method, METHODS)):
+    for name, value, allowed in (("target", target, INT8_TARGETS), ("method", method, get_args(Method))):
         if value not in allowed:
             raise InputError(f"{name} is {value!r:.60}", f"Use one of {', '.join(allowed)}")
     source, path = weights.find(model), _output_path(model, output, target)
@@ -149,7 +151,7 @@ def quantize(
     return done
 
 
-def _output_path(model: str | Path, output: str | Path | None, target: Target) -> Path:
+def _output_path(model: str | Path, output: str | Path | None, target: Int8Target) -> Path:
     """The file to write: beside a model that was given as a path, in the working directory for a shipped one."""
     suffix = "-int8" if target == "cpu" else "-int8-tensorrt"
     path = Path(output or Path(model).with_name(f"{Path(model).name.removesuffix('.onnx')}{suffix}.onnx"))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeseg.data.dataset import read_image
 from edgeseg.data.sampling import spread
-from edgeseg.quantize.calibrate import Progress, no_progress
+from edgeseg.quantize.calibrate import NamedProgress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
 from edgeseg.quantize.trial import opened
 from edgeseg.runtime.backend import Backend
@@ -43,7 +43,7 @@ def sensitivities(
     calibrated: CalibratedModel,
     images: Sequence[Path],
     threads: int | None = None,
-    progress: Progress = no_progress,
+    progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
     float_model: Backend | None = None,
 ) -> list[Sensitivity]:

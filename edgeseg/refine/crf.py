@@ -30,7 +30,7 @@ except ImportError as error:
 __all__ = ["BilateralTerm", "CrfParams", "CrfRefiner", "DenseCrf", "SpatialTerm", "refine"]
 
 Quality = Literal["fast", "accurate"]
-Output = Literal["labels", "marginals"]
+CrfOutput = Literal["labels", "marginals"]
 
 SUM_TOLERANCE = 0.01
 """How far the probabilities of a pixel may sum from one: half-precision networks stay well within."""
@@ -68,9 +68,8 @@ class DenseCrf:
         for name, value in (("height", height), ("width", width), ("classes", classes), ("threads", threads)):
             if not isinstance(value, (int, np.integer)) or abs(value) >= 1 << 31:
                 raise InputError(f"{name} is {value!r}", "Give a whole number")
+        self.params.check_classes(classes)
         costs = self.params.compatibility
-        if costs is not None and len(costs) != classes:
-            raise InputError(f"compatibility is for {len(costs)} classes, not {classes}", "Give (C, C) costs")
         self.shape = (classes, height, width)
         try:
             self._native = NativeDenseCrf(
@@ -132,7 +131,7 @@ def refine(
     params: CrfParams | None = None,
     *,
     quality: Quality = "fast",
-    output: Output = "labels",
+    output: CrfOutput = "labels",
     threads: int = 0,
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Refine what a network said about an image, in one call.
@@ -151,9 +150,8 @@ def refine(
     Raises:
         InputError: another shape or dtype, NaN, probabilities that do not sum to one, or an argument out of range.
     """
-    if output not in get_args(Output):
-        raise InputError(f"output is {output!r}", f"Use one of {', '.join(get_args(Output))}")
-    check_image(image)
+    if output not in get_args(CrfOutput):
+        raise InputError(f"output is {output!r}", f"Use one of {', '.join(get_args(CrfOutput))}")
     classes, height, width = check_probabilities(probabilities, sums=False).shape
     crf = _recent(height, width, classes, params or CrfParams(), quality, threads)
     return crf.labels(probabilities, image) if output == "labels" else crf.marginals(probabilities, image)

@@ -23,18 +23,18 @@ BACKENDS: Plugins[BackendInfo] = Plugins(
         "pytorch": "edgeseg.runtime.pytorch:PYTORCH",
     },
 )
-"""What ``backend`` may be, beside ``auto``."""
+"""What ``backend`` may be."""
 
 
 def open_backend(
-    path: str | Path, *, backend: str = "auto", threads: int | None = None, trust_engine: bool = False
+    path: str | Path, *, backend: str | None = None, threads: int | None = None, trust_engine: bool = False
 ) -> Backend:
     """Load an artifact into the engine that runs it.
 
     Args:
         path: the artifact; ``tensorrt`` also takes ONNX files, of which it builds an engine when they come first.
-        backend: one of :data:`BACKENDS`, or ``auto`` to go by the file's suffix alone;
-            :func:`edgeseg.runtime.choose.choose` also looks at the machine.
+        backend: one of :data:`BACKENDS`; None for the one whose own files end so. What ``auto`` means,
+            :func:`edgeseg.runtime.choose.choose` tells, which also looks at the machine.
         threads: CPU threads of the engine; None means every core this process may use.
         trust_engine: load a TensorRT engine although it was not built by this user on this machine. An engine is a
             program: it can do whatever you can.
@@ -48,10 +48,10 @@ def open_backend(
     path = Path(path)
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}", "Use 1 or more, or leave it out to use every core")
-    if backend != "auto" and backend not in BACKENDS:
-        raise InputError(f"there is no backend {backend!r}", f"Use auto, {', '.join(BACKENDS)}")
+    if backend is not None and backend not in BACKENDS:
+        raise InputError(f"there is no backend {backend!r}", f"Use one of {', '.join(BACKENDS)}, or leave it out")
     check_model_file(path)
-    info = BACKENDS[by_suffix(path) if backend == "auto" else backend]
+    info = BACKENDS[by_suffix(path) if backend is None else backend]
     try:
         return info.open(path, threads=threads, trust_engine=trust_engine)
     except ImportError as error:

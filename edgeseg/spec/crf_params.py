@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from edgeseg.errors import InputError
+from edgeseg.spec.palette import MAX_CLASSES
 
 MOST_ITERATIONS = 1000
 """Mean field settles within ten or twenty."""
@@ -117,6 +118,14 @@ class CrfParams:
         for term in self.more_terms:
             if not isinstance(term, (BilateralTerm, SpatialTerm)):
                 raise InputError(f"more_terms holds {_shown(term)}", "Give BilateralTerm and SpatialTerm objects")
+
+    def check_classes(self, classes: int) -> None:
+        """Raise InputError unless there are 2 to 255 classes, and as many as the compatibility is for."""
+        if not 2 <= classes <= MAX_CLASSES:
+            raise InputError(f"the dense CRF has {classes} classes", f"Use 2 to {MAX_CLASSES}")
+        costs = self.compatibility
+        if costs is not None and len(costs) != classes:
+            raise InputError(f"compatibility is for {len(costs)} classes, not {classes}", "Give (C, C) costs")
 
     @property
     def bilateral_terms(self) -> tuple[BilateralTerm, ...]:

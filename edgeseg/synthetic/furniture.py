@@ -12,15 +12,13 @@ from edgeseg.synthetic.canvas import Canvas, Shot
 from edgeseg.synthetic.facades import pick
 from edgeseg.synthetic.light import Color, Light, lit, mix
 
-KINDS = ("lamp", "round_sign", "triangle_sign", "board", "traffic_light", "bollard")
-
 
 @dataclass(frozen=True)
 class Furniture:
     """One piece.
 
     Attributes:
-        kind: one of KINDS.
+        kind: ``lamp``, ``round_sign``, ``triangle_sign``, ``board``, ``traffic_light`` or ``bollard``.
         height_m: of the pole.
         metal, face: colours, lit.
         reach: -1 or 1: to which side a lamp's arm points.

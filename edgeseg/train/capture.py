@@ -12,7 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from edgeseg.models.network import Network
-from edgeseg.train.config import QatTarget
+from edgeseg.spec.int8 import Int8Target
 
 PREFIX = "network."
 """What stands before a network's own names of its parameters and buffers in a captured graph."""
@@ -67,7 +67,7 @@ def _twin(node: Node) -> Node:
     return next(other for other in source.users if other.target is node.target and other.args == node.args)
 
 
-def quantized_tensors(graph: Graph, target: QatTarget) -> list[list[Node]]:
+def quantized_tensors(graph: Graph, target: Int8Target) -> list[list[Node]]:
     """The tensors that are rounded to INT8, those with a common scale together, in the order of the graph.
 
     The input is not among them where one convolution alone reads it: pixels are bytes already.
@@ -95,7 +95,7 @@ class _Rules:
         scale_of: each tensor that is rounded, and the one whose scale it takes: most often itself.
     """
 
-    def __init__(self, target: QatTarget, pixels: Node | None) -> None:
+    def __init__(self, target: Int8Target, pixels: Node | None) -> None:
         self.scale_of: dict[Node, Node] = {}
         self._cpu = target == "cpu"
         self._pixels = pixels

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from edgeseg.errors import InputError, SpecError
 from edgeseg.models.registry import FAMILIES
 from edgeseg.settings import Settings, setting
+from edgeseg.spec.int8 import Int8Target
 from edgeseg.spec.model_spec import NetworkArgs, checked_args
 from edgeseg.train.losses.registry import LOSSES, parse_losses
 
@@ -18,7 +19,6 @@ Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
 Flip = Literal["none", "horizontal", "both"]
 Amp = Literal["auto", "on", "off"]
-QatTarget = Literal["cpu", "tensorrt"]
 
 _POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
 _NOT_NEGATIVE = (
@@ -117,7 +117,7 @@ class TrainConfig(Settings):
     network_args: NetworkArgs = setting({}, "What it is made with, such as width=0.5", parse=_network_args)
     init: str | Path | None = setting("", "What to start from: the backbone's name, for ImageNet's weights, or a file")
     qat: str | Path | None = setting("", "A checkpoint to train on for INT8", panel=_QAT)
-    qat_target: QatTarget = setting("cpu", "What it is quantized for", panel=_QAT)
+    qat_target: Int8Target = setting("cpu", "What it is quantized for", panel=_QAT)
     train_split: str = setting("train", "Split to train on")
     val_split: str = setting("val", "Split to evaluate on")
     height: int = setting(360, "Pixels the images are resized to")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -48,9 +47,6 @@ class SplitTensors(TorchDataset[Pair]):
         if self.cached:
             self._cache[index] = pair
         return pair
-
-    def image_path(self, index: int) -> Path:
-        return self.samples[index].image
 
     def file_labels(self, index: int) -> LabelsU8:
         """(H, W) uint8 labels at the label file's own size, 255 = no label."""

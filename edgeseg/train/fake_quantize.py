@@ -17,8 +17,8 @@ from torch.fx import GraphModule, Node
 from edgeseg.errors import MissingDependencyError
 from edgeseg.installing import pip_install
 from edgeseg.models.network import Features, Network
+from edgeseg.spec.int8 import INT8_LEVELS, Int8Target
 from edgeseg.train.capture import BATCH_NORM, DROPOUTS, OUTPUT_AXIS, PREFIX, capture, quantized_tensors
-from edgeseg.train.config import QatTarget
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ class FakeQuantized(Network):
     Its parameters are those of the network it is made of, with the same shapes: see :meth:`float_state`.
     """
 
-    def __init__(self, network: Network, target: QatTarget, size: tuple[int, int]) -> None:
+    def __init__(self, network: Network, target: Int8Target, size: tuple[int, int]) -> None:
         super().__init__()
         self.stride, self.size_multiple, self.tap_channels = network.stride, network.size_multiple, network.tap_channels
         self._names = tuple(network.state_dict())
@@ -167,7 +167,7 @@ class FakeQuantized(Network):
 class _Annotator(Quantizer):  # type: ignore[misc]  # torchao has no types
     """Tells torchao which tensors to round and how."""
 
-    def __init__(self, groups: list[list[Node]], target: QatTarget) -> None:
+    def __init__(self, groups: list[list[Node]], target: Int8Target) -> None:
         super().__init__()
         self.groups = groups
         self.target = target
@@ -226,15 +226,17 @@ class _RangeFakeQuantize(FakeQuantize):  # type: ignore[misc]  # torchao has no 
         return (self.quant_min - zero_point) * scale, (self.quant_max - zero_point) * scale
 
 
-def _activation(group: int, tensors: int, target: QatTarget) -> QuantizationSpec:
+def _activation(group: int, tensors: int, target: Int8Target) -> QuantizationSpec:
     make = _RangeFakeQuantize.with_args(group=group, tensors=tensors)
-    if target == "cpu":
-        return QuantizationSpec(torch.uint8, make, 0, 255, torch.per_tensor_affine)
-    return QuantizationSpec(torch.int8, make, -127, 127, torch.per_tensor_symmetric)
+    levels = INT8_LEVELS[target]
+    dtype, scheme = (
+        (torch.int8, torch.per_tensor_symmetric) if levels.is_symmetric else (torch.uint8, torch.per_tensor_affine)
+    )
+    return QuantizationSpec(dtype, make, levels.lowest, levels.highest, scheme)
 
 
-def _weight(axis: int, target: QatTarget) -> QuantizationSpec:
-    """A scale per channel, always that of the weights as they are; 7 bits on the CPU, as in ``edgeseg.quantize``."""
+def _weight(axis: int, target: Int8Target) -> QuantizationSpec:
+    """A scale per channel, always that of the weights as they are."""
     make = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0)
-    largest = 64 if target == "cpu" else 127
+    largest = INT8_LEVELS[target].largest_weight
     return QuantizationSpec(torch.int8, make, -largest, largest, torch.per_channel_symmetric, axis)

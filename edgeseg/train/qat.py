@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,8 +15,9 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.checkpoint import Checkpoint, read_checkpoint, save_atomically
 from edgeseg.models.network import Network
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.int8 import INT8_LEVELS, INT8_TARGETS, Int8Target
 from edgeseg.train.capture import PREFIX, capture, normalisation_of, stem_of
-from edgeseg.train.config import QatTarget, TrainConfig
+from edgeseg.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -51,7 +52,7 @@ class Learned:
         ranges: the lowest and highest value of each group of :func:`edgeseg.train.capture.quantized_tensors`.
     """
 
-    target: QatTarget
+    target: Int8Target
     ranges: tuple[tuple[float, float], ...]
 
 
@@ -86,7 +87,7 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
     return network, _centre(network, spec, config.qat_target)
 
 
-def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: QatTarget) -> None:
+def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: Int8Target) -> None:
     """Write a checkpoint of plain weights that also carries the ranges.
 
     Raises:
@@ -110,7 +111,7 @@ def read_learned(source: Path | Checkpoint) -> Learned | None:
         learned = Learned(raw["target"], tuple((float(low), float(high)) for low, high in raw["ranges"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         learned = None
-    if learned is None or learned.target not in get_args(QatTarget) or not all(map(_is_range, learned.ranges)):
+    if learned is None or learned.target not in INT8_TARGETS or not all(map(_is_range, learned.ranges)):
         raise ModelError(f"the ranges in {checkpoint.path} cannot be read", "Train it for INT8 again (qat)")
     return learned
 
@@ -131,7 +132,7 @@ def _load(checkpoint: Path) -> tuple[Network, ModelSpec]:
     return network, read.spec
 
 
-def _centre(network: Network, spec: ModelSpec, target: QatTarget) -> ModelSpec:
+def _centre(network: Network, spec: ModelSpec, target: Int8Target) -> ModelSpec:
     """Rewrite the first layer, in place, for pixels less a whole number, and return the spec that says so.
 
     A quantized artifact reads bytes: :mod:`edgeseg.quantize.fold` has the arithmetic. Rewritten before training, with
@@ -145,7 +146,7 @@ def _centre(network: Network, spec: ModelSpec, target: QatTarget) -> ModelSpec:
         return spec
     weight, mean = (_state(network, node) for node in (stem.args[1], normalisation.args[3]))
     offset, scale = 255 * torch.tensor(spec.mean), 1 / (255 * torch.tensor(spec.std))
-    zero_point = 128 if target == "tensorrt" else round(float(offset.mean()))
+    zero_point = INT8_LEVELS[target].grey(float(offset.mean()))
     common = float(scale.mean())
     with torch.no_grad():
         mean -= (weight * (scale * (zero_point - offset))[:, None, None]).sum(dim=(1, 2, 3))

@@ -6,28 +6,40 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+MakeRoom = Callable[[deque[Item], Item], bool]
+"""Takes out of what waits, oldest first, what a new item makes old, and says whether the new one is to wait itself."""
 
 
 class BoundedQueue(Generic[Item]):
     """A queue between one giving and one taking thread that no failure can block.
 
-    Either the giver waits for room, or, where the latest wins, the oldest item makes room and counts as dropped. Every
+    Either the giver waits for room, or, where the latest wins, an older item makes room and counts as dropped. Every
     item given is taken or dropped: ``given == taken + dropped`` once the taker has seen the end.
 
     Args:
         capacity: items held at most.
         latest_wins: drop the oldest instead of waiting.
+        make_room: where the latest wins, what it wins by; None for dropping the oldest of a full queue.
         changed: shared by queues that one taker waits for together.
     """
 
-    def __init__(self, capacity: int, *, latest_wins: bool = False, changed: threading.Condition | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        latest_wins: bool = False,
+        make_room: MakeRoom[Item] | None = None,
+        changed: threading.Condition | None = None,
+    ) -> None:
         self._items: deque[Item] = deque()
         self._capacity = capacity
         self._latest_wins = latest_wins
+        self._make_room = make_room or self._drop_oldest
         self._ended = False
         self._is_wanted = False
         # A Condition's lock is reentrant, so a signal handler may call end() on the very thread that holds it.
@@ -44,12 +56,17 @@ class BoundedQueue(Generic[Item]):
             if self._ended:
                 self.dropped += 1
                 return False
-            if len(self._items) >= self._capacity:
-                self._items.popleft()
-                self.dropped += 1
-            self._items.append(item)
+            count = len(self._items) + 1
+            if not self._latest_wins or self._make_room(self._items, item):
+                self._items.append(item)
+            self.dropped += count - len(self._items)
             self._changed.notify_all()
             return True
+
+    def _drop_oldest(self, waiting: deque[Item], _: Item) -> bool:
+        if len(waiting) >= self._capacity:
+            waiting.popleft()
+        return True
 
     def get(self, timeout_s: float | None = None) -> Item | None:
         """Take the oldest item; waits for one, and gives None once there will be no more.

@@ -22,15 +22,13 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.models.checkpoint import Checkpoint, read_checkpoint
-from edgeseg.quantize.ptq import Target, model_with_ranges
+from edgeseg.quantize.ptq import model_with_ranges
 from edgeseg.runtime.backend import check_images
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.int8 import INT8_LEVELS
 from edgeseg.train.capture import OUTPUT_AXIS, capture, normalisation_of, quantized_tensors
 from edgeseg.train.qat import read_learned
 from edgeseg_export.onnx import DeployedNetwork, to_onnx
-
-_LEVELS: dict[Target, tuple[int, int]] = {"cpu": (0, 255), "tensorrt": (-127, 127)}
-_LARGEST_WEIGHT: dict[Target, int] = {"cpu": 64, "tensorrt": 127}
 
 NUDGE = 1e-4
 """By how much steps are wider where a network is compared with itself; see :func:`expected_agreement`."""
@@ -159,18 +157,17 @@ class _Captured:
 
     def rounding(self, nudge: float) -> GraphModule:
         """The graph that rounds weights and tensors; its logits are the first of what it returns."""
-        graph, (lowest, highest) = self.module.graph, _LEVELS[self.target]
+        graph, levels = self.module.graph, INT8_LEVELS[self.target]
         for node in graph.nodes:
             if node.target in OUTPUT_AXIS:
                 self._round_weight(node)
         for node, (low, high) in self._limits.items():
-            scale = (high - low) / (highest - lowest)
-            zero_point = lowest - round(low / scale)
+            scale, zero_point = levels.steps(low, high)
             scale *= 1 + nudge
             readers = list(node.users)
             with graph.inserting_after(node):
                 rounded = graph.call_function(
-                    torch.fake_quantize_per_tensor_affine, (node, scale, zero_point, lowest, highest)
+                    torch.fake_quantize_per_tensor_affine, (node, scale, zero_point, levels.lowest, levels.highest)
                 )
             for reader in readers:
                 reader.replace_input_with(node, rounded)
@@ -180,7 +177,7 @@ class _Captured:
     @torch.no_grad()
     def _round_weight(self, convolution: Node) -> None:
         """In place, per output channel, with the batch normalisation after it in the weights."""
-        axis, largest = OUTPUT_AXIS[convolution.target], _LARGEST_WEIGHT[self.target]  # type: ignore[index]
+        axis, largest = OUTPUT_AXIS[convolution.target], INT8_LEVELS[self.target].largest_weight  # type: ignore[index]
         weight = self._value(convolution.args[1])
         factor = torch.ones(weight.shape[axis])
         if (normalisation := normalisation_of(convolution)) is not None:

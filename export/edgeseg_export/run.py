@@ -20,7 +20,7 @@ from edgeseg.errors import DatasetError, EdgesegError, InputError, MissingDepend
 from edgeseg.evaluation.evaluate import Evaluation, dataset_of, evaluate
 from edgeseg.evaluation.parity import Parity, compare, probe_images
 from edgeseg.files.whole import keep_apart
-from edgeseg.runtime.tensorrt.record import BuildOptions, EngineRecord, HardwareCompatibility, Precision
+from edgeseg.runtime.tensorrt.record import BuildOptions, EnginePrecision, EngineRecord, HardwareCompatibility
 from edgeseg.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Format = Literal["onnx", "tensorrt"]
 Head = Literal["logits", "labels"]
 Refine = Literal["none", "crf"]
 
-_OF_ONNX = ("head", "height", "width", "data", "split", "license", "trained_on")
+_OF_ONNX = ("height", "width", "data", "split", "license", "trained_on")
 _OF_ENGINES = (
     *("precision", "batch", "target", "workspace_mib", "dla"),
     *("version_compatible", "hardware_compatibility", "timing_cache"),
@@ -92,7 +92,7 @@ def export(
     license: str | None = None,
     trained_on: str | None = None,
     check: bool | None = None,
-    precision: Precision | None = None,
+    precision: EnginePrecision | None = None,
     batch: int | tuple[int, int, int] | None = None,
     target: tuple[str, ...] | None = None,
     workspace_mib: int | None = None,
@@ -113,7 +113,7 @@ def export(
         model: the model.pt or best.pt of a training run; an ONNX file for an engine, or to put the CRF into it.
         output: the file to write; None for the model's name with .onnx or .engine.
         format: ``onnx``, or ``tensorrt``, on the device itself.
-        head: ``logits`` at the network's stride, which None means too, or ``labels`` from the graph.
+        head: ``logits`` at the network's stride, which None means too, or ``labels`` of graph or engine.
         refine: ``crf``: labels by the dense CRF, as a plugin in the graph, for TensorRT alone.
         height, width: of the input in pixels; None for the model's own.
         data: a data set to measure the artifact on, or where it is; the mIoU is noted in the artifact.
@@ -146,8 +146,12 @@ def export(
         if side is not None and side < _LEAST_SIDE_PX:
             raise InputError(f"{name} is {side}", f"Use {_LEAST_SIDE_PX} or more, or leave it out")
     model, wanted = Path(model), Path(output) if output is not None else None
+    if refine == "crf" and head == "labels":
+        raise InputError("refine crf needs logits", "Leave out head: labels are what the CRF returns")
     if format == "tensorrt":
         build = {name: options[name] for name in _OF_ENGINES if name in options and name != "timing_cache"}
+        if head is not None:
+            build["head"] = head
         if isinstance(batch, int):
             build["batch"] = (batch,) * 3
         cache = Path(timing_cache) if timing_cache is not None else None
@@ -155,8 +159,6 @@ def export(
     target_path = wanted or model.with_name(f"{model.stem}-crf.onnx" if refine == "crf" else f"{model.stem}.onnx")
     if target_path.suffix.lower() != ".onnx":
         raise InputError(f"{target_path} does not end in .onnx", "Correct output")
-    if refine == "crf" and head == "labels":
-        raise InputError("refine crf needs logits", "Leave out head: labels are what the CRF returns")
     if refine == "crf" and model.suffix.lower() != ".pt":
         source = weights.find(model)
         keep_apart([target_path], [source])

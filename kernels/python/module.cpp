@@ -20,13 +20,6 @@ nb::dict build_info() {
 #else
     info["compiler"] = "GCC " __VERSION__;
 #endif
-    info["cuda"] = nb::none();
-    nb::list architectures;
-#if defined(EDGESEG_CUDA_VERSION)
-    info["cuda"] = EDGESEG_CUDA_VERSION;
-    architectures = nb::list(nb::str(EDGESEG_CUDA_ARCHITECTURES).attr("split")());
-#endif
-    info["cuda_architectures"] = architectures;
 #if defined(__SSE2__)
     info["simd"] = "sse2";
 #elif defined(__ARM_NEON)
@@ -52,11 +45,10 @@ NB_MODULE(_native, module) {
     module.def("has_int8_dot_product", &parallel::has_int8_dot_product,
                "Whether this CPU multiplies and sums bytes in one instruction: VNNI on x86, the dot product on Arm.");
     module.def(
-        "build_info", &build_info, nb::sig("def build_info() -> dict[str, object]"),
+        "build_info", &build_info, nb::sig("def build_info() -> dict[str, str]"),
         "How this extension was built.\n\n"
-        "``compiler`` str, ``cuda`` version of the CUDA toolkit or None, ``cuda_architectures`` list of str as in\n"
-        "CMake (empty without CUDA), ``simd`` the vector instructions that every kernel was\n"
-        "compiled for; what else the CPU has is chosen when the process starts, see :func:`dense_crf_isa`.");
+        "``compiler``, and ``simd``, the vector instructions that every kernel was compiled for; what else the CPU\n"
+        "has is chosen when the process starts, see :func:`dense_crf_isa`.");
 }
 
 }  // namespace edgeseg::python

@@ -8,15 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from math import prod
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeseg.runtime.cuda.binding import Captured, DeviceMemory, Stream
-from edgeseg.runtime.cuda.driver import check, load_driver
+from edgeseg.runtime.cuda.driver import NON_BLOCKING, check, load_driver
 from edgeseg.runtime.cuda.graph import capture
-from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, as_array, check_room, mib
+from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, Owner, as_array, check_room, mib
 
 try:
     from cuda.bindings import __version__, driver
@@ -24,16 +23,14 @@ except ImportError:  # an older cuda-python
     from cuda import __version__
     from cuda import cuda as driver
 
-_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 
-
-class CudaPython:
+class CudaPython(Owner):
     """See :class:`edgeseg.runtime.cuda.binding.Cuda`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.name = f"cuda-python {__version__}"
         self._context = _primary_context()
-        self._made: WeakSet[Owned] = WeakSet()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -50,18 +47,10 @@ class CudaPython:
 
     def allocate(self, nbytes: int) -> DeviceMemory:
         pointer = _call(f"reserving {mib(nbytes)}", driver.cuMemAlloc, nbytes)
-        memory = OwnedMemory(int(pointer), nbytes, _free, self._context, driver.cuMemFree, pointer)
-        self._made.add(memory)
-        return memory
+        return self.owns(OwnedMemory(int(pointer), nbytes, _free, self._context, driver.cuMemFree, pointer))
 
     def stream(self) -> Stream:
-        stream = _Stream(self._context, _call("opening a stream", driver.cuStreamCreate, _NON_BLOCKING))
-        self._made.add(stream)
-        return stream
-
-    def close(self) -> None:
-        for made in list(self._made):
-            made.close()
+        return self.owns(_Stream(self._context, _call("opening a stream", driver.cuStreamCreate, NON_BLOCKING)))
 
 
 class _Stream(Owned):

@@ -8,6 +8,9 @@ from functools import cache
 from edgeseg.errors import DeviceError, MissingDependencyError
 
 _LIBRARY = "libcuda.so.1"
+NON_BLOCKING = 1
+"""CU_STREAM_NON_BLOCKING: a stream that does not wait for the default one."""
+
 _OUT_OF_MEMORY, _NO_DEVICE = 2, 100  # CUDA_ERROR_…
 
 

@@ -6,7 +6,7 @@ import ctypes
 import weakref
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -41,6 +41,26 @@ class OwnedMemory(Owned):
     def free(self) -> None:
         """See :meth:`close`."""
         self.close()
+
+
+_Thing = TypeVar("_Thing", bound=Owned)
+
+
+class Owner:
+    """What makes things on the GPU, and gives back all that are left."""
+
+    def __init__(self) -> None:
+        self._made: weakref.WeakSet[Owned] = weakref.WeakSet()
+
+    def owns(self, thing: _Thing) -> _Thing:
+        """Remember it for as long as somebody refers to it."""
+        self._made.add(thing)
+        return thing
+
+    def close(self) -> None:
+        """Give back all of it. Calling it twice is harmless."""
+        for made in list(self._made):
+            made.close()
 
 
 def as_array(

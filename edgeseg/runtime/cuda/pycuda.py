@@ -7,27 +7,25 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any
-from weakref import WeakSet
 
 from numpy.typing import DTypeLike, NDArray
 from pycuda import VERSION_TEXT, driver
 
 from edgeseg.runtime.cuda.binding import Captured, DeviceMemory, Stream
-from edgeseg.runtime.cuda.driver import error_text, failure
+from edgeseg.runtime.cuda.driver import NON_BLOCKING, error_text, failure
 from edgeseg.runtime.cuda.graph import capture
-from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, as_array, check_room, mib
+from edgeseg.runtime.cuda.memory import Owned, OwnedMemory, Owner, as_array, check_room, mib
 
-_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _UNKNOWN = 999  # CUDA_ERROR_UNKNOWN
 
 
-class PyCuda:
+class PyCuda(Owner):
     """See :class:`edgeseg.runtime.cuda.binding.Cuda`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.name = f"pycuda {VERSION_TEXT}"
         self._context = _primary_context()
-        self._made: WeakSet[Owned] = WeakSet()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -47,19 +45,12 @@ class PyCuda:
     def allocate(self, nbytes: int) -> DeviceMemory:
         with _errors(f"reserving {mib(nbytes)}"):
             allocation = driver.mem_alloc(nbytes)
-        memory = OwnedMemory(int(allocation), nbytes, _drop, self._context, [allocation])
-        self._made.add(memory)
-        return memory
+        return self.owns(OwnedMemory(int(allocation), nbytes, _drop, self._context, [allocation]))
 
     def stream(self) -> Stream:
         with _errors("opening a stream"):
-            stream = _Stream(self._context, driver.Stream(_NON_BLOCKING))
-        self._made.add(stream)
-        return stream
-
-    def close(self) -> None:
-        for made in list(self._made):
-            made.close()
+            stream = _Stream(self._context, driver.Stream(NON_BLOCKING))
+        return self.owns(stream)
 
 
 class _Stream(Owned):

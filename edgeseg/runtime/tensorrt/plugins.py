@@ -12,6 +12,7 @@ DOMAIN = "edgeseg"
 """Of a node in ONNX, and the namespace of its plugin in TensorRT."""
 
 CRF_OP = "DenseCRF"
+UPSAMPLE_ARGMAX_OP = "UpsampleArgmax"
 PLUGIN_VERSION = "1"
 
 
@@ -43,3 +44,12 @@ def load_plugins(tensorrt: TensorRT) -> None:
     registry = tensorrt.module.get_plugin_registry()
     if registry.get_creator(CRF_OP, PLUGIN_VERSION, DOMAIN) is None and registry.load_library(str(library)) is None:
         raise MissingDependencyError(f"{tensorrt} cannot load {library}", f"Build edgeseg again: {build}")
+
+
+def has_plugins(tensorrt: TensorRT) -> bool:
+    """Whether :func:`load_plugins` has made a TensorRT know edgeseg's plugins, or has just been able to."""
+    try:
+        load_plugins(tensorrt)
+    except (InputError, MissingDependencyError):
+        return False
+    return True

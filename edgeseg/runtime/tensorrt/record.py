@@ -34,7 +34,10 @@ MOST_IMAGES = 1024
 
 _REBUILD = "Rebuild the engine from its ONNX file: edgeseg export MODEL.onnx --format tensorrt"
 
-Precision = Literal["fp32", "fp16", "int8"]
+EnginePrecision = Literal["fp32", "fp16", "int8"]
+"""Of its arithmetic. A spec's ``Precision`` also tells for which target INT8 is."""
+
+Head = Literal["logits", "labels"]
 HardwareCompatibility = Literal["none", "same_compute_capability", "ampere_plus"]
 
 
@@ -51,23 +54,27 @@ class BuildOptions:
         version_compatible: the engine also runs on later versions of TensorRT, at some cost of speed.
         hardware_compatibility: ``same_compute_capability`` or ``ampere_plus`` for an engine that also runs on other
             such GPUs, at some cost of speed.
+        head: ``labels`` for an engine that upsamples the model's logits and takes the argmax itself; ``logits`` for one
+            that returns what the model does.
         extra: options of a newer edgeseg, which were in a record; kept, and passed on.
 
     Raises:
         InputError: a value is out of range, or two exclude each other.
     """
 
-    precision: Precision = "fp32"
+    precision: EnginePrecision = "fp32"
     batch: tuple[int, int, int] = (1, 1, 1)
     target: tuple[str, ...] = ()
     workspace_mib: int | None = None
     dla: int | None = None
     version_compatible: bool = False
     hardware_compatibility: HardwareCompatibility = "none"
+    head: Head = "logits"
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name, kind in (("precision", Precision), ("hardware_compatibility", HardwareCompatibility)):
+        words = {"precision": EnginePrecision, "hardware_compatibility": HardwareCompatibility, "head": Head}
+        for name, kind in words.items():
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} is {getattr(self, name)!r:.60}", f"Use one of {', '.join(get_args(kind))}")
         if not isinstance(self.batch, tuple) or len(self.batch) != 3 or not all(map(_is_count, self.batch)):
@@ -112,6 +119,8 @@ class BuildOptions:
             words.append("--version-compatible")
         if self.hardware_compatibility != "none":
             words += ["--hardware-compatibility", self.hardware_compatibility]
+        if self.head != "logits":
+            words += ["--head", self.head]
         return "".join(f" {shlex.quote(word)}" for word in words)
 
 

@@ -19,10 +19,8 @@ from contextlib import suppress
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
-from edgeseg.types import Frame
 from edgeseg.video.sources.base import StreamInfo
 from edgeseg.video.sources.byte_stream import MOST_BYTES, ByteStream, has_its_index_last
 from edgeseg.video.sources.media import (
@@ -31,22 +29,20 @@ from edgeseg.video.sources.media import (
     open_bytes,
     pixel_aspect_of,
     reason,
-    too_large,
     video_stream,
 )
-from edgeseg.video.sources.one_pass import OnePassSource
-from edgeseg.video.sources.picture import frame_s, to_rgb, upright_aspect
+from edgeseg.video.sources.packets import BLIND_S, Arrived, PacketSource
+from edgeseg.video.sources.picture import frame_s
 from edgeseg.video.sources.timeline import RecordedTimeline
 from edgeseg.video.sources.uri import FPS, LIVE, SIZE, parameters, redacted
 
 _FORMS = {"size": SIZE, "format": (r"\w+", "format=rgb24, as FFmpeg calls it"), "fps": FPS, "live": LIVE}
 _LOOK_EVERY_S = 0.1
-_BLIND_S = 20.0
 _UNTIMED = {"mjpeg", "jpeg_pipe", "png_pipe", "h264", "hevc"}
 """Formats without times; FFmpeg makes them up, at 25 frames per second."""
 
 
-class StdinSource(OnePassSource):
+class StdinSource(PacketSource):
     """Frames that come through a pipe. Unless ``live`` each of them is processed, and the writer waits meanwhile.
 
     Args:
@@ -113,25 +109,24 @@ class StdinSource(OnePassSource):
         stream = video_stream(self._container, STREAM_CODECS)
         if stream is None:
             raise SourceError("what comes on standard input holds no video stream", "Write video into the pipe")
-        self._stream = stream
+        self._stream, self._codec = stream, stream.codec_context
         self._stream.thread_type = "SLICE" if live else "AUTO"
         if live:
-            limit_pixels(stream.codec_context)
+            limit_pixels(self._codec)
+        self._takes_any_size = not live
+        self._timeline = RecordedTimeline(joins_leaps=self._container.format.name == "mpegts")
         self._pixel_aspect = pixel_aspect_of(stream)
         self._is_untimed = self._container.format.name in {*_UNTIMED, "rawvideo"}
         rate = None if self._is_untimed else self._stream.average_rate
         return StreamInfo(
             uri=self._uri,
             live=live,
-            width=self._stream.codec_context.width or None,
-            height=self._stream.codec_context.height or None,
+            width=self._codec.width or None,
+            height=self._codec.height or None,
             fps=self._fps or (float(rate) if rate else None),
         )
 
-    def _frames(self) -> Iterator[Frame]:
-        index = 0
-        seen_s = time.monotonic()
-        timeline = RecordedTimeline(joins_leaps=self._container.format.name == "mpegts")
+    def _arrivals(self) -> Iterator[Arrived]:
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -139,59 +134,31 @@ class StdinSource(OnePassSource):
             except Exception as error:
                 if self._closed:
                     return
-                raise self._damage(index, error) from None
+                raise self._damage(error) from None
             if packet is None:
                 return
             self._pipe.renew()
-            came_s = time.monotonic()
-            for picture in self._decoded(packet, index):
-                frame = self._frame(picture, index, came_s, timeline)
-                if frame is not None:
-                    yield frame
-                    index += 1
-                    seen_s = came_s
-            if self.info.live and came_s - seen_s > _BLIND_S:
-                raise SourceError(
-                    f"on standard input came nothing that can be used for {_BLIND_S:g} s: {self.state.left_out_for}",
-                    "See what the program that writes it does",
-                )
+            yield Arrived(packet, time.monotonic())
 
-    def _decoded(self, packet: av.Packet[VideoStream], index: int) -> list[av.VideoFrame]:
-        try:
-            return self._stream.decode(packet)
-        except Exception as error:
-            if not self.info.live:
-                raise self._damage(index, error) from None
-            self._leave_out(f"a damaged picture ({reason(error)})")
-            return []
+    def _pts_s(self, picture: av.VideoFrame) -> float | None:
+        if not self._is_untimed:
+            return self._timeline.place(picture.time, frame_s(picture, self.info.fps))
+        return None if self._fps is None else self._count / self._fps
 
-    def _frame(self, picture: av.VideoFrame, index: int, came_s: float, timeline: RecordedTimeline) -> Frame | None:
-        """The picture as a frame; None where it is one that is left out."""
-        try:
-            why = too_large(picture.height, picture.width) if self.info.live else ""
-            rgb_u8 = None if why else to_rgb(picture)
-        except Exception as error:
-            if not self.info.live:
-                if isinstance(error, SourceError):
-                    raise
-                raise self._damage(index, error) from None
-            why, rgb_u8 = reason(error), None
-        if rgb_u8 is None:
-            self._leave_out(why)
-            return None
-        aspect = upright_aspect(self._pixel_aspect, picture)
-        return Frame(rgb_u8, index, came_s, pts_s=self._pts_s(picture, index, timeline), pixel_aspect=aspect)
+    def _broken(self, error: Exception, why: str) -> SourceError:
+        return error if isinstance(error, SourceError) else self._damage(error)
 
-    def _damage(self, index: int, error: Exception) -> SourceError:
+    def _damage(self, error: Exception) -> SourceError:
         return SourceError(
-            f"standard input is damaged or cut short after {index} frames ({reason(error)})",
+            f"standard input is damaged or cut short after {self._count} frames ({reason(error)})",
             "See whether the program that writes it ended well, and for raw frames whether the size is right",
         )
 
-    def _pts_s(self, picture: av.VideoFrame, index: int, timeline: RecordedTimeline) -> float | None:
-        if not self._is_untimed:
-            return timeline.place(picture.time, frame_s(picture, self.info.fps))
-        return None if self._fps is None else index / self._fps
+    def _blind(self) -> SourceError:
+        return SourceError(
+            f"on standard input came nothing that can be used for {BLIND_S:g} s: {self.state.left_out_for}",
+            "See what the program that writes it does",
+        )
 
     def close(self) -> None:
         """Stop reading and end the iteration soon, whether or not more comes."""

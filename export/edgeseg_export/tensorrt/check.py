@@ -15,9 +15,9 @@ from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.runtime.registry import open_backend
-from edgeseg.runtime.tensorrt.record import EngineRecord, Precision
+from edgeseg.runtime.tensorrt.record import EnginePrecision, EngineRecord
 
-AGREEMENT: dict[Precision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
+AGREEMENT: dict[EnginePrecision, float] = {"fp32": 0.998, "fp16": 0.99, "int8": 0.98}
 """The least fraction of equal labels. TensorRT's fp32 is TF32 on many GPUs, and probe images leave labels undecided
 more often than pictures do: a mistake in the graph moves far more of them."""
 
@@ -49,7 +49,7 @@ def check_engine(engine: Path, source: Path, record: EngineRecord) -> Parity:
 
     Args:
         engine: what ``build_engine`` has just written, for this machine.
-        source: the ONNX file without the CRF.
+        source: the ONNX file without the CRF; the CPU kernel makes labels of its logits.
         record: of the engine.
 
     Raises:
@@ -59,7 +59,7 @@ def check_engine(engine: Path, source: Path, record: EngineRecord) -> Parity:
     with ExitStack() as opened:
         reference: Backend = open_backend(source, backend="ort")
         opened.callback(reference.close)
-        if record.plugins:
+        if record.plugins and record.options.head == "logits":
             reference = RefinedOnCpu(reference)
             images = images[::2]  # not the noise, which may need more of the lattice than the plugin has room for
         candidate = open_backend(engine, backend="tensorrt", trust_engine=True)

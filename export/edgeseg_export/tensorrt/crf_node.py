@@ -5,21 +5,20 @@ Such a file runs in TensorRT alone, with the plugin library loaded; see ``docs/t
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
 
-from edgeseg.artifact.onnx import set_spec
 from edgeseg.files.whole import written_whole
 from edgeseg.refine.base import check_refinable
 from edgeseg.refine.crf import Quality
-from edgeseg.runtime.tensorrt.plugins import CRF_OP, DOMAIN, PLUGIN_VERSION
+from edgeseg.runtime.tensorrt.plugins import CRF_OP
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm, spread
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
+from edgeseg_export.tensorrt.labels import add_plugin, return_labels
 
 IMAGE_TYPE = TensorProto.FLOAT16
 """What the plugin gets the image as and returns labels as. TensorRT gives plugins no bytes, and converts them to and
@@ -55,33 +54,10 @@ def insert_crf(path: Path, output: Path | None = None, *, quality: Quality = "fa
     spec = spec.unmeasured(output="labels", stride=1, crf=params)
     graph = model.graph
     images, logits = graph.input[0].name, graph.output[0].name
-    height, width = spec.input_size
-    graph.node.extend(
-        [
-            helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE),
-            helper.make_node(
-                CRF_OP,
-                [logits, "crf/image"],
-                ["crf/labels"],
-                name="crf",
-                domain=DOMAIN,
-                plugin_version=PLUGIN_VERSION,
-                plugin_namespace=DOMAIN,
-                output="labels",
-                quality=quality,
-                vertices=vertices,
-                **attributes(params),
-            ),
-            helper.make_node("Cast", ["crf/labels"], ["labels"], name="crf/cast", to=TensorProto.UINT8),
-        ]
-    )
-    batch = graph.input[0].type.tensor_type.shape.dim[0]
-    labels = helper.make_tensor_value_info("labels", TensorProto.UINT8, [None, height, width])
-    labels.type.tensor_type.shape.dim[0].CopyFrom(batch)
-    del graph.output[:]
-    graph.output.append(labels)
-    model.opset_import.append(helper.make_opsetid(DOMAIN, int(PLUGIN_VERSION)))
-    set_spec(model, spec)
+    graph.node.append(helper.make_node("Cast", [images], ["crf/image"], name="crf/image", to=IMAGE_TYPE))
+    values = {"output": "labels", "quality": quality, "vertices": vertices, **attributes(params)}
+    add_plugin(model, CRF_OP, [logits, "crf/image"], "crf/labels", values)
+    return_labels(model, "crf/labels", spec)
     onnx.checker.check_model(model)
     with written_whole(output or path, make_folders=True) as partial:
         onnx.save(model, partial)
@@ -104,30 +80,3 @@ def attributes(params: CrfParams) -> dict[str, Any]:
         "iterations": params.iterations,
         **{name: values for name, values in more.items() if values},  # ONNX knows no type of an empty list
     }
-
-
-def params_of(node: onnx.NodeProto) -> CrfParams:
-    """The parameters in a node of :func:`insert_crf`: 32-bit floats, and of further terms the bilateral ones first."""
-    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    known: dict[str, Any] = {
-        field.name: values[field.name]
-        for field in fields(CrfParams)
-        if field.name in values and field.name != "compatibility"
-    }
-    for name in ("bilateral_weight", "spatial_weight"):
-        known[name] = known[name][0]
-    costs = values.get("compatibility", [])
-    classes = round(len(costs) ** 0.5)
-    bilateral, spatial = _rows(values.get("more_bilateral", []), 6), _rows(values.get("more_spatial", []), 3)
-    return CrfParams(
-        **known,
-        compatibility=tuple(_rows(costs, classes)) if costs else None,
-        more_terms=(
-            *(BilateralTerm((x, y), (r, g, b), weight) for x, y, r, g, b, weight in bilateral),
-            *(SpatialTerm((x, y), weight) for x, y, weight in spatial),
-        ),
-    )
-
-
-def _rows(values: list[float], columns: int) -> list[tuple[float, ...]]:
-    return [tuple(values[i : i + columns]) for i in range(0, len(values), columns)]

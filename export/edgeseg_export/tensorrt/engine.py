@@ -28,7 +28,7 @@ from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
 from edgeseg.runtime.tensorrt.log import ErrorLog, one_line
 from edgeseg.runtime.tensorrt.module import TensorRT, find_tensorrt
 from edgeseg.runtime.tensorrt.plugins import DOMAIN as PLUGIN_DOMAIN
-from edgeseg.runtime.tensorrt.plugins import load_plugins
+from edgeseg.runtime.tensorrt.plugins import has_plugins, load_plugins
 from edgeseg.runtime.tensorrt.record import (
     BuildOptions,
     EngineRecord,
@@ -41,6 +41,7 @@ from edgeseg.runtime.tensorrt.record import (
 from edgeseg.runtime.tensorrt.trust import note_built, was_built_here
 from edgeseg.weights import check_model_file
 from edgeseg_export.tensorrt.graph import prepare, read_onnx
+from edgeseg_export.tensorrt.labels import decide_labels
 from edgeseg_export.tensorrt.progress import BuildProgress, show_build
 
 _NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -185,7 +186,9 @@ def _build(
     progress: BuildProgress | None,
 ) -> EngineRecord:
     keep_apart([output, record_path(output)], [onnx_path])
-    model, _ = read_onnx(onnx_path)
+    model, spec = read_onnx(onnx_path)
+    if options.head == "labels" and spec.output == "logits":
+        decide_labels(model, spec, by_plugin=has_plugins(tensorrt))
     prepared = prepare(model, onnx_path, options.precision)
     _check_batch(prepared, options, onnx_path)
     plugins = any(node.domain == PLUGIN_DOMAIN for node in prepared.graph.node)

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from edgeseg.artifact.onnx import load_model, spec_in
 from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.fold import cast_first
-from edgeseg.runtime.tensorrt.record import Precision
+from edgeseg.runtime.tensorrt.record import EnginePrecision
 from edgeseg.spec import ModelSpec
 from edgeseg_export.fp16 import to_fp16
 
@@ -22,7 +22,8 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     """An artifact and its spec.
 
     Raises:
-        ModelError: there is no such file, it is no ONNX, or it is a checkpoint.
+        ModelError: there is no such file, it is no ONNX, or it is a checkpoint; or there is not one input and one
+            output, each of fixed rank and size but for the batch.
         SpecError: it carries no spec.
     """
     if path.suffix.lower() == ".pt":
@@ -38,10 +39,16 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and the checker's exceptions have no class of their own in common
         raise ModelError(f"{path} is no valid ONNX ({_one_line(error)})", "Copy or export the model again") from error
+    for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
+        for value in values:
+            _check_shape(value, path)
+        if len(values) != 1:
+            names = ", ".join(value.name for value in values)
+            raise ModelError(f"{path} has {len(values)} {kind} ({names}); edgeseg's have one", "Export the model again")
     return model, spec_in(model, path)
 
 
-def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.ModelProto:
+def prepare(model: onnx.ModelProto, path: Path, precision: EnginePrecision) -> onnx.ModelProto:
     """The model as TensorRT can parse it, with the types that a strongly typed network takes its precision from.
 
     Args:
@@ -50,15 +57,8 @@ def prepare(model: onnx.ModelProto, path: Path, precision: Precision) -> onnx.Mo
         precision: ``fp16`` converts it; ``int8`` wants Q/DQ in it.
 
     Raises:
-        ModelError: there is not one input and one output, each of fixed rank and size but for the batch; or the model
-            is not of such a precision.
+        ModelError: the model is not of such a precision.
     """
-    for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
-        for value in values:
-            _check_shape(value, path)
-        if len(values) != 1:
-            names = ", ".join(value.name for value in values)
-            raise ModelError(f"{path} has {len(values)} {kind} ({names}); edgeseg's have one", "Export the model again")
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     if precision == "int8" and not quantized:
         raise ModelError(

@@ -173,5 +173,5 @@ def test_what_does_not_fit_is_said():
 
 @pytest.mark.parametrize("classes", [-1, 0, 1, 256])
 def test_one_class_or_none_is_nothing_to_refine(classes):
-    with pytest.raises(InputError, match=rf"the layer has {classes} classes\. Use 2 to 255"):
+    with pytest.raises(InputError, match=rf"the dense CRF has {classes} classes\. Use 2 to 255"):
         MeanField(classes)

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 
 from edgeseg.quantize.fold import cast_first, fold_normalisation
+from edgeseg.spec.int8 import INT8_LEVELS
 
 
 def logits_of(model, images):
@@ -39,15 +40,15 @@ def test_casting_before_transposing_changes_nothing(model, images):
     assert model.SerializeToString() == once
 
 
-@pytest.mark.parametrize("zero_point", [None, 0, 128])
-def test_only_the_border_changes(model, images, zero_point):
+@pytest.mark.parametrize(("target", "zero_point"), [("cpu", 115), ("tensorrt", 128)])
+def test_only_the_border_changes(model, images, target, zero_point):
     """The stem's padding means another grey, so its outermost rows and columns may differ, and what they reach."""
     cast_first(model)
     model.graph.output.append(onnx.helper.make_tensor_value_info("stem", onnx.TensorProto.FLOAT, None))
     del model.graph.output[0]
     expected = logits_of(model, images)
-    folded = fold_normalisation(model, zero_point)
-    assert folded.zero_point == (115 if zero_point is None else zero_point)
+    folded = fold_normalisation(model, INT8_LEVELS[target])
+    assert folded.zero_point == zero_point
     got = logits_of(model, images)
     np.testing.assert_allclose(got[:, :, 1:, 1:], expected[:, :, 1:, 1:], atol=1e-4)
     assert np.abs(got - expected).max() > 1e-3
@@ -60,12 +61,12 @@ def test_a_second_reader_of_the_normalised_frame_forbids_it(model):
     cast_first(model)
     model.graph.node.append(onnx.helper.make_node("Relu", ["normalised"], ["second"], name="second"))
     before = model.SerializeToString()
-    assert fold_normalisation(model) is None
+    assert fold_normalisation(model, INT8_LEVELS["cpu"]) is None
     assert model.SerializeToString() == before
 
 
 def test_a_graph_without_normalisation_stays(tiny_onnx):
     model = onnx.load(tiny_onnx)
     before = model.SerializeToString()
-    assert fold_normalisation(model) is None
+    assert fold_normalisation(model, INT8_LEVELS["cpu"]) is None
     assert model.SerializeToString() == before

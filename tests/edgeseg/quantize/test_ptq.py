@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,14 +18,15 @@ import onnx
 from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
-from edgeseg.quantize.calibrate import METHODS, samples_of
+from edgeseg.quantize.calibrate import Method, samples_of
 from edgeseg.quantize.exclude import exclude_worst
-from edgeseg.quantize.ptq import TARGETS, calibrate_model, check_quantizable, model_with_ranges
+from edgeseg.quantize.ptq import calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
 from edgeseg.runtime import choose
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.tensorrt.info import TENSORRT
+from edgeseg.spec.int8 import INT8_TARGETS
 
 INT8, UINT8, INT32 = onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 
@@ -44,7 +46,7 @@ def images(samples):
     return [sample.image for sample in samples]
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=INT8_TARGETS)
 def calibrated(request, convnet, images):
     return calibrate_model(convnet, images, request.param, "percentile")
 
@@ -159,7 +161,7 @@ def test_for_tensorrt_joined_tensors_share_a_scale(convnet, images):
     assert len(set(map(float, scales))) == 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Method))
 def test_the_same_images_give_the_same_file(convnet, images, method, capfd):
     first, second = (calibrate_model(convnet, images, "cpu", method).quantize() for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
@@ -185,7 +187,7 @@ def test_ranges_of_other_tensors_are_refused(convnet):
 
 def test_a_graph_that_cannot_be_folded_is_quantized_as_it_is(tiny_onnx, images, frames, tmp_path):
     expected = np.concatenate([logits_of(tiny_onnx, frame[None], tmp_path) for frame in frames])
-    for target in TARGETS:
+    for target in INT8_TARGETS:
         model = calibrate_model(tiny_onnx, images, target, "minmax").quantize()
         got = np.concatenate([logits_of(model, frame[None], tmp_path) for frame in frames])
         assert 0 < np.abs(got - expected).max() < 3
@@ -263,6 +265,7 @@ def test_no_torch_is_needed(run_python, convnet, convnet_data):
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
+from typing import get_args
 from edgeseg.data.dataset import Dataset
 from edgeseg.quantize.calibrate import samples_of
 from edgeseg.quantize.ptq import calibrate_model

@@ -9,7 +9,7 @@ from edgeseg.runtime.registry import BACKENDS, open_backend
 
 def test_the_suffix_chooses(tiny_onnx):
     assert isinstance(open_backend(tiny_onnx), OrtBackend)
-    assert isinstance(open_backend(str(tiny_onnx), backend="auto"), OrtBackend)
+    assert isinstance(open_backend(str(tiny_onnx)), OrtBackend)
 
 
 def test_a_name_wins_over_the_suffix(tiny_onnx, tmp_path):

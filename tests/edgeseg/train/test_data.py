@@ -20,7 +20,6 @@ def test_a_sample_is_the_files_pixels_where_the_size_fits(shapes):
         image.permute(1, 2, 0).numpy(), np.asarray(Image.open(shapes / "train/images/03.png"))
     )
     np.testing.assert_array_equal(labels.numpy(), np.asarray(Image.open(shapes / "train/labels/03.png")))
-    assert split.image_path(3) == shapes / "train/images/03.png"
 
 
 def test_labels_as_colours_and_as_index_are_the_same(shapes, shapes_rgb):

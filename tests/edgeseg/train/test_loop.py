@@ -391,7 +391,7 @@ def test_the_checkpoint_a_run_starts_from_is_not_replaced(finished, tmp_path, gi
         shutil.copy(finished[1].model, tmp_path / "run" / name)
     (tmp_path / "link.pt").symlink_to(tmp_path / "run" / "model.pt")
     with pytest.raises(SinkError, match="which would be lost"):
-        Trainer(replace(finished[0], weights=tmp_path / given, output=tmp_path / "run"))
+        Trainer(replace(finished[0], init=tmp_path / given, output=tmp_path / "run"))
     assert (tmp_path / "run" / "model.pt").read_bytes() == finished[1].model.read_bytes()
 
 

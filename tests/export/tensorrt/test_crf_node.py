@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ from edgeseg.refine.crf import DenseCrf
 from edgeseg.runtime.tensorrt.plugins import DOMAIN
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec.crf_params import BilateralTerm, CrfParams, SpatialTerm
-from edgeseg_export.tensorrt.crf_node import insert_crf, params_of
+from edgeseg_export.tensorrt.crf_node import insert_crf
 
 # Halves and quarters: they are the same in 32 bits.
 PARAMS = CrfParams(
@@ -61,6 +61,33 @@ class DenseCRF(OpRun):
 def node_of(path):
     (node,) = [node for node in onnx.load(path).graph.node if node.domain == DOMAIN]
     return node
+
+
+def params_of(node):
+    """The parameters in a node of :func:`insert_crf`: 32-bit floats, and of further terms the bilateral ones first."""
+    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    known = {
+        field.name: values[field.name]
+        for field in fields(CrfParams)
+        if field.name in values and field.name != "compatibility"
+    }
+    for name in ("bilateral_weight", "spatial_weight"):
+        known[name] = known[name][0]
+    costs = values.get("compatibility", [])
+    classes = round(len(costs) ** 0.5)
+    bilateral, spatial = rows_of(values.get("more_bilateral", []), 6), rows_of(values.get("more_spatial", []), 3)
+    return CrfParams(
+        **known,
+        compatibility=tuple(rows_of(costs, classes)) if costs else None,
+        more_terms=(
+            *(BilateralTerm((x, y), (r, g, b), weight) for x, y, r, g, b, weight in bilateral),
+            *(SpatialTerm((x, y), weight) for x, y, weight in spatial),
+        ),
+    )
+
+
+def rows_of(values, columns):
+    return [tuple(values[i : i + columns]) for i in range(0, len(values), columns)]
 
 
 @pytest.fixture

@@ -149,6 +149,15 @@ def test_a_shipped_model_becomes_an_engine(tensorrt, quantized, tmp_path, model,
     assert_fits_its_spec(tmp_path / "x.engine")
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_engine_of_logits_can_be_made_to_return_labels(tensorrt, artifact_of, tmp_path, network):
+    record = build_engine(artifact_of(network, "logits"), tmp_path / "x.engine", replace(SM86, head="labels"))
+    assert_fits_its_spec(tmp_path / "x.engine")
+    assert record.spec.output == "labels"
+    assert not record.plugins  # TensorRT-RTX takes none
+    assert record.options.flags() == " --target sm86 --head labels"
+
+
 def test_fp16_halves_an_engine(tensorrt, tmp_path):
     model = weights.find("fast_scnn-camvid")
     for precision in ("fp32", "fp16"):
@@ -496,6 +505,15 @@ def test_the_command_line(tensorrt, run_cli, tmp_path):
     record = read_record(tmp_path / "fast_scnn-camvid.engine")
     assert record.options == BuildOptions("fp16", (1, 2, 4), ("sm86", "sm89"))
     assert record.options.flags() == " " + " ".join(("--precision fp16 --batch 1,2,4", "--target sm86 --target sm89"))
+    assert "Resize" not in done.stdout
+
+
+def test_the_command_line_tells_whose_labels_an_engine_returns(tensorrt, run_cli, tiny_onnx, tmp_path):
+    words = ("--format", "tensorrt", "--target", "sm86", "--head", "labels", "--output", tmp_path / "x.engine")
+    done = run_cli("export", tiny_onnx, *words)
+    assert done.rc == 0, done.stderr
+    assert "out  labels  uint8 1x32x48" in done.stdout
+    assert "labels by TensorRT-RTX's own Resize and ArgMax, for it does not have edgeseg's plugin" in done.stdout
 
 
 def test_the_flags_in_a_record_build_the_same_engine_again(tensorrt, run_cli, artifact_of, tmp_path):
@@ -511,7 +529,8 @@ def test_the_flags_in_a_record_build_the_same_engine_again(tensorrt, run_cli, ar
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("x.onnx", "--format", "tensorrt", "--head", "labels"), "head belongs to the format onnx"),
+        (("x.onnx", "--format", "tensorrt", "--height", "64"), "height belongs to the format onnx"),
+        (("x.onnx", "--format", "tensorrt", "--head", "labels", "--refine", "crf"), "refine crf needs logits"),
         (("x.pt", "--target", "sm86"), "target belongs to the format tensorrt"),
         (("x.onnx", "--format", "tensorrt", "--batch", "1,2"), "--batch is '1,2'"),
         (("x.onnx", "--format", "tensorrt", "--output", "x.onnx"), "x.onnx does not end in .engine"),

@@ -153,9 +153,9 @@ class HttpStream(ByteStream):
     def _receive_here(self, size: int) -> bytes:
         if self._is_closed:
             return b""
-        if self._socket is not None:
+        if (connected := self._socket) is not None:
             with suppress(OSError):  # closed by the other side, and read to its end
-                self._socket.settimeout(self._left_s())
+                connected.settimeout(self._left_s())
         try:
             content = self._response.read1(size)
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
@@ -197,12 +197,12 @@ class HttpStream(ByteStream):
         self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._socket is not None:
+        connected, self._socket = self._socket, None  # first, for two threads may hang up at once
+        if connected is not None:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                connected.shutdown(socket.SHUT_RDWR)
         if self._connection is not None and not self._is_closed:
             self._connection.close()
-        self._socket = None
 
 
 def _place(parts: SplitResult) -> str:

@@ -11,23 +11,18 @@ from typing import NamedTuple
 import av
 from av.video.stream import VideoStream
 
+from edgeseg.video.queues import BoundedQueue
+from edgeseg.video.sources.packets import Arrived
+
 _BEHIND_S = 0.25
 _MOST_PACKETS = 1000
 _BAD_READS = 20
 
 
-class Arrived(NamedTuple):
-    """A packet.
-
-    Attributes:
-        packet: as it came.
-        arrived_s: ``time.monotonic()`` when FFmpeg gave it out. Of H.264 and HEVC it does so when the next one begins.
-        follows: whether the packet before it was given out as well; else the decoder has to begin anew.
-    """
-
+class _Numbered(NamedTuple):
     packet: av.Packet[VideoStream]
     arrived_s: float
-    follows: bool
+    number: int
 
 
 class PacketReader:
@@ -40,9 +35,6 @@ class PacketReader:
         packets: gives them one after the other, called on the thread and called again after ``InvalidDataError``.
         close: called on the thread when it is over.
         timeout_s: seconds without data after which it counts as silent.
-
-    Attributes:
-        skipped: packets given up so far.
     """
 
     def __init__(
@@ -51,16 +43,15 @@ class PacketReader:
         close: Callable[[], None],
         timeout_s: float,
     ) -> None:
-        self.skipped = 0
         self._packets = packets
         self._close = close
         self._timeout_s = timeout_s
-        self._waiting: deque[Arrived] = deque()
-        # A Condition's lock is reentrant, so a signal handler may call stop() on the very thread that holds it.
-        self._changed = threading.Condition()
-        self._stopped = False
-        self._over = False
+        self._waiting: BoundedQueue[_Numbered] = BoundedQueue(
+            _MOST_PACKETS, latest_wins=True, make_room=self._give_up_what_is_old
+        )
         self._needs_key = False
+        self._taken = 0
+        self._stopped = False
         self._error: BaseException | None = None
         threading.Thread(target=self._run, name="edgeseg-packets", daemon=True).start()
 
@@ -70,66 +61,54 @@ class PacketReader:
         Raises:
             Exception: it cannot be read any more; ``ExitError`` or ``TimeoutError`` where it has fallen silent.
         """
-        with self._changed:
-            while not self._waiting and not self._over and not self._stopped:
-                self._changed.wait()
-            if self._stopped:
-                return None
-            if self._waiting:
-                return self._waiting.popleft()
-            if self._error is not None:
-                raise self._error
-            return None
+        taken = self._waiting.get()
+        if taken is not None:
+            follows = taken.number == self._taken + 1
+            self._taken = taken.number
+            return Arrived(taken.packet, taken.arrived_s, follows)
+        if self._error is not None and not self._stopped:
+            raise self._error
+        return None
 
     def stop(self) -> None:
         """End it; the thread ends with the next packet, or when the timeout for reading is over."""
         self._stopped = True
-        with self._changed:
-            self._changed.notify_all()
+        self._waiting.abandon()
 
     def _run(self) -> None:
         try:
             self._read()
         except BaseException as error:
             self._error = error
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
+        self._waiting.end()
         self._close()  # last, as a server that is gone may be waited for
 
     def _read(self) -> None:
-        bad_reads = 0
+        bad_reads = number = 0
         before_s = time.monotonic()
         while True:
             try:
                 for packet in self._packets():
                     arrived_s = time.monotonic()
-                    if self._stopped:
-                        return
                     if arrived_s - before_s >= self._timeout_s:
                         raise TimeoutError  # FFmpeg's parser had held this one back; nothing new has come
                     before_s = arrived_s
                     if packet.size:  # the last one, to flush decoders, is empty
                         bad_reads = 0
-                        self._add(packet, arrived_s)
+                        number += 1
+                        if not self._waiting.put(_Numbered(packet, arrived_s, number)):
+                            return
                 return
             except av.InvalidDataError:
                 bad_reads += 1
                 if bad_reads == _BAD_READS:
                     raise
 
-    def _add(self, packet: av.Packet[VideoStream], arrived_s: float) -> None:
-        with self._changed:
-            is_late = bool(self._waiting) and arrived_s - self._waiting[0].arrived_s > _BEHIND_S
-            gives_up = len(self._waiting) >= _MOST_PACKETS or (packet.is_keyframe and is_late)
-            if gives_up:
-                self.skipped += len(self._waiting)
-                self._waiting.clear()
-                self._needs_key = True
-            follows = not self._needs_key
-            if self._needs_key and not packet.is_keyframe:
-                self.skipped += 1
-                return
-            self._needs_key = False
-            self._waiting.append(Arrived(packet, arrived_s, follows))
-            self._changed.notify_all()
+    def _give_up_what_is_old(self, waiting: deque[_Numbered], new: _Numbered) -> bool:
+        """All that waits, where it is too much or a key picture finds it late; then none but a key picture waits."""
+        is_late = bool(waiting) and new.arrived_s - waiting[0].arrived_s > _BEHIND_S
+        if len(waiting) >= _MOST_PACKETS or (new.packet.is_keyframe and is_late):
+            waiting.clear()
+            self._needs_key = True
+        self._needs_key &= not new.packet.is_keyframe
+        return not self._needs_key

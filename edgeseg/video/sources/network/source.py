@@ -19,7 +19,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from fractions import Fraction
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -30,7 +29,6 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from edgeseg.errors import SourceError
-from edgeseg.types import Frame
 from edgeseg.video.sources.base import SourceLostError, StreamInfo
 from edgeseg.video.sources.byte_stream import has_its_index_last
 from edgeseg.video.sources.media import (
@@ -40,21 +38,19 @@ from edgeseg.video.sources.media import (
     open_rtsp,
     pixel_aspect_of,
     reason,
-    too_large,
     video_stream,
 )
 from edgeseg.video.sources.network.http_stream import HttpError, HttpStream, RedirectError
 from edgeseg.video.sources.network.multipart import parts
-from edgeseg.video.sources.network.packet_reader import Arrived, PacketReader
+from edgeseg.video.sources.network.packet_reader import PacketReader
 from edgeseg.video.sources.network.rtsp_relay import RtspRelay
 from edgeseg.video.sources.network.tls import tls_context
-from edgeseg.video.sources.one_pass import OnePassSource
-from edgeseg.video.sources.picture import frame_s, to_rgb, upright_aspect
+from edgeseg.video.sources.packets import BLIND_S, Arrived, PacketSource
+from edgeseg.video.sources.picture import frame_s
 from edgeseg.video.sources.timeline import RecordedTimeline
 from edgeseg.video.sources.uri import LIVE, parameters, redacted
 
 _TIMEOUT_S = 5.0
-_BLIND_S = 20.0  # some cameras send a key picture only every ten seconds
 _REMEDY = "See whether the camera is on and the address is right"
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EIO}
 _LONGEST_ADDRESS = 200  # letters shown of what a server sends
@@ -72,7 +68,7 @@ _UNTIMED = {"mpjpeg", "mjpeg"}
 _PLAYLISTS = (b"#EXTM3U", b"<?xml", b"<MPD", b"ffconcat", b"v=0")
 
 
-class NetworkSource(OnePassSource):
+class NetworkSource(PacketSource):
     """The first video stream at an address.
 
     A live stream is decoded picture by picture, with nothing kept back: packets are read on a thread of their own, a
@@ -99,13 +95,13 @@ class NetworkSource(OnePassSource):
         self._relay: RtspRelay | None = None
         self._container: InputContainer | None = None
         self._reader: PacketReader | None = None
-        self._pixel_aspect = Fraction(1)
         try:
             # Raised here, outside of what catches FFmpeg's own errors, which spell the address out.
             failure = self._connect(address, options)
             if failure is not None:
                 raise failure
             super().__init__(self._info_for(options.get("live")))
+            self._recorded = RecordedTimeline(joins_leaps=self._name == "mpegts")
             limit_pixels(self._codec)
             if self.info.live:
                 self._codec.thread_type = "SLICE"  # threads by frame hold back as many frames as there are threads
@@ -252,67 +248,20 @@ class NetworkSource(OnePassSource):
             _REMEDY,
         )
 
-    def _frames(self) -> Iterator[Frame]:
-        count = 0
-        seen_s = time.monotonic()
-        recorded = None if self.info.live else RecordedTimeline(joins_leaps=self._name == "mpegts")
-        for packet, arrived_s, follows in self._arrivals():
-            try:
-                if not follows:
-                    self._codec.flush_buffers()
-                pictures = self._codec.decode(packet)
-            except Exception as error:
-                self._fail_one(f"a damaged picture ({reason(error)})", count)
-                pictures = []
-            for picture in pictures:
-                frame = self._frame(picture, count, arrived_s, recorded)
-                if frame is not None:
-                    yield frame
-                    count += 1
-                    seen_s = arrived_s
-            if self.info.live and arrived_s - seen_s > _BLIND_S:
-                why = f" (the last was {self.state.left_out_for})" if self.state.left_out_for else ""
-                raise SourceLostError(
-                    f"{self._shown} has sent nothing that can be used for {_BLIND_S:g} s{why}",
-                    "See whether ffplay or VLC shows it",
-                )
-        if self.info.live and not self._closed:
-            raise SourceLostError(f"{self._shown} ended after {count} frames", "See whether the camera is on")
-
-    def _frame(
-        self, picture: av.VideoFrame, index: int, arrived_s: float, recorded: RecordedTimeline | None
-    ) -> Frame | None:
-        """The picture as a frame; None where it is one that is left out."""
-        if why := too_large(picture.height, picture.width):
-            self._fail_one(why, index)
-            return None
-        try:
-            rgb_u8 = to_rgb(picture)
-        except Exception as error:
-            self._fail_one(error.what if isinstance(error, SourceError) else reason(error), index)
-            return None
-        pts_s = None if self._name in _UNTIMED else picture.time
-        if recorded is not None:
-            pts_s = recorded.place(pts_s, frame_s(picture, self.info.fps))
-        aspect = upright_aspect(self._pixel_aspect, picture)
-        return Frame(rgb_u8, index, arrived_s, pts_s=pts_s, pixel_aspect=aspect)
-
-    def _fail_one(self, why: str, count: int) -> None:
-        """A picture cannot be used: of a live stream it alone is lost, with anything else it is the end."""
-        if not self.info.live:
-            raise SourceError(f"{self._shown}, after {count} frames: {why}", "Upload it again") from None
-        self._leave_out(why)
-
     def _arrivals(self) -> Iterator[Arrived]:
         """The packets: of a live stream as they come, else as they are wanted."""
+        failure = None
         try:
             if self._reader is None:
                 for packet in self._packets():
-                    yield Arrived(packet, time.monotonic(), follows=True)
+                    yield Arrived(packet, time.monotonic())
             else:
                 while (arrived := self._reader.take()) is not None:
                     yield arrived
-            return
+                if not self._closed:
+                    failure = SourceLostError(
+                        f"{self._shown} ended after {self._count} frames", "See whether the camera is on"
+                    )
         except (av.ExitError, TimeoutError):
             failure = SourceLostError(
                 f"{self._shown} has sent nothing for {self._timeout_s:g} s", "See whether the camera is on"
@@ -322,7 +271,22 @@ class NetworkSource(OnePassSource):
             failure = SourceLostError(
                 f"{self._shown} broke off ({refusal or reason(error)})", "See whether the camera is on"
             )
-        raise failure
+        if failure is not None:
+            raise failure
+
+    def _pts_s(self, picture: av.VideoFrame) -> float | None:
+        pts_s = None if self._name in _UNTIMED else picture.time
+        return pts_s if self.info.live else self._recorded.place(pts_s, frame_s(picture, self.info.fps))
+
+    def _broken(self, error: Exception, why: str) -> SourceError:
+        return SourceError(f"{self._shown}, after {self._count} frames: {why}", "Upload it again")
+
+    def _blind(self) -> SourceError:
+        why = f" (the last was {self.state.left_out_for})" if self.state.left_out_for else ""
+        return SourceLostError(
+            f"{self._shown} has sent nothing that can be used for {BLIND_S:g} s{why}",
+            "See whether ffplay or VLC shows it",
+        )
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """The packets one after the other, each within the timeout and the limit of bytes."""
