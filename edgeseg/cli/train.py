@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeseg.cli.options import with_settings
+from edgeseg.cli.options import ConfigFile, completed, with_settings
 from edgeseg.errors import InputError
 from edgeseg.train.config import TrainConfig
 
@@ -37,9 +36,7 @@ _TOGETHER_S = 0.5
 @with_settings(TrainConfig)
 def train(
     *,
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file with any of these settings; flags win over it.")
-    ] = None,
+    config: ConfigFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output after a kill.")] = False,
     **flags: Any,
 ) -> None:
@@ -59,7 +56,7 @@ def train(
         from edgeseg.files.whole import keep_apart
         from edgeseg.train.folder import CONFIG_FILE
 
-        settings: dict[str, Any] = {**(TrainConfig.read(config) if config else {}), **flags}
+        settings = completed(TrainConfig, config, flags)
         if settings.get("qat"):
             from edgeseg.train.qat import complete
 

@@ -258,7 +258,7 @@ class Trainer:
             if config.weights and not resume:
                 start_from(self.network, Path(config.weights))
             history = History(config.folder, self.resume() if resume else ())
-            config.save(config.folder / CONFIG_FILE)
+            config.write(config.folder / CONFIG_FILE)
             try:
                 with closing(self._batches()) as batches:
                     while self.epoch < config.epochs:
