@@ -32,9 +32,9 @@ def _uris(value: Any, name: str) -> tuple[str, ...]:
         InputError: neither, or a name that no file can have.
     """
     given = [value] if isinstance(value, str | os.PathLike) else value
-    if not isinstance(given, list | tuple) or not all(map(_is_uri, given)):
+    if not isinstance(given, list | tuple) or not all(map(is_uri, given)):
         raise InputError(f"{name} is no source", "Give a SOURCE, or a list of some")
-    return tuple(map(_uri, given))
+    return tuple(map(uri_of, given))
 
 
 def _named_uris(value: Any, name: str) -> dict[str, str] | Path:
@@ -45,18 +45,19 @@ def _named_uris(value: Any, name: str) -> dict[str, str] | Path:
     """
     if isinstance(value, str | os.PathLike) and "\0" not in str(value):
         return Path(value)
-    uris = {str(key): uri for key, uri in value.items()} if isinstance(value, Mapping) else {}
-    if not uris or not all(map(_is_uri, uris.values())):
+    uris = dict(value) if isinstance(value, Mapping) else {}
+    if not uris or not all(map(is_uri, uris.values())):
         raise InputError(f"{name} lists no sources", "Write one 'name: SOURCE' a line, or give the file that does")
-    return {key: _uri(uri) for key, uri in uris.items()}
+    return {key: uri_of(uri) for key, uri in uris.items()}
 
 
-def _is_uri(value: Any) -> bool:
-    # YAML takes "- synthetic:" for a mapping of synthetic to nothing.
+def is_uri(value: Any) -> bool:
+    """Whether what Python or YAML gives is one; YAML takes ``- synthetic:`` for a mapping of synthetic to nothing."""
     return isinstance(value, str | os.PathLike) or (isinstance(value, dict) and [*value.values()] == [None])
 
 
-def _uri(value: Any) -> str:
+def uri_of(value: Any) -> str:
+    """The text of what :func:`is_uri` has found to be one."""
     return f"{next(iter(value))}:" if isinstance(value, dict) else os.fspath(value)
 
 
@@ -103,7 +104,7 @@ class RunConfig(Settings):
     """
 
     ALTERNATIVES: ClassVar[Mapping[tuple[str, ...], tuple[str, str]]] = {
-        ("source", "sources", "camera"): ("name a source", "Give one of them, or several as SOURCE"),
+        ("source", "sources", "camera"): ("name a source", "Give one of them"),
         ("web_token", "web_token_file"): ("give a token", "Leave one out"),
     }
 

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from edgeseg.errors import InputError
+
+_Config = TypeVar("_Config", bound="Settings")
 
 
 class SettingError(InputError):
@@ -124,6 +126,11 @@ class Settings:
                 raise InputError(f"{path}: unknown key{shown}", f"Allowed are {', '.join(sorted(fields))}")
             values[key] = cls._typed(value, fields[key], f"{path}: ")
         return values
+
+    @classmethod
+    def load(cls: type[_Config], path: Path | str) -> _Config:
+        """What a YAML file says, and the defaults for all that it leaves out; raises as :meth:`read`."""
+        return cls(**cls.read(Path(path)))
 
     @classmethod
     def merged(cls, *layers: Mapping[str, Any]) -> dict[str, Any]:

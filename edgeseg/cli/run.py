@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,24 +62,23 @@ def run(
     if "web_token" in flags and not is_around(context, "web_token"):
         note("everyone on this machine can see --web-token in the list of processes: use --web-token-file")
     with told_as_flags(names):
-        settings = RunConfig(**completed(RunConfig, config, flags, context))
-    to_stdout = settings.jsonl == _STDOUT
+        _run(RunConfig(**completed(RunConfig, config, flags, context)), [config] if config is not None else [])
+
+
+def _run(config: RunConfig, reads: list[Path]) -> None:
+    to_stdout = config.jsonl == _STDOUT
     if to_stdout and not standard_streams.was_open(1):
         raise InputError("--jsonl - writes to standard output, which is closed", "Name a file")
 
     from edgeseg.video.assembly import Assembly
     from edgeseg.video.progress import ProgressLine
 
-    with told_as_flags(names):
-        assembly = Assembly(settings, note=note, reads=[config] if config is not None else [])
+    assembly = Assembly(config, note=note, reads=reads)
     with (
-        told_as_flags(names),
         interruptible(),
-        open_model(
-            settings.model, settings.backend, settings.threads, settings.refine, settings.trust_engine
-        ) as segmenter,
+        open_model(config.model, config.backend, config.threads, config.refine, config.trust_engine) as segmenter,
         assembly.open(segmenter) as opened,
-        closing(ProgressLine(opened.infos, settings.max_frames)) as progress,
+        closing(ProgressLine(opened.infos, config.max_frames)) as progress,
     ):
         pipeline = opened.pipeline(watch=progress, tell=progress.tell)
         try:

@@ -105,14 +105,16 @@ def _overlay(run: OpenRun) -> Stage | None:
 
 def _score(run: OpenRun) -> Stage | None:
     """Where there is ground truth: the user's, or what a source brings of the model's classes."""
+    spec = run.segmenter.spec
     if not run.is_reported:
         return None
-    spec = run.segmenter.spec
+    if run.truth is not None:
+        return Score(spec.num_classes)
     brought = [info for info in run.infos if info.label_names is not None]
     for info in brought:
         if info.label_names != spec.class_names:
             run.note(f"no mIoU: the labels of {info.uri} are of other classes than the model's")
-    wanted = run.truth is not None or any(info.label_names == spec.class_names for info in brought)
+    wanted = any(info.label_names == spec.class_names for info in brought)
     return Score(spec.num_classes) if wanted else None
 
 

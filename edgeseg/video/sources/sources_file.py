@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeseg.errors import InputError, printable
 from edgeseg.files.documents import is_printable, read_yaml
+from edgeseg.run_config import is_uri, uri_of
 from edgeseg.video.sources.uri import redacted
 
 _LONGEST = 200
@@ -25,9 +26,7 @@ def read_sources(path: Path) -> dict[str, str]:
     """
     raw = read_yaml(path, secret=True)  # it holds passwords, so nothing of it is quoted
     if isinstance(raw, list):
-        # YAML takes "- synthetic:" for a mapping of synthetic to nothing.
-        uris = [f"{next(iter(uri))}:" if isinstance(uri, dict) and [*uri.values()] == [None] else uri for uri in raw]
-        raw = named(uris) if all(isinstance(uri, str) for uri in uris) else {}
+        raw = named([uri_of(uri) for uri in raw]) if all(map(is_uri, raw)) else {}
     if not isinstance(raw, dict) or not raw or not all(isinstance(uri, str) for uri in raw.values()):
         raise InputError(f"{path} lists no sources", "Write one 'name: URI' a line")
     return checked(raw, str(path))
