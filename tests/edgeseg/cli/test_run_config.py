@@ -10,6 +10,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
+import edgeseg
 
 
 class Done(Protocol):
@@ -25,7 +28,14 @@ RunFile = Callable[..., Done]
 
 @pytest.fixture
 def run_file(run_cli: Callable[..., Done], tiny_onnx: Path, tmp_path: Path) -> RunFile:
-    """``run_file("jsonl: o.jsonl", "--threads", 1)`` runs a file of these lines, which need not name a model."""
+    """``run_file("jsonl: o.jsonl", "--threads", 1)`` runs a file of these lines, which need not name a model.
+
+    There are folders of three pictures, ``gate`` and ``yard``.
+    """
+    for folder in ("gate", "yard"):
+        (tmp_path / folder).mkdir()
+        for index in range(3):
+            Image.new("RGB", (64, 48), (80 * index, 0, 200)).save(tmp_path / folder / f"{index}.png")
 
     def run(text: str, *words: object) -> Done:
         (tmp_path / "run.yaml").write_text(f"{text}\nmodel: {tiny_onnx}\n")
@@ -42,14 +52,14 @@ def test_every_kind_of_key(run_file: RunFile, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a token that nobody guesses\n")
     done = run_file("""
 sources:
-  gate: synthetic:?frames=4&size=64x48
-  yard: synthetic:?frames=4&size=64x48&seed=1
+  gate: gate
+  yard: yard
 backend: ort
 threads: 1
 refine: guided
 temporal: true
 opacity: 1
-max_frames: 3
+max_frames: 2
 drop_policy: none
 show: false
 save: clip-%d.mp4
@@ -63,33 +73,31 @@ web_token_file: token
 camera:
 """)
     assert done.rc == 0, done.stderr
-    assert "6 frames in = 6 processed + 0 dropped" in done.stdout
+    assert "4 frames in = 4 processed + 0 dropped" in done.stdout
     assert "backend" not in done.stderr  # it is asked for, not chosen
     assert "the page is at" in done.stderr
     assert {"temporal", "refine", "overlay"} <= {line.split(" ")[0] for line in done.stdout.splitlines()}
-    assert sorted(_streams(tmp_path / "o.jsonl")) == ["gate"] * 3 + ["yard"] * 3
-    assert "rle" in (tmp_path / "o.jsonl").read_text() or "counts" in (tmp_path / "o.jsonl").read_text()
-    names = {"clip-0-gate.mp4", "clip-0-yard.mp4", "clip-gate-0.mp4", "clip-yard-0.mp4"}
-    assert len([path for path in tmp_path.iterdir() if path.suffix == ".mp4"]) == 2, names
+    assert sorted(_streams(tmp_path / "o.jsonl")) == ["gate"] * 2 + ["yard"] * 2
+    assert '"counts"' in (tmp_path / "o.jsonl").read_text()
+    assert len(list(tmp_path.glob("clip-*.mp4"))) == 2
     assert {path.name for path in tmp_path.glob("masks*")} == {"masks-gate", "masks-yard"}
 
 
 def test_a_list_of_sources_and_a_file_of_them(run_file: RunFile, tmp_path: Path) -> None:
-    source = "synthetic:?frames=2&size=64x48"
-    (tmp_path / "list.yaml").write_text(f"gate: {source}\n")
+    (tmp_path / "list.yaml").write_text("a: gate\nb: gate\n")
     for lines, streams in (
-        (f"source: {source}", [""] * 2),
-        (f"source:\n  - {source}\n  - {source}", [source] * 2 + [f"{source} 2"] * 2),
-        ("sources: list.yaml", [""] * 2),
+        ("source: gate", [""]),
+        ("source:\n  - gate\n  - gate", ["gate", "gate 2"]),
+        ("sources: list.yaml", ["a", "b"]),
     ):
-        done = run_file(f"{lines}\njsonl: o.jsonl")
+        done = run_file(f"{lines}\njsonl: o.jsonl\nmax_frames: 1")
         assert done.rc == 0, done.stderr
         assert sorted(_streams(tmp_path / "o.jsonl")) == streams
 
 
 def test_flags_win_over_the_file(run_file: RunFile, tmp_path: Path) -> None:
     lines = "sources: {gate: gone.mp4, yard: gone.mp4}\nmax_frames: 3\njsonl: o.jsonl\nsave_masks: masks\ngst: false"
-    done = run_file(lines, "synthetic:?frames=5&size=64x48", "--max-frames", 2, "--jsonl", "other.jsonl")
+    done = run_file(lines, "gate", "--max-frames", 2, "--jsonl", "other.jsonl")
     assert done.rc == 0, done.stderr
     assert _streams(tmp_path / "other.jsonl") == ["", ""]
     assert len(list((tmp_path / "masks").iterdir())) == 2
@@ -117,8 +125,8 @@ def test_flags_win_over_the_file(run_file: RunFile, tmp_path: Path) -> None:
         ("segment_secs: 3", "--segment-secs belongs to --save. Add --save, or leave --segment-secs out."),
         ("sink: mqtt:gate", "--sink mqtt is not known. Write NAME:WHAT, with"),
         ("refine: blur", "there is no refinement 'blur'."),
-        ("jsonl: run.yaml\nsource: 'synthetic:'", "run.yaml is read by this run as well"),
-        ("jsonl: ./run.yaml\nsource: 'synthetic:'", "run.yaml is read by this run as well"),
+        ("jsonl: run.yaml\nsource: gate", "run.yaml is read by this run as well"),
+        ("jsonl: ./run.yaml\nsource: gate", "run.yaml is read by this run as well"),
     ],
 )
 def test_what_is_wrong_is_one_line(run_file: RunFile, tmp_path: Path, text: str, message: str) -> None:
@@ -132,7 +140,7 @@ def test_what_is_wrong_is_one_line(run_file: RunFile, tmp_path: Path, text: str,
 
 def test_a_token_of_the_file_guards_the_page_and_is_never_shown(run_file: RunFile) -> None:
     secret = "hunter2-that-nobody-guesses"
-    page = "source: synthetic:?frames=2&size=64x48\nweb: 0.0.0.0:0\n"
+    page = "source: gate\nmax_frames: 1\nweb: 0.0.0.0:0\n"
     done = run_file(f"{page}web_token: {secret}")
     assert done.rc == 0, done.stderr
     assert "list of processes" not in done.stderr
@@ -152,13 +160,16 @@ def test_a_token_of_the_file_guards_the_page_and_is_never_shown(run_file: RunFil
 
 
 def test_python_and_the_command_line_do_the_same(run_cli: Callable[..., Done], tiny_onnx: Path, tmp_path: Path) -> None:
-    import edgeseg
-
-    source = "synthetic:?frames=3&size=64x48&seed=4"
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(3):
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(tmp_path / "photos" / f"{index}.png")
+    source = tmp_path / "photos"
     done = run_cli("run", source, "--model", tiny_onnx, "--save-masks", tmp_path / "a", "--refine", "guided")
     assert done.rc == 0, done.stderr
     report = edgeseg.run(edgeseg.RunConfig(source, model=tiny_onnx, save_masks=tmp_path / "b", refine="guided"))
     assert (report.frames_in, report.processed) == (3, 3)
+    assert len(list((tmp_path / "a").iterdir())) == 3
     for path in (tmp_path / "a").iterdir():
         one, other = (cv2.imread(str(tmp_path / folder / path.name), cv2.IMREAD_UNCHANGED) for folder in "ab")
         assert np.array_equal(one, other)
