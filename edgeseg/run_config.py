@@ -64,7 +64,7 @@ def uri_of(value: Any) -> str:
 def _address(value: Any, name: str) -> str:
     """``[HOST:]PORT``; YAML has a port alone for a number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"{name} is {value!r}", "Give [HOST:]PORT")
+        raise InputError(f"{name} is no address", "Give [HOST:]PORT")
     return str(value)
 
 

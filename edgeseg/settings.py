@@ -115,14 +115,14 @@ class Settings:
         from edgeseg.files.documents import read_yaml
 
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        secret = any(field.metadata["secret"] for field in fields.values())
+        secret = _has_secrets(cls)
         raw = read_yaml(path, secret=secret)
         if not isinstance(raw, dict):
             raise InputError(f"{path} is not a mapping of keys to values", "Write one 'key: value' a line")
         values: dict[str, Any] = {}
         for key, value in raw.items():
             if key not in fields:
-                shown = f" {key!r}" if not secret or re.fullmatch(r"[\w-]{1,40}", str(key)) else ""  # no URI
+                shown = f" {key!r}" if not secret or re.fullmatch(r"[a-z_-]{1,40}", str(key)) else ""
                 raise InputError(f"{path}: unknown key{shown}", f"Allowed are {', '.join(sorted(fields))}")
             values[key] = cls._typed(value, fields[key], f"{path}: ")
         return values
@@ -171,7 +171,8 @@ class Settings:
             return field.default
         if (parse := field.metadata["parse"]) is not None:
             return parse(value, f"{where}{name}")
-        shown = f"{where}{name} is {'not what it can be' if field.metadata['secret'] else repr(value)}"
+        is_shown = not field.metadata["secret"] and (not _has_secrets(cls) or _is_plain(value))
+        shown = f"{where}{name} is {repr(value) if is_shown else 'not what it can be'}"
         choices = choices_of(cls, name)
         if isinstance(value, bool) and "on" in choices:
             value = "on" if value else "off"
@@ -185,6 +186,20 @@ class Settings:
         if (remedy := _out_of_bounds(typed, field.metadata)) is not None:
             raise InputError(shown, remedy)
         return typed
+
+
+@cache
+def _has_secrets(config: type[Settings]) -> bool:
+    return any(field.metadata["secret"] for field in dataclasses.fields(config))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a number or a word too short for a token: people put passwords under other keys by mistake."""
+    return (
+        value is None
+        or isinstance(value, numbers.Real)
+        or bool(isinstance(value, str) and re.fullmatch(r"[\w.-]{1,15}", value))
+    )
 
 
 def _of_kind(value: Any, kinds: tuple[Any, ...]) -> Any:

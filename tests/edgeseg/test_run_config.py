@@ -58,7 +58,7 @@ def test_values_are_kept_in_one_form(given: dict[str, Any], kept: dict[str, Any]
         ({"source": ["a", 3]}, "source is no source"),
         ({"sources": {}}, "sources lists no sources"),
         ({"sources": {"gate": 3}}, "sources lists no sources"),
-        ({"web": True}, "web is True"),
+        ({"web": True}, "web is no address"),
         ({"camera": -1}, "camera is -1"),
         ({"opacity": 1.5}, "opacity is 1.5. Give at most 1"),
         ({"on_lost": "cry"}, "on_lost is 'cry'. Use one of wait, exit"),

@@ -126,8 +126,8 @@ def test_what_may_be_missing_is_none_however_it_is_said(tmp_path):
         ("salt: 2", "salt is 2. Give at most 1"),
         ("light: 1", "light is 1. Give true or false"),
         ("style: odd", "style is 'odd'. Use one of slow, fast"),
-        ("spices: [1]", "spices is [1]. Give a text, or a list of some"),
-        ("book: [a]", "book is ['a']. Give a path"),
+        ("spices: [1]", "spices is not what it can be. Give a text, or a list of some"),
+        ("book: [a]", "book is not what it can be. Give a path"),
         (
             "pepper: 1",
             "unknown key 'pepper'. Allowed are book, dishes, gas, hobs, key, key_file, light, salt,",
@@ -183,7 +183,15 @@ def test_a_secret_is_not_shown(tmp_path):
     assert "hunter2" not in repr(kitchen) + kitchen.to_yaml()
     kitchen.write(tmp_path / "kitchen.yaml")
     assert Kitchen.load(tmp_path / "kitchen.yaml") == Kitchen(hobs=2)
-    for text in ("key: [hunter2]", "key: {hunter2: 1}", "key: 'hunter2", "rtsp://ada:hunter2@host/: gate", "hunter2"):
+    for text in (
+        "key: [hunter2]",
+        "key: {hunter2: 1}",
+        "key: 'hunter2",
+        "rtsp://ada:hunter2@host/: gate",
+        "hobs: [hunter2]",
+        "style: rtsp://ada:hunter2@host",
+        "hunter2",
+    ):
         (tmp_path / "kitchen.yaml").write_text(text)
         with pytest.raises(InputError) as caught:
             Kitchen.read(tmp_path / "kitchen.yaml")
