@@ -188,7 +188,6 @@ class Settings:
         return typed
 
 
-@cache
 def _has_secrets(config: type[Settings]) -> bool:
     return any(field.metadata["secret"] for field in dataclasses.fields(config))
 
