@@ -18,6 +18,7 @@ from edgeseg.plugins import modules_of
 if TYPE_CHECKING:
     from edgeseg.errors import EdgesegError as EdgesegError
     from edgeseg.refine import crf as crf
+    from edgeseg.run_config import RunConfig as RunConfig
     from edgeseg.segmenter import Segmenter as Segmenter
     from edgeseg.spec import ModelSpec as ModelSpec
     from edgeseg.spec.crf_params import CrfParams as CrfParams
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edgeseg.types import Result as Result
     from edgeseg.types import Segmentation as Segmentation
     from edgeseg.video.pipeline import Pipeline as Pipeline
+    from edgeseg.video.running import run as run
     from edgeseg.video.sources.registry import open_source as open_source
     from edgeseg.video.stage import Overlay as Overlay
     from edgeseg.video.stage import Segment as Segment
@@ -41,11 +43,13 @@ _HOME = {
     "Overlay": "edgeseg.video.stage",
     "Pipeline": "edgeseg.video.pipeline",
     "Result": "edgeseg.types",
+    "RunConfig": "edgeseg.run_config",
     "Segment": "edgeseg.video.stage",
     "Segmentation": "edgeseg.types",
     "Segmenter": "edgeseg.segmenter",
     "WebSink": "edgeseg.video.web.sink",
     "open_source": "edgeseg.video.sources.registry",
+    "run": "edgeseg.video.running",
     "stream": "edgeseg.video.streaming",
 }
 _MODULES = {"crf": "edgeseg.refine.crf"}
@@ -58,11 +62,13 @@ __all__ = [
     "Overlay",
     "Pipeline",
     "Result",
+    "RunConfig",
     "Segment",
     "Segmentation",
     "Segmenter",
     "WebSink",
     "open_source",
+    "run",
     "stream",
 ]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.refine.registry import REFINERS
+from edgeseg.cli.options import words_of
+from edgeseg.run_config import RunConfig
 from edgeseg.runtime.registry import BACKENDS
 
 if TYPE_CHECKING:
@@ -17,34 +19,19 @@ if TYPE_CHECKING:
 UNTUNED = "the CRF's parameters are not tuned for this model and may make it worse; run: edgeseg tune-crf"
 """What the verbs with ``--refine`` say of a model that this one has not seen."""
 
-ChosenBackend = Annotated[
-    str,
-    typer.Option("--backend", help=f"{', '.join(BACKENDS.own_names)}; auto: what suits the file and the machine."),
-]
+ChosenBackend = Annotated[str, typer.Option("--backend", help=words_of(RunConfig, "backend"))]
 
-Refinement = Annotated[
-    str,
-    typer.Option(
-        "--refine",
-        help=f"Refine labels along the picture's edges: {', '.join(REFINERS.own_names)} (fast); none.",
-    ),
-]
+Refinement = Annotated[str, typer.Option("--refine", help=words_of(RunConfig, "refine"))]
 
 FileBackend = Annotated[
     str | None, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; the one for the file's suffix if left out.")
 ]
 
-TrustEngine = Annotated[
-    bool,
-    typer.Option(
-        "--trust-engine",
-        help="Run a TensorRT engine that was not built by you on this machine: it is a program, and may do anything.",
-    ),
-]
+TrustEngine = Annotated[bool, typer.Option("--trust-engine", help=words_of(RunConfig, "trust_engine"))]
 
 
 def open_model(
-    model: str | None,
+    model: str | Path | None,
     backend: str,
     threads: int | None,
     refine: str,

@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeseg.cli.options import with_settings
+from edgeseg.cli.options import ConfigFile, completed, with_settings
 from edgeseg.errors import InputError
 from edgeseg.train.config import TrainConfig
 
@@ -38,9 +37,7 @@ _TOGETHER_S = 0.5
 @with_settings(TrainConfig)
 def train(
     *,
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML file with any of these settings; flags win over it.")
-    ] = None,
+    config: ConfigFile = None,
     recipe: Annotated[
         str | None,
         typer.Option(help="street, industrial or few: settings that go together; config and flags win."),
@@ -65,8 +62,9 @@ def train(
         from edgeseg.train.folder import CONFIG_FILE
         from edgeseg.train.recipes import read_recipe
 
-        settings: dict[str, Any] = read_recipe(recipe) if recipe else {}
-        settings |= {**(TrainConfig.read(config) if config else {}), **flags}
+        settings = completed(TrainConfig, config, flags)
+        if recipe:
+            settings = TrainConfig.merged(read_recipe(recipe), settings)
         if settings.get("qat"):
             from edgeseg.train.qat import complete
 

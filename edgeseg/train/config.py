@@ -20,13 +20,7 @@ ClassWeights = Literal["log", "none"]
 Flip = Literal["none", "horizontal", "both"]
 Amp = Literal["auto", "on", "off"]
 
-_POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
-_NOT_NEGATIVE = (
-    *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight", "backbone_rate", "freeze_backbone"),
-    *("synthetic_scenes", "seed", "threads"),
-)
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
-_LARGEST = {"seed": (1 << 32) - 1, "threads": 1024}
 
 
 def _network_args(value: Any, name: str) -> NetworkArgs:
@@ -120,49 +114,44 @@ class TrainConfig(Settings):
     qat_target: Int8Target = setting("cpu", "What it is quantized for", panel=_QAT)
     train_split: str = setting("train", "Split to train on")
     val_split: str = setting("val", "Split to evaluate on")
-    height: int = setting(360, "Pixels the images are resized to")
-    width: int = setting(480, "Pixels the images are resized to")
-    crop_height: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE)
-    crop_width: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE)
-    epochs: int = setting(200, "Passes over the split")
-    batch_size: int = setting(8, "Images a step")
-    learning_rate: float = setting(1e-3, "Peak rate of AdamW", panel=_RECIPE)
-    weight_decay: float = setting(0.01, "Of AdamW", panel=_RECIPE)
+    height: int = setting(360, "Pixels the images are resized to", above=0)
+    width: int = setting(480, "Pixels the images are resized to", above=0)
+    crop_height: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
+    crop_width: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
+    epochs: int = setting(200, "Passes over the split", above=0)
+    batch_size: int = setting(8, "Images a step", above=0)
+    learning_rate: float = setting(1e-3, "Peak rate of AdamW", panel=_RECIPE, above=0)
+    weight_decay: float = setting(0.01, "Of AdamW", panel=_RECIPE, least=0)
     schedule: Schedule = setting("poly", panel=_RECIPE)
-    warmup_epochs: float = setting(3.0, "Epochs of linear warm-up", panel=_RECIPE)
-    scale_min: float = setting(0.5, "Smallest random zoom", panel=_RECIPE)
+    warmup_epochs: float = setting(3.0, "Epochs of linear warm-up", panel=_RECIPE, least=0)
+    scale_min: float = setting(0.5, "Smallest random zoom", panel=_RECIPE, above=0)
     scale_max: float = setting(2.0, "Largest random zoom", panel=_RECIPE)
     aspect: float = setting(1.2, "Largest random stretch of width to height", panel=_RECIPE)
     flip: Flip = setting("horizontal", panel=_RECIPE)
-    class_uniform: float = setting(0.0, "Fraction of crops of classes drawn alike", panel=_RECIPE)
-    copy_paste: float = setting(0.0, "Fraction of crops with a piece of a rare class put in", panel=_RECIPE)
+    class_uniform: float = setting(0.0, "Fraction of crops of classes drawn alike", panel=_RECIPE, least=0, most=1)
+    copy_paste: float = setting(
+        0.0, "Fraction of crops with a piece of a rare class put in", panel=_RECIPE, least=0, most=1
+    )
     color_jitter: float = setting(0.2, "Largest random change of colours; 0: none", panel=_RECIPE)
     class_weights: ClassWeights = setting("log", "Weigh rare classes more", panel=_RECIPE)
     loss: str = setting("cross_entropy + dice", f"Of {', '.join(LOSSES.own_names)}", panel=_RECIPE)
-    aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE)
-    loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE)
-    backbone_rate: float = setting(1.0, "Learning rate of the backbone, as a factor", panel=_RECIPE)
-    freeze_backbone: int = setting(0, "First epochs in which the backbone is not trained", panel=_RECIPE)
+    aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE, least=0)
+    loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE, above=0)
+    backbone_rate: float = setting(1.0, "Learning rate of the backbone, as a factor", panel=_RECIPE, least=0)
+    freeze_backbone: int = setting(0, "First epochs in which the backbone is not trained", panel=_RECIPE, least=0)
     freeze_bn: bool = setting(False, "Keep the statistics of the backbone's batch normalisation", panel=_RECIPE)
     ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
-    synthetic_scenes: int = setting(0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE)
-    eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN)
-    seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN)
+    synthetic_scenes: int = setting(
+        0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE, least=0
+    )
+    eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN, above=0)
+    seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN, least=0, most=(1 << 32) - 1)
     device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
     amp: Amp = setting("auto", "Mixed precision; auto: on a GPU", panel=_RUN)
-    threads: int = setting(0, "CPU threads; 0: all cores", panel=_RUN)
+    threads: int = setting(0, "CPU threads; 0: all cores", panel=_RUN, least=0, most=1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}", "Give a positive number")
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}", "Give 0 or a positive number")
-        for name, largest in _LARGEST.items():
-            if getattr(self, name) > largest:
-                raise InputError(f"{name} is {getattr(self, name)}", f"Give at most {largest}")
         self._check_ranges()
 
     def _check_ranges(self) -> None:
@@ -171,9 +160,6 @@ class TrainConfig(Settings):
                 f"scale_min {self.scale_min}, scale_max {self.scale_max} and aspect {self.aspect} span no range",
                 "Keep scale_min <= scale_max and aspect >= 1",
             )
-        for name in ("class_uniform", "copy_paste"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}, outside 0..1", "Correct it")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.color_jitter < 1:
             raise InputError(
                 f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"

@@ -288,7 +288,7 @@ class Trainer:
             if not resume:
                 self.begin()
             history = History(config.folder, self.resume() if resume else ())
-            config.save(config.folder / CONFIG_FILE)
+            config.write(config.folder / CONFIG_FILE)
             try:
                 with closing(self._batches()) as batches:
                     while self.epoch < config.epochs:

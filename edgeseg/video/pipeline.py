@@ -20,9 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from edgeseg.errors import InputError, ModelError, SinkError, in_one_line
+from edgeseg.run_config import DropPolicy
 from edgeseg.types import Result
 from edgeseg.video.account import account
 from edgeseg.video.capture import Capture
@@ -36,9 +36,6 @@ from edgeseg.video.sources.sources_file import named
 from edgeseg.video.stage import Score, Stage
 from edgeseg.video.status import StreamStatus
 from edgeseg.video.telemetry import Report, SinkReport
-
-DropPolicy = Literal["latest", "none"]
-"""What happens to frames that come faster than they are processed: the latest wins, or the source waits."""
 
 Watch = Callable[[Sequence[StreamStatus]], None]
 """Told on the calling thread, some times a second, how the streams stand."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
+from edgeseg.run_config import DropPolicy, OnLost, RunConfig
 from edgeseg.segmenter import Segmenter
 from edgeseg.types import Result
-from edgeseg.video.pipeline import DropPolicy, Pipeline
+from edgeseg.video.assembly import Assembly
+from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.queues import BoundedQueue
-from edgeseg.video.sources.base import OnLost, Source
-from edgeseg.video.sources.registry import open_source
-from edgeseg.video.stage import Overlay, Segment, Stage, smoother_for
+from edgeseg.video.running import model_of
+from edgeseg.video.sources.sources_file import named
 
 
 def stream(
@@ -61,47 +62,45 @@ def stream(
     Raises:
         EdgesegError: what ``edgeseg run`` would tell, from the first step of the loop on.
     """
-    uris = [source] if isinstance(source, str | Path) else list(source)
-    with ExitStack() as opened:
-        if isinstance(model, Segmenter):
-            segmenter = model
-        else:
-            segmenter = Segmenter.open(
-                model, backend=backend, threads=threads, refine=refine, trust_engine=trust_engine
-            )
-            opened.callback(segmenter.close)
-        sources: list[Source] = []
-        for uri in uris:
-            sources.append(open_source(uri, on_lost=on_lost, allow_gst=allow_gst, bit_depth=bit_depth))
-            opened.callback(sources[-1].close)
-        infos = [one.info for one in sources]
-        stages: list[Stage] = [Segment(segmenter, smoother_for(temporal, infos, segmenter.spec))]
-        if overlay is not None:
-            stages.append(Overlay(overlay, threads))
-        latest = all(info.live for info in infos) if drop_policy is None else drop_policy == "latest"
-        results: BoundedQueue[Result] = BoundedQueue(1, latest_wins=latest)
-        pipeline = Pipeline(
-            sources,
-            stages,
-            [_Loop(results)],
-            max_frames=max_frames,
-            drop_policy=drop_policy,
-            max_latency_ms=max_latency_ms,
-        )
-        yield from _results(pipeline, results)
+    uris = [os.fspath(uri) for uri in ([source] if isinstance(source, str | Path) else source)]
+    config = RunConfig(
+        sources=named(uris),  # by names: several images are several streams
+        model=None if isinstance(model, Segmenter) else model,
+        show=False,
+        backend=backend,
+        threads=threads,
+        refine=refine,
+        trust_engine=trust_engine,
+        temporal=temporal,
+        opacity=RunConfig.opacity if overlay is None else overlay,
+        drop_policy=drop_policy,
+        max_latency_ms=max_latency_ms,
+        on_lost=on_lost,
+        max_frames=max_frames,
+        gst=allow_gst,
+        bit_depth=bit_depth,
+    )
+    assembly = Assembly(config)
+    with model_of(config, model if isinstance(model, Segmenter) else None) as segmenter:
+        loop = _Loop(shows_overlay=overlay is not None)
+        with assembly.open(segmenter, loop) as run:
+            latest = all(info.live for info in run.infos) if drop_policy is None else drop_policy == "latest"
+            loop.results = BoundedQueue(1, latest_wins=latest)
+            yield from _results(run.pipeline(), loop.results)
 
 
 class _Loop:
     """The sink whose reader is the for loop."""
 
-    def __init__(self, results: BoundedQueue[Result]) -> None:
-        self._results = results
+    def __init__(self, shows_overlay: bool) -> None:
+        self.shows_overlay = shows_overlay
+        self.results: BoundedQueue[Result] = BoundedQueue(1)
 
     def write(self, result: Result) -> None:
-        self._results.put(result)
+        self.results.put(result)
 
     def close(self) -> None:
-        self._results.end()
+        self.results.end()
 
 
 def _results(pipeline: Pipeline, results: BoundedQueue[Result]) -> Iterator[Result]:

@@ -100,6 +100,7 @@ HOMES = {
     "DenseCrf": "edgeseg.refine.crf.DenseCrf",
     "open_source": "edgeseg.video.sources.registry.open_source",
     "pipeline": "edgeseg.video.pipeline.Pipeline",
+    "RunConfig": "edgeseg.RunConfig",
     "calibrate_model": "edgeseg.quantize.ptq.calibrate_model",
 }
 """Where the names are at home that the text uses bare."""
@@ -115,6 +116,7 @@ NO_NAMES = {
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
+    "edgeseg.sinks",
 }
 
 PREPARED = """
@@ -190,6 +192,8 @@ def home(
         write_data(home / "camvid", list(segmenter.spec.class_names))
     for name in ("model", "street", "tuned", "A", "B"):
         shutil.copy(convnet, home / f"{name}.onnx")
+    run = {"sources": {"gate": camera}, "model": "street.onnx", "jsonl": "gate.jsonl", "on_lost": "wait"}
+    (home / "run.yaml").write_text(yaml.safe_dump(run))
     (home / "cameras.yaml").write_text(yaml.safe_dump({"gate": camera, "yard": camera}))
     return home
 
@@ -393,10 +397,14 @@ def test_python(snippet: Snippet, home: Path, camera: str, run_edgeseg: Callable
 
 
 @pytest.mark.parametrize("snippet", in_language("yaml"))
-def test_yaml_is_a_data_set_or_a_file_of_sources(snippet: Snippet, tmp_path: Path) -> None:
+def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_path: Path) -> None:
     file = tmp_path / "dataset.yaml"
     file.write_text(snippet.code)
     content = yaml.safe_load(snippet.code)
+    if "model" in content:
+        assert set(edgeseg.RunConfig.read(file)) == set(content)
+        edgeseg.RunConfig.load(file)
+        return
     if "splits" not in content:
         assert read_sources(file) == content
         assert all(re.fullmatch(r"(rtsps?|camera):[^#\s]+(#\S+=\S+)?", uri) for uri in content.values())

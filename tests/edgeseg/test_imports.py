@@ -20,6 +20,7 @@ DEVICE_SET = [
     "edgeseg.refine.guided",
     "edgeseg.refine.base",
     "edgeseg.segmenter",
+    "edgeseg.run_config",
     "edgeseg.evaluation.tune_crf",
     "edgeseg.weights",
     "edgeseg.runtime.registry",
@@ -29,6 +30,8 @@ DEVICE_SET = [
     "edgeseg.video.sinks.base",
     "edgeseg.video.stage",
     "edgeseg.video.pipeline",
+    "edgeseg.video.assembly",
+    "edgeseg.video.running",
     "edgeseg.video.streaming",
     "edgeseg.video.web.sink",
     "edgeseg.refine.temporal",
@@ -100,7 +103,10 @@ except MissingDependencyError as error:
     assert pip_install("edgeseg[train]") in run_python(WITHOUT_TORCH + code).stdout
 
 
-@pytest.mark.parametrize("statement", ["import edgeseg", "import edgeseg; edgeseg.EdgesegError"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import edgeseg", "import edgeseg; edgeseg.EdgesegError", "import edgeseg; edgeseg.RunConfig(source='a.mp4')"],
+)
 def test_importing_edgeseg_is_cheap(run_python, statement):
     done = run_python(f"import sys; {statement}; print(*sorted(m.split('.')[0] for m in sys.modules))")
     assert not {"numpy", "cv2", "onnxruntime", "av", "torch", "rich"} & set(done.stdout.split())
@@ -120,11 +126,13 @@ edgeseg.nothing
         "Overlay",
         "Pipeline",
         "Result",
+        "RunConfig",
         "Segment",
         "Segmentation",
         "Segmenter",
         "WebSink",
         "open_source",
+        "run",
         "stream",
     ]
     assert "module 'edgeseg' has no attribute 'nothing'" in done.stderr

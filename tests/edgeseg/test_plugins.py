@@ -129,6 +129,11 @@ def test_a_source_is_known_by_its_scheme(edgeseg, model, tmp_path):
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_sink_is_known_by_its_name(edgeseg, model, tmp_path):
+    edgeseg(["run", "noise:3", "--model", model, "--sink", "count:a.txt", "--sink", "count:b.txt"])
+    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == ["3 3", "3 3"]
+
+
 def test_names_of_its_own_come_first_and_stay():
     own = Plugins("edgeseg.none", {"path": "pathlib:Path", "module": "json", "home": "pathlib:Path.home"})
     assert list(own) == ["path", "module", "home"]

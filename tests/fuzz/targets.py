@@ -349,6 +349,34 @@ def _read_sources(path: Path) -> None:
     assert all(isinstance(uri, str) for uri in sources.values())
 
 
+def _run() -> object:
+    return {
+        "sources": {"gate": "rtsp://ada:hunter2@10.0.0.7/main", "yard": "camera:1"},
+        "model": "m.onnx",
+        "save": "clip-%d.mp4",
+        "segment_secs": 60,
+        "web": 8080,
+        "web_token": "hunter2-of-ada-and-nobody-else",
+        "gst": False,
+        "opacity": 0.5,
+        "on_lost": "wait",
+        "sink": ["a:b"],
+        "temporal": None,
+    }
+
+
+def _read_run(path: Path) -> None:
+    from edgeseg.errors import EdgesegError
+    from edgeseg.run_config import RunConfig
+
+    try:
+        RunConfig.load(path)
+    except EdgesegError as error:
+        if "hunter2" in str(error):
+            raise ValueError("a password is printed") from error
+        raise
+
+
 def _recipe() -> object:
     return {"data": "x", "output": "y", "epochs": 3, "learning_rate": 0.01, "amp": "off", "schedule": "poly", "qat": ""}
 
@@ -503,6 +531,7 @@ TARGETS = {
         Target("spec", _documents(_spec, ".onnx", _as_onnx), _run_onnx),
         Target("dataset", _documents(_dataset, ".yaml", _as_yaml), _read_dataset),
         Target("sources", _documents(_sources, ".yaml", _as_yaml), _read_sources),
+        Target("run", _documents(_run, ".yaml", _as_yaml), _read_run),
         Target("recipe", _documents(_recipe, ".yaml", _as_yaml), _read_recipe),
         Target("record", _documents(_record, ".json", _as_json), _read_record),
         Target("commands", _name_seeds, _run_command),

@@ -39,7 +39,8 @@ class Sink(Protocol):
     """Takes results in order, on one thread. A sink must not change what it is given: others see it too.
 
     One that writes files or folders may name them in an attribute ``outputs``: the pipeline then refuses to run where
-    they would replace what it reads, or what another sink writes.
+    they would replace what it reads, or what another sink writes. One that shows ``overlay_rgb_u8`` has an attribute
+    ``shows_overlay`` that is true: frames are painted for it.
     """
 
     def write(self, result: Result) -> None:
@@ -97,3 +98,8 @@ class NullSink:
 def outputs_of(sink: Sink) -> tuple[Path, ...]:
     """The files and folders that a sink writes, replaces or deletes, as its attribute ``outputs`` says; may be none."""
     return tuple(getattr(sink, "outputs", ()))
+
+
+def shows_overlay(sink: Sink) -> bool:
+    """Whether a sink shows the painted frame, as its attribute ``shows_overlay`` says."""
+    return bool(getattr(sink, "shows_overlay", False))

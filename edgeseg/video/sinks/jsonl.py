@@ -8,18 +8,18 @@ import stat
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from edgeseg.errors import InputError, SinkError
 from edgeseg.files.whole import cannot_write, check_writable
+from edgeseg.run_config import Masks, RunConfig
 from edgeseg.types import Result, Segmentation
 from edgeseg.video.sinks.base import ReaderGone
 from edgeseg.video.sinks.coco_masks import polygon_masks, run_length_masks
+from edgeseg.video.sinks.per_stream import Streams
 
 SCHEMA_VERSION = 1
 """Goes up when a key changes its meaning or goes away; keys may be added within a version."""
-
-Masks = Literal["none", "rle", "polygons"]
 
 _STDOUT = 1
 
@@ -52,7 +52,7 @@ class JsonLinesSink:
         self._file: int | None = None
         self._lines = 0
         self._closed = False
-        if masks not in ("none", "rle", "polygons"):
+        if masks not in get_args(Masks):
             raise InputError(f"there are no masks {masks!r}", "Use none, rle or polygons")
         if str(path) == "-":
             self._file = _standard_output()
@@ -120,6 +120,12 @@ class JsonLinesSink:
         """Take the beginning of a line off the end of a file."""
         if self._file is not None and torn and stat.S_ISREG(os.fstat(self._file).st_mode):
             os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - torn)
+
+
+def of_run(config: RunConfig, streams: Streams) -> JsonLinesSink:
+    """What ``jsonl`` asks for: the lines of all streams, which name theirs."""
+    assert config.jsonl is not None
+    return JsonLinesSink(config.jsonl, masks=config.jsonl_masks)
 
 
 def _standard_output() -> int:

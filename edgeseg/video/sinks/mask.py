@@ -10,7 +10,10 @@ import cv2
 
 from edgeseg.errors import InputError, SinkError
 from edgeseg.files.whole import cannot_write, check_writable, remove_abandoned, written_whole
+from edgeseg.run_config import RunConfig
 from edgeseg.types import Result
+from edgeseg.video.sinks.base import Sink
+from edgeseg.video.sinks.per_stream import Streams
 
 _IMAGE_HEADER_END = 33  # bytes: the signature, and the chunk IHDR
 _OURS = b"tEXtSoftware\0edgeseg run"
@@ -88,3 +91,9 @@ def _may_be_replaced(file: Path) -> bool:
         return True
     except OSError as error:
         raise cannot_write(file, error) from None
+
+
+def of_run(config: RunConfig, streams: Streams) -> Sink:
+    """What ``save_masks`` asks for."""
+    assert config.save_masks is not None
+    return streams.each(config.save_masks, lambda folder, _: MaskSink(folder))

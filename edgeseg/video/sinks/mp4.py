@@ -49,6 +49,8 @@ class Mp4Sink:
         SinkError: another suffix, no such folder, or not writable.
     """
 
+    shows_overlay = True
+
     def __init__(self, path: str | Path, fps: float = 10.0, *, note: str | None = None) -> None:
         self._path = Path(path)
         self._fps = fps

@@ -1,15 +1,17 @@
-"""One output for each stream of a run that has several, where the output itself can hold one only."""
+"""The outputs of a run's streams: one for each where there are several, and the output itself can hold one only."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeseg.errors import combined
 from edgeseg.types import Result
-from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of
+from edgeseg.video.sinks.base import ResultSkipped, Sink, SinkClosed, StreamSinkFailed, outputs_of, shows_overlay
+from edgeseg.video.sources.base import StreamInfo
 
 _LONGEST_BYTES = 100
 """Of a stream's name in a file's, which has 255 in all."""
@@ -40,6 +42,11 @@ class PerStream:
     def outputs(self) -> tuple[Path, ...]:
         """What the sinks of the streams write."""
         return tuple(path for sink in self._sinks.values() for path in outputs_of(sink))
+
+    @property
+    def shows_overlay(self) -> bool:
+        """Whether one of them shows the painted frame."""
+        return any(map(shows_overlay, self._sinks.values()))
 
     def write(self, result: Result) -> None:
         """Give the result to its stream's sink.
@@ -79,6 +86,32 @@ class PerStream:
         self._sinks.clear()
         if errors:
             raise combined(errors)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of a run, for whom outputs are made.
+
+    Attributes:
+        infos: what is known of each, by name; None before the sources are opened.
+        note: told what people should know of an output, such as where it is.
+    """
+
+    infos: Mapping[str, StreamInfo | None]
+    note: Callable[[str], None]
+
+    @property
+    def are_open(self) -> bool:
+        """Whether the sources are opened. Before that it is only tried whether outputs can be."""
+        return None not in self.infos.values()
+
+    def each(self, path: Path, make: Callable[[Path, StreamInfo | None], Sink]) -> Sink:
+        """One output for the run, or one for each of its streams."""
+        if len(self.infos) == 1:
+            (info,) = self.infos.values()
+            return make(path, info)
+        paths = paths_of(path, list(self.infos))
+        return PerStream(lambda stream: make(paths[stream], self.infos[stream]), list(self.infos))
 
 
 def paths_of(path: Path, streams: Sequence[str]) -> dict[str, Path]:

@@ -51,6 +51,8 @@ class SegmentedMp4Sink:
         InputError: seconds not above 0, or nothing kept.
     """
 
+    shows_overlay = True
+
     def __init__(
         self,
         pattern: str | Path,

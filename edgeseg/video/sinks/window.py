@@ -14,9 +14,12 @@ import cv2
 import numpy as np
 
 from edgeseg.errors import SinkError
+from edgeseg.run_config import RunConfig
+from edgeseg.settings import SettingError
 from edgeseg.types import ImageU8, Result
 from edgeseg.video.draw.legend import draw_status
 from edgeseg.video.sinks.base import SinkClosed
+from edgeseg.video.sinks.per_stream import Streams
 from edgeseg.video.status import StreamStatus
 
 _ESCAPE = 27
@@ -38,6 +41,8 @@ class WindowSink:
     Raises:
         SinkError: there is no display, or PyAV was imported before OpenCV.
     """
+
+    shows_overlay = True
 
     def __init__(self, *, paced: bool, title: str = "edgeseg") -> None:
         if not display_works():
@@ -123,6 +128,21 @@ class WindowSink:
         if self._last_rgb_u8:
             self._last_rgb_u8.clear()
             cv2.destroyAllWindows()
+
+
+def of_run(config: RunConfig, streams: Streams) -> WindowSink | None:
+    """The window of a run; where nobody has said, there is one if the desktop has room for it."""
+    if config.show is None and not (streams.are_open and display_works()):
+        return None
+    if not streams.are_open:
+        if not display_works():
+            raise SettingError(
+                "no window can be opened: there is no display here",
+                "Leave out {show}, and look at the result with {save} out.mp4",
+            )
+        return None
+    live = any(info.live for info in streams.infos.values() if info is not None)
+    return WindowSink(paced=len(streams.infos) == 1 and not live)
 
 
 def _as_lost(picture: ImageU8) -> ImageU8:

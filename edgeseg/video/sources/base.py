@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from edgeseg.errors import SourceError
 from edgeseg.types import Frame
 from edgeseg.video.status import SourceState
-
-OnLost = Literal["wait", "exit"]
-"""What happens when a live source is lost."""
 
 OnChange = Callable[[SourceState], None]
 """Told when a source is lost and when it is back."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from edgeseg.errors import SourceError
+from edgeseg.run_config import OnLost
 from edgeseg.types import Frame
-from edgeseg.video.sources.base import OnChange, OnLost, Source, SourceLostError, StreamInfo
+from edgeseg.video.sources.base import OnChange, Source, SourceLostError, StreamInfo
 from edgeseg.video.sources.one_pass import OnePassSource
 from edgeseg.video.sources.timeline import Timeline
 from edgeseg.video.status import Condition, SourceState

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from edgeseg.data.image_files import IMAGE_SUFFIXES
 from edgeseg.errors import DatasetError, SourceError
 from edgeseg.plugins import Plugins
-from edgeseg.video.sources.base import OnChange, OnLost, Source
+from edgeseg.run_config import OnLost
+from edgeseg.video.sources.base import OnChange, Source
 from edgeseg.video.sources.uri import redacted
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import InputError, printable
 from edgeseg.files.documents import is_printable, read_yaml
+from edgeseg.run_config import is_uri, uri_of
 from edgeseg.video.sources.uri import redacted
 
 _LONGEST = 200
@@ -25,27 +26,38 @@ def read_sources(path: Path) -> dict[str, str]:
     """
     raw = read_yaml(path, secret=True)  # it holds passwords, so nothing of it is quoted
     if isinstance(raw, list):
-        # YAML takes "- synthetic:" for a mapping of synthetic to nothing.
-        uris = [f"{next(iter(uri))}:" if isinstance(uri, dict) and [*uri.values()] == [None] else uri for uri in raw]
-        raw = named(uris) if all(isinstance(uri, str) for uri in uris) else {}
+        raw = named([uri_of(uri) for uri in raw]) if all(map(is_uri, raw)) else {}
     if not isinstance(raw, dict) or not raw or not all(isinstance(uri, str) for uri in raw.values()):
         raise InputError(f"{path} lists no sources", "Write one 'name: URI' a line")
-    sources: dict[str, str] = {}
-    for key, uri in raw.items():
-        name = _name(key, path)
-        if name in sources:
-            raise InputError(f"{path} names two streams {name}", "Give each a name of its own")
-        sources[name] = uri
-    return sources
+    return checked(raw, str(path))
 
 
-def _name(key: Any, path: Path) -> str:
+def checked(sources: Mapping[Any, str], where: str) -> dict[str, str]:
+    """Sources by the names of their streams, each spelt in one way.
+
+    Args:
+        sources: names that people gave, and URIs.
+        where: who names them, for messages.
+
+    Raises:
+        InputError: two streams of one name, or one that cannot be printed.
+    """
+    found: dict[str, str] = {}
+    for key, uri in sources.items():
+        name = _name(key, where)
+        if name in found:
+            raise InputError(f"{where} names two streams {name}", "Give each a name of its own")
+        found[name] = uri
+    return found
+
+
+def _name(key: Any, where: str) -> str:
     """The name of a stream, spelt in one way."""
     name = unicodedata.normalize("NFC", str(key)).strip() if isinstance(key, str | int | float) else ""
     if isinstance(key, bool) or not is_printable(name, longest=_LONGEST):
         shown = printable(redacted(str(key)))[:_LONGEST]
         raise InputError(
-            f"{path} names a stream {shown!r}",
+            f"{where} names a stream {shown!r}",
             f"Name it with 1 to {_LONGEST} letters, digits and signs that can be printed",
         )
     return redacted(name)

@@ -6,8 +6,10 @@ import ipaddress
 import os
 import re
 import socket
+from pathlib import Path
 
 from edgeseg.errors import InputError, SinkError
+from edgeseg.settings import SettingError
 
 LOCAL = "127.0.0.1"
 """Where the page is served if no host is given: to this machine alone."""
@@ -60,6 +62,22 @@ def check_token(token: str) -> None:
         raise InputError("the token of the page repeats itself", make)
     if token != token.strip() or not token.isprintable():
         raise InputError("the token of the page has a blank at an end, or a character that cannot be printed", make)
+
+
+def read_token(file: Path) -> str:
+    """The token that a file holds: its first line, without the blanks around it.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(4096).decode().partition("\n")[0].strip()
+    except OSError as error:
+        what = f"the token in {file} cannot be read ({error.strerror})"
+        raise SettingError(what, "Correct {web_token_file}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is no text", "Write the token into it as its only line") from None
 
 
 def check_bind(host: str, token: str | None) -> None:

@@ -88,7 +88,7 @@ def test_help_shows_the_defaults_that_are_used(run_cli):
 
 def test_every_setting_survives_the_config_file(tmp_path):
     config = TrainConfig(data=tmp_path / "data", amp="on", schedule="cosine", epochs=7, warmup_epochs=1, crop_width=8)
-    config.save(tmp_path / "config.yaml")
+    config.write(tmp_path / "config.yaml")
     assert TrainConfig(**TrainConfig.read(tmp_path / "config.yaml")) == config
 
 

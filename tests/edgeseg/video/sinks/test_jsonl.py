@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import InputError, SinkError
+from edgeseg.run_config import Masks
 from edgeseg.spec import ModelSpec
 from edgeseg.types import Frame, LabelsU8, Result, Segmentation
 from edgeseg.video.sinks.base import ReaderGone
-from edgeseg.video.sinks.jsonl import SCHEMA_VERSION, JsonLinesSink, Masks
+from edgeseg.video.sinks.jsonl import SCHEMA_VERSION, JsonLinesSink
 
 SPEC = ModelSpec(network="none", class_names=("Straße", "tree", "car"))
 SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "results.schema.json").read_text())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import SourceError
+from edgeseg.run_config import OnLost
 from edgeseg.types import Frame
-from edgeseg.video.sources.base import OnLost, SourceLostError, StreamInfo
+from edgeseg.video.sources.base import SourceLostError, StreamInfo
 from edgeseg.video.sources.one_pass import OnePassSource
 from edgeseg.video.sources.reconnecting import Backoff, ReconnectingSource
 from edgeseg.video.status import SourceState
