@@ -212,7 +212,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(shapes, tmp_path, run_python
     config = replace(QUICK, data=shapes, output=tmp_path / "whole", epochs=4, eval_every=1, color_jitter=0.4)
     Trainer(config).run()
     killed = replace(config, output=tmp_path / "killed")
-    killed.save(tmp_path / "killed.yaml")
+    killed.write(tmp_path / "killed.yaml")
     done = run_python(f"""
 import os, signal
 from pathlib import Path
