@@ -77,7 +77,7 @@ def export_quantized(checkpoint: Path, output: Path, *, spec: ModelSpec | None =
 
 
 class FakeQuantizedBackend:
-    """A :class:`~edgeseg.runtime.backend.Backend` that runs such a checkpoint in PyTorch, rounding as in training.
+    """A :class:`edgeseg.runtime.backend.Backend` that runs such a checkpoint in PyTorch, rounding as in training.
 
     It is what the artifact is compared with; written without the library that trained, it checks that too.
 
