@@ -117,6 +117,7 @@ NO_NAMES = {
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
+    "edgeseg.losses",
 }
 
 PREPARED = """
