@@ -1,7 +1,7 @@
 # make         .venv with the package and its native extension
 # make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
 # make test    the whole suite, kernel-tests first; tests that want more (TEST_APT) are skipped without it
-# make test-core  the part of it that needs no PyTorch, by PYTHON=python3.13, or at the LOWEST=1 versions allowed
+# make test-core  what of it needs no PyTorch and hangs on versions, by PYTHON=python3.13, or at the LOWEST=1 allowed
 # make lint    style, types, layers
 # make docs    the site with the API reference, in build/site
 # make bench   times the kernels
@@ -26,6 +26,7 @@ SANITIZE ?=
 TEST_PROCESSES ?= 3
 PYTEST = -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 CORE := build/core
+CORE_NATIVE := build/core_native
 CORE_TESTS := tests/contracts tests/kernels $(wildcard tests/edgeseg/test_*.py) \
   $(addprefix tests/edgeseg/,artifact cli data evaluation files quantize refine runtime spec video)
 LOWEST ?=
@@ -48,14 +49,16 @@ run: $(PACKAGE)
 test: kernel-tests $(TENSORRT_RTX)
 	$(BIN)/python $(PYTEST)
 
-# In an environment of its own, with a native extension of its own.
+# In an environment of its own, with a native extension of its own; what of that knows no Python is compiled once for all.
+# Most tests wait, and none has PyTorch in memory: more of them at a time than of make test.
+test-core: TEST_PROCESSES = 4
 test-core: $(DEV)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(if $(LOWEST),$(BIN)/python tests/support/lowest.py,true) > $(CORE)/constraints.txt
 	$(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
-	  --config-settings=build-dir=$(CORE)/native --config-settings=cmake.define.EDGESEG_CUDA=OFF \
+	  --config-settings=build-dir=$(CORE_NATIVE) --config-settings=cmake.define.EDGESEG_CUDA=OFF \
 	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
-	$(CORE)/bin/python $(PYTEST) $(CORE_TESTS)
+	$(CORE)/bin/python $(PYTEST) -m 'not (any_version$(if $(LOWEST),, or any_python))' $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
