@@ -1,8 +1,9 @@
 # make         .venv with the package and its native extension
 # make run     a labelled video in runs/demo.mp4 and its latency report; SOURCE=street.mp4 labels another one
 # make test    the whole suite, kernel-tests first; tests that want more (TEST_APT) are skipped without it
-# make test-core  the part of it that needs no PyTorch, by PYTHON=python3.13, or at the LOWEST=1 versions allowed
+# make test-core  what of it needs no PyTorch and hangs on versions, by PYTHON=python3.13, or at the LOWEST=1 allowed
 # make lint    style, types, layers
+# make docs    the site with the API reference, in build/site
 # make bench   times the kernels
 # make kernel-tests  the kernels without Python; the dense CRF's CUDA driver on the CPU among them
 # make sanitize  the same under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
@@ -19,11 +20,13 @@ PIP := $(BIN)/pip install --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PACKAGE := $(VENV)/.package
 DEV := $(VENV)/.dev
+DOCS := $(VENV)/.docs
 TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 3
 PYTEST = -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 CORE := build/core
+CORE_NATIVE := build/core_native
 CORE_TESTS := tests/contracts tests/kernels $(wildcard tests/edgeseg/test_*.py) \
   $(addprefix tests/edgeseg/,artifact cli data evaluation files quantize refine runtime spec video)
 LOWEST ?=
@@ -34,7 +37,7 @@ CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test test-core lint bench kernel-tests sanitize clean system
+.PHONY: all run test test-core lint docs bench kernel-tests sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -46,14 +49,16 @@ run: $(PACKAGE)
 test: kernel-tests $(TENSORRT_RTX)
 	$(BIN)/python $(PYTEST)
 
-# In an environment of its own, with a native extension of its own.
+# In an environment of its own, with a native extension of its own; what of that knows no Python is compiled once for all.
+# Most tests wait, and none has PyTorch in memory: more of them at a time than of make test.
+test-core: TEST_PROCESSES = 4
 test-core: $(DEV)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(if $(LOWEST),$(BIN)/python tests/support/lowest.py,true) > $(CORE)/constraints.txt
 	$(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
-	  --config-settings=build-dir=$(CORE)/native --config-settings=cmake.define.EDGESEG_CUDA=OFF \
+	  --config-settings=build-dir=$(CORE_NATIVE) --config-settings=cmake.define.EDGESEG_CUDA=OFF \
 	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
-	$(CORE)/bin/python $(PYTEST) $(CORE_TESTS)
+	$(CORE)/bin/python $(PYTEST) -m 'not (any_version$(if $(LOWEST),, or any_python))' $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -61,6 +66,10 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
+
+# It reads the code without running it. A link that leads nowhere ends it, in a docstring too.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 bench: $(PACKAGE)
 	$(BIN)/python benchmarks/kernels.py
@@ -104,6 +113,10 @@ $(PACKAGE): pyproject.toml $(NATIVE_SOURCES) | $(BIN)/python
 $(DEV): constraints.txt $(PACKAGE)
 	@echo "installing what the tests need, PyTorch among it: some minutes"
 	$(PIP) --constraint constraints.txt 'edgeseg[dev]' cmake ninja nanobind
+	@touch $@
+
+$(DOCS): constraints.txt $(PACKAGE)
+	$(PIP) --constraint constraints.txt 'edgeseg[docs]'
 	@touch $@
 
 # Builds engines without a GPU. Where it cannot be had, as on Arm, the tests that need it are skipped, and say so.

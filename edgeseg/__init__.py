@@ -1,11 +1,12 @@
 """edgeseg: real-time semantic segmentation for edge devices.
 
-import edgeseg
-seg = edgeseg.Segmenter.open("fast_scnn-camvid")
-labels = seg(image).labels
+Examples:
+    >>> import edgeseg
+    >>> seg = edgeseg.Segmenter.open("fast_scnn-camvid")
+    >>> labels = seg(image).labels
 
-for result in edgeseg.stream("street.mp4"):
-    print(result.segmentation.class_areas())
+    >>> for result in edgeseg.stream("street.mp4"):
+    ...     print(result.segmentation.class_areas())
 """
 
 from __future__ import annotations

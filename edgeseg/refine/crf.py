@@ -158,7 +158,7 @@ def refine(
 
 
 class CrfRefiner:
-    """The dense CRF as a :class:`~edgeseg.refine.base.Refiner`; its memory is kept from frame to frame.
+    """The dense CRF as a :class:`edgeseg.refine.base.Refiner`; its memory is kept from frame to frame.
 
     Args:
         params: sigmas, weights, iterations; None for the defaults.

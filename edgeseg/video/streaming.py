@@ -39,8 +39,9 @@ def stream(
     A live source gives its latest frame whenever the loop asks for one; files give every frame. Leaving the loop ends
     it all, as does the end of the source. A lost camera is waited for, and gives nothing meanwhile.
 
-    >>> for result in edgeseg.stream("rtsp://camera/main", model="street.onnx"):
-    ...     print(result.frame.index, result.segmentation.class_areas())
+    Examples:
+        >>> for result in edgeseg.stream("rtsp://camera/main", model="street.onnx"):
+        ...     print(result.frame.index, result.segmentation.class_areas())
 
     Args:
         source: a URI or path that ``edgeseg run`` takes, or several, whose results carry ``stream``.

@@ -72,7 +72,7 @@ def export_quantized(checkpoint: Path | Checkpoint, output: Path, *, spec: Model
 
 
 class FakeQuantizedBackend:
-    """A :class:`~edgeseg.runtime.backend.Backend` that runs such a checkpoint in PyTorch, rounding as in training.
+    """A :class:`edgeseg.runtime.backend.Backend` that runs such a checkpoint in PyTorch, rounding as in training.
 
     It is what the artifact is compared with; written without the library that trained, it checks that too.
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from edgeseg.refine.crf import BilateralTerm, CrfParams, DenseCrf, SpatialTerm, refine
 
+pytestmark = pytest.mark.any_version
+
 MOST_LABELS = 0.05
 """The share of pixels whose label may differ from the exact one, in any of the cases below."""
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from edgeseg._native import overlay
 
 ImageU8 = NDArray[np.uint8]
+
+pytestmark = pytest.mark.any_version
+
 COLORS = np.random.default_rng(9).integers(0, 256, (256, 3), dtype=np.uint8)
 
 

@@ -12,7 +12,8 @@ def lowest() -> dict[str, str]:
     versions = {}
     for text in metadata.requires("edgeseg") or []:
         requirement = Requirement(text)
-        if requirement.marker is not None and requirement.marker.evaluate({"extra": "dev"}):
+        marker = requirement.marker
+        if marker is not None and any(marker.evaluate({"extra": extra}) for extra in ("dev", "docs")):
             continue
         for bound in requirement.specifier:
             if bound.operator == ">=":

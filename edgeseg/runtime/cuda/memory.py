@@ -39,7 +39,7 @@ class OwnedMemory(Owned):
         self.nbytes = nbytes
 
     def free(self) -> None:
-        """See :meth:`close`."""
+        """See :meth:`Owned.close`."""
         self.close()
 
 

@@ -223,7 +223,7 @@ def read_fitting(engine: Path, tensorrt: TensorRT, gpu: Gpu) -> tuple[EngineReco
     Where the two are being replaced just now, this waits for it.
 
     Raises:
-        As :func:`check_fits`.
+        ModelError, SpecError: as :func:`check_fits`.
     """
     record = read_record(engine)
     if reason := _misfit(record, tensorrt, gpu):

@@ -29,7 +29,8 @@ class Server:
     bugs and, seldom, that connections are turned away.
 
     Args:
-        app: the application. Each scope has, as ``edgeseg.connection``, the :class:`Connection` it came by.
+        app: the application. Each scope has, as ``edgeseg.connection``, the
+            :class:`edgeseg.video.web.door.Connection` it came by.
         listening: taken over.
         limits: of connections and times.
     """

@@ -53,7 +53,7 @@ def check_engine(engine: Path, source: Path, record: EngineRecord) -> Parity:
         record: of the engine.
 
     Raises:
-        As :class:`edgeseg.runtime.tensorrt.backend.TrtBackend`.
+        EdgesegError: as :class:`edgeseg.runtime.tensorrt.backend.TrtBackend`.
     """
     images = probe_images(record.spec.input_size)
     with ExitStack() as opened:

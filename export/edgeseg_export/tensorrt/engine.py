@@ -102,7 +102,7 @@ def cached_engine(
         waiting: called before this waits for another process.
 
     Raises:
-        As :func:`build_engine`; EdgesegError: the cache cannot be made.
+        EdgesegError: as :func:`build_engine`; or the cache cannot be made.
     """
     tensorrt = find_tensorrt()
     options, gpu = _for_this_machine(options or BuildOptions(), tensorrt)
@@ -126,7 +126,7 @@ def engine_for(onnx_path: Path) -> Path:
     ``edgeseg compare`` would find and is what GPUs are fast in.
 
     Raises:
-        As :func:`build_engine`.
+        EdgesegError: as :func:`build_engine`.
     """
     options = BuildOptions("int8" if "QuantizeLinear" in look_through(onnx_path).op_types else "fp16")
 

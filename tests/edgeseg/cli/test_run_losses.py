@@ -24,6 +24,8 @@ from PIL import Image
 
 from edgeseg.spec import METADATA_KEY, ModelSpec
 
+pytestmark = pytest.mark.any_python
+
 COUNT = 300
 Start = Callable[..., "subprocess.Popen[str]"]
 

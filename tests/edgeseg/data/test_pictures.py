@@ -22,6 +22,8 @@ from edgeseg.data.pictures import LIVE_LIMIT, PictureLimit, decode_image, read_i
 from edgeseg.errors import DatasetError, MissingDependencyError, SourceError
 from edgeseg.installing import pip_install
 
+pytestmark = pytest.mark.any_python
+
 RGB = blocks()
 CORPUS = corpus()
 

@@ -13,6 +13,8 @@ from edgeseg.types import Result
 from edgeseg.video.pipeline import Pipeline
 from edgeseg.video.sources.registry import open_source
 
+pytestmark = pytest.mark.any_python
+
 STAGE_S = 0.15
 RUN_S = 10.0
 

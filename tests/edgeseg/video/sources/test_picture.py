@@ -19,6 +19,8 @@ from edgeseg.video.sources.file import FileSource
 from edgeseg.video.sources.registry import open_source
 from edgeseg.video.sources.stdin import StdinSource
 
+pytestmark = pytest.mark.any_python
+
 BARS = np.array(
     [
         *([255, 255, 255], [255, 255, 0], [0, 255, 255], [0, 255, 0], [255, 0, 255], [255, 0, 0], [0, 0, 255]),
