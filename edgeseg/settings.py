@@ -139,7 +139,7 @@ class Settings:
 
     @classmethod
     def merged(cls, *layers: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of all layers; later ones win, also over those that :attr:`ALTERNATIVES` has beside them."""
+        """The values of all layers; later ones win, also over those that ``ALTERNATIVES`` has beside them."""
         values: dict[str, Any] = {}
         for layer in layers:
             groups = [names for names in cls.ALTERNATIVES if not layer.keys().isdisjoint(names)]

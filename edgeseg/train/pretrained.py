@@ -55,7 +55,7 @@ class Weights:
 
 
 def pretrained(name: str) -> Weights:
-    """ImageNet's weights of a backbone, from whichever package has them, in the order of :data:`_PROVIDERS`.
+    """ImageNet's weights of a backbone, from the first package that is installed and has them.
 
     Those of torchvision and timm are fetched when they are first used.
 
