@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.files.cache_folder import cache_folder
 from edgeseg.files.documents import is_printable, read_json
 from edgeseg.files.whole import locked
-from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.module import TensorRT, version_text
 from edgeseg.spec import ModelSpec
