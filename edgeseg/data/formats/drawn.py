@@ -32,6 +32,9 @@ DIVIDED_KEYS = KEYS | {"val_every"}
 
 _EVERY = 5
 
+_BACKGROUND = "_background_"
+"""What labelme's converters call it."""
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -67,6 +70,8 @@ class Classes:
         names = description.names()
         if names is None:
             own = list(dict.fromkeys(found()))
+            if "background" not in description and background not in own and _BACKGROUND in own:
+                background = _BACKGROUND
             listed = own if background is None or background in own else [background, *own]
             names = description.checked_names(listed, "the list of its classes")
         elif background is not None and background not in names:
