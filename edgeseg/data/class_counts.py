@@ -26,7 +26,7 @@ _RULES = 1
 def class_pixels(
     dataset: Dataset, split: str, progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter
 ) -> NDArray[np.int64]:
-    """(C,) pixels of each class in the labels of a split: from the cache, or as :meth:`Dataset.class_pixels` counts them.
+    """(C,) pixels of each class in the labels of a split: from the cache, or as :meth:`Dataset.class_pixels` counts.
 
     What was counted holds for as long as the list of pictures and labels, the labels' sizes and times of change, the
     dataset.yaml and the classes stay. Without a cache that can be used it is counted each time.

@@ -58,8 +58,8 @@ class TrainConfig(Settings):
 
     Attributes:
         data: dataset.yaml, or the folder of a data set; kept as a Path.
-        format: how the data set lies, a name in ``edgeseg.data.formats.dataset_format``; empty for what its dataset.yaml
-            says or the folder looks like.
+        format: how the data set lies, one of ``DATASET_FORMATS``; empty for what its dataset.yaml says or the folder
+            looks like.
         output: folder for checkpoints, metrics and pictures; kept as a Path. It must not be or hold the data.
         network: name in ``edgeseg.models.registry``.
         network_args: arguments of that network's own by their names, such as ``{"width": 0.5}``; also as text,
