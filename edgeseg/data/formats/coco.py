@@ -13,7 +13,7 @@ it have drawn; a crowd is of its class. Polygons are filled by pycocotools' rule
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from edgeseg.data.description import Description
 from edgeseg.data.formats import drawn
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat, split_name
-from edgeseg.data.formats.drawn import Classes, DrawnLabels
+from edgeseg.data.formats.drawn import Classes, Drawing, DrawnLabels
 from edgeseg.data.listing import PictureFinder
 from edgeseg.data.runs import counts_of_text, mask_of_runs
 from edgeseg.data.samples import Sample, Split
@@ -85,7 +85,8 @@ def _places(description: Description) -> _Places:
 
 
 def _found(folder: Path) -> _Places:
-    places: _Places = {split_name(path.parent.name): (path.parent, [path]) for path in folder.glob(f"*/{_ROBOFLOW}")}
+    roboflow = sorted(folder.glob(f"*/{_ROBOFLOW}"))
+    places: _Places = {split_name(path.parent.name): (path.parent, [path]) for path in roboflow}
     by_split: dict[str, dict[str, Path]] = {}
     for path in sorted((folder / "annotations").glob("*.json")):
         kind, _, rest = path.stem.partition("_")
@@ -213,14 +214,12 @@ def _samples(folder: Path, exports: Sequence[_Export], classes: Classes) -> list
         picture = finder.find(name, f"{first.path}: {where}")
         own = [(export, export.annotations[identity]) for export in exports if identity in export.annotations]
         shapes = partial(_shapes, own, classes)
-        labels = DrawnLabels(first.path, picture, f"image {name:.200}", (size[0], size[1]), classes.rest, shapes)
+        labels = DrawnLabels(first.path, picture, (size[0], size[1]), classes.rest, shapes)
         samples.append(Sample(picture, labels))
     return samples
 
 
-def _shapes(
-    own: Sequence[tuple[_Export, list[dict[str, Any]]]], classes: Classes, size: tuple[int, int]
-) -> Iterator[Shape]:
+def _shapes(own: Sequence[tuple[_Export, list[dict[str, Any]]]], classes: Classes, size: tuple[int, int]) -> Drawing:
     for export, items in own:
         for item in items:
             where = f"{export.path}: annotation {item.get('id')!r:.40}"
@@ -229,10 +228,7 @@ def _shapes(
                 remedy = "Add it to categories, or correct the annotation"
                 raise DatasetError(f"{where} has category_id {category!r:.40}, which is not in categories", remedy)
             value = classes.index(export.categories[category], where)
-            try:
-                yield _shape(_value(export.path, "annotations", item, "segmentation"), value, size)
-            except ValueError as error:
-                raise DatasetError(f"{where} has {error}", "Correct or remove it") from None
+            yield where, partial(_shape, _value(export.path, "annotations", item, "segmentation"), value, size)
 
 
 def _shape(segmentation: Any, value: int, size: tuple[int, int]) -> Shape:

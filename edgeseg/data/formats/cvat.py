@@ -10,7 +10,7 @@ taken as they are; lower ``z_order`` comes first. Polylines, points and skeleton
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ import numpy as np
 from edgeseg.data.description import Description
 from edgeseg.data.formats import drawn
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat, split_name
-from edgeseg.data.formats.drawn import Classes, DrawnLabels
+from edgeseg.data.formats.drawn import Classes, Drawing, DrawnLabels
 from edgeseg.data.listing import PictureFinder
 from edgeseg.data.runs import mask_of_runs
 from edgeseg.data.samples import Sample, Split
@@ -125,26 +125,23 @@ def _samples(folder: Path, path: Path, pictures: Iterable[Element], classes: Cla
     samples = []
     for picture in pictures:
         name = picture.get("name")
-        where = f"image {name or picture.get('id')!r:.200}"
+        where = f"image {name or picture.get('id'):.200}"
         sides = [picture.get(key, "") for key in ("height", "width")]
         if name is None or not all(side.isdecimal() and len(side) < 10 for side in sides):
             what = f"{path}: {where} lacks name, width or height"
             raise DatasetError(what, "Export the task as 'CVAT for images 1.1'")
         found = finder.find(name, str(path))
         shapes = partial(_shapes, path, where, _filled(picture), classes)
-        labels = DrawnLabels(path, found, where, (int(sides[0]), int(sides[1])), classes.rest, shapes)
+        labels = DrawnLabels(path, found, (int(sides[0]), int(sides[1])), classes.rest, shapes)
         samples.append(Sample(found, labels))
     return samples
 
 
-def _shapes(path: Path, where: str, shapes: list[Element], classes: Classes, size: tuple[int, int]) -> Iterator[Shape]:
+def _shapes(path: Path, where: str, shapes: list[Element], classes: Classes, size: tuple[int, int]) -> Drawing:
     for shape in shapes:
         here = f"{path}: {where}, a {shape.tag}"
         value = classes.index(shape.get("label"), here)
-        try:
-            yield _shape(shape, value)
-        except ValueError as error:
-            raise DatasetError(f"{here} has {error}", "Correct or remove it") from None
+        yield here, partial(_shape, shape, value)
 
 
 def _shape(shape: Element, value: int) -> Shape:

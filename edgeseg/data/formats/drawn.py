@@ -109,6 +109,10 @@ class Classes:
         return Contents(self.names, self.colors, LabelCoding(len(self.names)), splits)
 
 
+Drawing = Iterable[tuple[str, Callable[[], Shape]]]
+"""Shapes in their order: where each stands, for messages, and what makes it or raises ValueError."""
+
+
 @dataclass(frozen=True)
 class DrawnLabels:
     """The labels of one picture as shapes, later ones over earlier ones.
@@ -116,18 +120,16 @@ class DrawnLabels:
     Attributes:
         path: the file that holds them.
         image: the picture.
-        where: what they are in the file, for messages, such as "image 17".
         size: (height, width) of the picture; None to read it from the picture's file.
         rest: the label where there is no shape.
-        shapes: makes them when they are asked for.
+        draw: lists the shapes for a picture of a size.
     """
 
     path: Path
     image: Path
-    where: str
     size: tuple[int, int] | None
     rest: int
-    shapes: Callable[[tuple[int, int]], Iterable[Shape]]
+    draw: Callable[[tuple[int, int]], Drawing]
 
     def read(self) -> LabelsU8:
         """(H, W) uint8 class indices, 255 = no label.
@@ -139,15 +141,14 @@ class DrawnLabels:
         if not (0 < height <= FILE_LIMIT.side_px and 0 < width <= FILE_LIMIT.side_px) or (
             height * width > FILE_LIMIT.area_px
         ):
-            raise DatasetError(f"{self.path}: {self.where} is {width}x{height}", "Correct its width and height")
+            what = f"{self.path}: {self.image.name} is {width}x{height}"
+            raise DatasetError(what, "Correct its width and height")
         labels = np.full((height, width), self.rest, dtype=np.uint8)
-        number = 0
-        try:
-            for number, shape in enumerate(self.shapes((height, width)), 1):  # noqa: B007
-                shape.paint(labels)
-        except ValueError as error:
-            where = f"{self.path}: {self.where}, shape {number}"
-            raise DatasetError(f"{where} has {error}", "Correct or remove it") from None
+        for where, make in self.draw((height, width)):
+            try:
+                make().paint(labels)
+            except ValueError as error:
+                raise DatasetError(f"{where} has {error}", "Correct or remove it") from None
         return labels
 
 

@@ -11,7 +11,6 @@ counts that is more than half opaque.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import numpy as np
 from edgeseg.data.description import Description
 from edgeseg.data.formats import drawn
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat
-from edgeseg.data.formats.drawn import Classes, DrawnLabels
+from edgeseg.data.formats.drawn import Classes, Drawing, DrawnLabels
 from edgeseg.data.image_files import IMAGE_SUFFIXES
 from edgeseg.data.listing import PictureFinder
 from edgeseg.data.runs import alpha_of_brush
@@ -150,7 +149,7 @@ def _samples(folder: Path, path: Path, tasks: list[_Task], classes: Classes) -> 
         results = _results(path, task) or []
         size = _size(path, where, results)
         shapes = partial(_shapes, path, where, results, classes)
-        samples.append(Sample(picture, DrawnLabels(path, picture, where, size, classes.rest, shapes)))
+        samples.append(Sample(picture, DrawnLabels(path, picture, size, classes.rest, shapes)))
     return samples
 
 
@@ -180,21 +179,17 @@ def _size(path: Path, where: str, results: list[dict[str, Any]]) -> tuple[int, i
     return None
 
 
-def _shapes(
-    path: Path, where: str, results: list[dict[str, Any]], classes: Classes, size: tuple[int, int]
-) -> Iterator[Shape]:
+def _shapes(path: Path, where: str, results: list[dict[str, Any]], classes: Classes, size: tuple[int, int]) -> Drawing:
     for result in results:
         here = f"{path}: {where}, region {result.get('id')!r:.40}"
         value = classes.index(_label(result), here)
-        try:
-            if result.get("image_rotation"):
-                raise ValueError("a picture that was turned in Label Studio")
-            yield _shape(result["value"], value, size)
-        except ValueError as error:
-            raise DatasetError(f"{here} has {error}", "Correct or remove it") from None
+        yield here, partial(_shape, result, value, size)
 
 
-def _shape(region: dict[str, Any], value: int, size: tuple[int, int]) -> Shape:
+def _shape(result: dict[str, Any], value: int, size: tuple[int, int]) -> Shape:
+    if result.get("image_rotation"):
+        raise ValueError("a picture that was turned in Label Studio")
+    region = result["value"]
     if "rle" in region:
         return Stencil(value, alpha_of_brush(region["rle"], size) > _HALF)
     return Polygon(value, (_outline(region, size),))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from edgeseg.data.description import Description
 from edgeseg.data.formats import drawn
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat, split_name
-from edgeseg.data.formats.drawn import Classes, DrawnLabels
+from edgeseg.data.formats.drawn import Classes, Drawing, DrawnLabels
 from edgeseg.data.listing import files_below
 from edgeseg.data.pictures import FILE_LIMIT, decode_image
 from edgeseg.data.samples import Sample, Split
@@ -137,10 +136,10 @@ class _Json:
         told = (top["imageHeight"], top["imageWidth"])
         size = None if None in told else told
         shapes = partial(_shapes, self.path, top["shapes"], self.classes)
-        return DrawnLabels(self.path, self.image, "its picture", size, self.classes.rest, shapes).read()
+        return DrawnLabels(self.path, self.image, size, self.classes.rest, shapes).read()
 
 
-def _shapes(path: Path, shapes: list[dict[str, Any]], classes: Classes, _: tuple[int, int]) -> Iterator[Shape]:
+def _shapes(path: Path, shapes: list[dict[str, Any]], classes: Classes, _: tuple[int, int]) -> Drawing:
     for number, shape in enumerate(shapes, 1):
         where = f"{path}: shape {number}"
         for key in ("label", "points"):
@@ -149,7 +148,7 @@ def _shapes(path: Path, shapes: list[dict[str, Any]], classes: Classes, _: tuple
         label = shape["label"]
         fixed = {_NO_LABEL: IGNORE, _BACKGROUND: classes.rest}
         known = isinstance(label, str) and label in fixed and label not in classes.names
-        yield _shape(shape, fixed[label] if known else classes.index(label, where))
+        yield where, partial(_shape, shape, fixed[label] if known else classes.index(label, where))
 
 
 def _shape(shape: dict[str, Any], value: int) -> Shape:

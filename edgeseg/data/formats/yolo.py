@@ -10,7 +10,6 @@ Ultralytics does, later lines over earlier ones.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import numpy as np
 
 from edgeseg.data.description import Description
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat, split_name
-from edgeseg.data.formats.drawn import Classes, DrawnLabels
+from edgeseg.data.formats.drawn import Classes, Drawing, DrawnLabels
 from edgeseg.data.image_files import IMAGE_SUFFIXES
 from edgeseg.data.listing import files_below
 from edgeseg.data.samples import Sample, Split
-from edgeseg.data.shapes import Corners, Shape
+from edgeseg.data.shapes import Corners
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import read_text, read_yaml
 
@@ -118,7 +117,7 @@ def _samples(where: Path, places: list[Path], names: list[str], classes: Classes
             texts[folder] = frozenset(found)
         path = folder / f"{picture.stem}.txt"
         shapes = partial(_shapes, path, names, classes) if path in texts[folder] else _nothing
-        samples.append(Sample(picture, DrawnLabels(path, picture, "its picture", None, classes.rest, shapes)))
+        samples.append(Sample(picture, DrawnLabels(path, picture, None, classes.rest, shapes)))
     if not any(texts.values()):
         raise DatasetError(f"{where}: there is no text of labels in {next(iter(texts))}", "Put labels beside images")
     return samples
@@ -136,11 +135,11 @@ def _listed(path: Path) -> list[Path]:
     return pictures
 
 
-def _nothing(size: tuple[int, int]) -> list[Shape]:
+def _nothing(_: tuple[int, int]) -> Drawing:
     return []
 
 
-def _shapes(path: Path, names: list[str], classes: Classes, size: tuple[int, int]) -> Iterator[Shape]:
+def _shapes(path: Path, names: list[str], classes: Classes, size: tuple[int, int]) -> Drawing:
     for number, line in enumerate(read_text(path, DatasetError, _MOST_BYTES).splitlines(), 1):
         words = line.split()
         if not words:
@@ -157,7 +156,7 @@ def _shapes(path: Path, names: list[str], classes: Classes, size: tuple[int, int
             raise DatasetError(what, "Export polygons, or remove the line")
         # In 32 bits, as Ultralytics has them: 0.29 of 100 is 29 then, and not a little less.
         points = np.array(values[1:], dtype=np.float32).reshape(-1, 2) * np.array(size[::-1], dtype=np.float32)
-        yield Corners(classes.index(names[int(values[0])], where), points.astype(np.float64))
+        yield where, partial(Corners, classes.index(names[int(values[0])], where), points.astype(np.float64))
 
 
 def _numbers(words: list[str]) -> list[float] | None:
