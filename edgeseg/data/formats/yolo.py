@@ -28,6 +28,7 @@ from edgeseg.files.documents import read_text, read_yaml
 _FILES = ("data.yaml", "data.yml")
 _SPLITS = ("train", "val", "valid", "test")
 _MOST_BYTES = 64 << 20
+_MOST = 1e9
 
 
 class _Yolo(DatasetFormat):
@@ -164,4 +165,4 @@ def _numbers(words: list[str]) -> list[float] | None:
         values = [float(word) for word in words]
     except ValueError:
         return None
-    return values if all(np.isfinite(values)) else None
+    return values if all(abs(value) < _MOST for value in values) else None
