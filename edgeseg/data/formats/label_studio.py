@@ -171,11 +171,11 @@ def _names_of(path: Path, where: str, data: dict[str, Any]) -> list[str]:
 
 def _size(path: Path, where: str, results: list[dict[str, Any]]) -> tuple[int, int] | None:
     for result in results:
-        sides = (result.get("original_height"), result.get("original_width"))
-        if not all(isinstance(side, int) and side > 0 for side in sides):
+        height, width = result.get("original_height"), result.get("original_width")
+        if type(height) is not int or type(width) is not int or min(height, width) < 1:
             what = f"{path}: a region of {where} lacks the key 'original_width' or 'original_height'"
             raise DatasetError(what, "Export the project again")
-        return int(str(sides[0])), int(str(sides[1]))
+        return height, width
     return None
 
 
