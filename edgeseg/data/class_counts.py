@@ -63,15 +63,19 @@ def _place(dataset: Dataset, split: str) -> Path | None:
         for sample in samples:
             if sample.label != label:  # several pictures may share one
                 label = sample.label
-                add(str(label), _state(label) if label.exists() else None)
+                add(str(label), _state(label))
             add(str(sample.image))
         return cache_folder("class-counts") / f"{digest.hexdigest()[:32]}.json"
     except (OSError, EdgesegError):
         return None
 
 
-def _state(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes with a file; None of one that is not there, as where YOLO has nothing to say of a picture."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
     return found.st_size, found.st_mtime_ns
 
 

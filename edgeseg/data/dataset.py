@@ -85,7 +85,7 @@ class Dataset:
         """Read a dataset.yaml, or a folder: the one in it, or else the folder as its format lays it out.
 
         Args:
-            path: of either.
+            path: of either; with a format also the file that it describes a data set in, such as YOLO's data.yaml.
             format: one of :data:`DATASET_FORMATS`; wins over the dataset.yaml. None for what that says, or for what a
                 folder without one looks like; that is told in a line.
 
@@ -168,6 +168,8 @@ class Dataset:
 
 
 def _describe(path: Path, format: str | None) -> Description:
+    if format and format in DATASET_FORMATS and path.name in DATASET_FORMATS[format].files and os.path.isfile(path):
+        path = path.parent
     if not os.path.isdir(path):
         if not os.path.exists(path):
             raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")

@@ -41,6 +41,7 @@ _log = logging.getLogger("edgeseg")
 
 class _Cvat(DatasetFormat):
     keys = drawn.DIVIDED_KEYS
+    files = frozenset({_FILE})
 
     def recognises(self, folder: Path) -> bool:
         return (folder / _FILE).is_file()

@@ -37,9 +37,11 @@ class DatasetFormat:
 
     Attributes:
         keys: what a dataset.yaml may say beside ``format`` and ``bit_depth``.
+        files: names of files that tools of this format are given instead of the folder that holds them.
     """
 
     keys: ClassVar[frozenset[str]] = frozenset()
+    files: ClassVar[frozenset[str]] = frozenset()
 
     def recognises(self, folder: Path) -> bool:
         """Whether a folder without a dataset.yaml looks like one of these; by names of files, never by much reading."""

@@ -33,6 +33,7 @@ _MOST = 1e9
 
 class _Yolo(DatasetFormat):
     keys = frozenset({"colors", "background"})
+    files = frozenset(_FILES)
 
     def recognises(self, folder: Path) -> bool:
         return any((folder / name).is_file() for name in _FILES)

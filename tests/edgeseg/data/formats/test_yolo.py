@@ -116,6 +116,11 @@ def test_a_broken_data_yaml_is_told(tmp_path, changes, message):
         one(tmp_path, "", **changes)
 
 
+def test_the_data_yaml_may_be_given_as_ultralytics_is_given_it(tmp_path):
+    folder = yolo(tmp_path).folder
+    assert labels_of(Dataset.load(folder / "data.yaml", "yolo")).tolist() == FIRST.tolist()
+
+
 def test_labels_that_lie_nowhere(tmp_path):
     dataset = one(tmp_path, "")
     shutil.rmtree(tmp_path / "labels")
