@@ -1,7 +1,7 @@
 """What is found by name and loaded when it is first used: the modules of a package, and what plugs into edgeseg.
 
-Networks, engines, refiners, label formats, losses, sources and sinks plug in: each is a file that a name leads to.
-Another package brings its own by an entry point, and nothing of edgeseg is touched:
+Networks, engines, refiners, formats of labels and of data sets, losses, sources and sinks plug in: each is a file that
+a name leads to. Another package brings its own by an entry point, and nothing of edgeseg is touched:
 
     [project.entry-points."edgeseg.networks"]
     my_network = "my_package.my_network"

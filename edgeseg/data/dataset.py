@@ -1,5 +1,8 @@
-"""A dataset folder: dataset.yaml, images and label files. Nothing here knows torch; training wraps it.
+"""A data set: its classes and its splits of samples. Nothing here knows torch; training wraps it.
 
+A folder says what it holds in a dataset.yaml, or is laid out as one of the formats knows it:
+
+format: folders                         # optional: how the files lie, one of DATASET_FORMATS; folders is the default
 names: [background, crack]              # the classes; position is the index
 colors: [[0, 0, 0], [255, 0, 0]]        # optional
 ignore_index: 11                        # optional: the label value that means "no label" (255 always does)
@@ -17,24 +20,24 @@ files, up to 200 spread over all splits, hold 0 and 255 and nothing else, they a
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.data.description import Description
 from edgeseg.data.formats.base import LABEL_FORMATS, LabelCoding
-from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
-from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, MOVE_OUT, index_by_stem, list_images
+from edgeseg.data.formats.dataset_format import DATASET_FORMATS
+from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, index_by_stem, list_images
 from edgeseg.data.pictures import BIT_DEPTHS, read_image
+from edgeseg.data.samples import Sample, Split
 from edgeseg.errors import DatasetError
-from edgeseg.files.documents import is_printable, read_yaml
-from edgeseg.spec.palette import IGNORE, MAX_CLASSES, Rgb, distinct_colors
+from edgeseg.spec.palette import IGNORE, Rgb
 from edgeseg.types import ImageU8, LabelsU8
 
 __all__ = [
@@ -52,108 +55,57 @@ __all__ = [
 _AT_A_TIME = 1 << 22
 """Pixels counted at a time: eight times as many bytes are needed for it."""
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One image file and its label file, with how that is read."""
-
-    image: Path
-    label: Path
-    coding: LabelCoding
-
-    def read_labels(self) -> LabelsU8:
-        """(H, W) uint8 class indices, 255 = no label.
-
-        Raises:
-            DatasetError: unreadable, or with what is no class.
-        """
-        return self.coding.read(self.label)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where the files of a split lie."""
-
-    images: Path
-    labels: Path
-    coding: LabelCoding
-    include: tuple[str, ...] = ("*",)
-
-    def samples(self) -> list[Sample]:
-        """Images paired with labels by file stem, in natural order.
-
-        Raises:
-            DatasetError: folder missing or empty, an image without a label, or two files of one stem.
-        """
-        images = list_images(self.images, include=self.include, remedy=f"{MOVE_OUT}, or choose files with 'include'")
-        labels = index_by_stem(list_images(self.labels, self.coding.suffixes))
-        index_by_stem(images)
-        missing = [p.name for p in images if p.stem not in labels]
-        if missing:
-            raise DatasetError(
-                f"{len(missing)} of {len(images)} images in {self.images} have no label in {self.labels}: "
-                f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}",
-                "Give each image a label file of the same stem",
-            )
-        return [Sample(image, labels[image.stem], self.coding) for image in images]
+_log = logging.getLogger("edgeseg")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a dataset.yaml says. ``Dataset.load`` reads one."""
+    """What a folder holds. ``Dataset.load`` reads one.
+
+    Attributes:
+        path: the dataset.yaml, or the folder where there is none.
+        names: of the classes; the position is the index.
+        colors: one per class.
+        coding: how its label files are read, where there is one for each picture.
+        splits: by name.
+        bit_depth: of images with more than 8 bits, where it is said.
+        format: how the files lie, one of :data:`DATASET_FORMATS`.
+    """
 
     path: Path
     names: tuple[str, ...]
     colors: tuple[Rgb, ...]
     coding: LabelCoding
-    splits: dict[str, Split]
+    splits: Mapping[str, Split]
     bit_depth: int | None = None
+    format: str = "folders"
 
     @classmethod
-    def load(cls, path: str | Path) -> Dataset:
-        """Read a dataset.yaml, or the one in a folder.
+    def load(cls, path: str | Path, format: str | None = None) -> Dataset:
+        """Read a dataset.yaml, or a folder: the one in it, or else the folder as its format lays it out.
+
+        Args:
+            path: of either; with a format also the file that it describes a data set in, such as YOLO's data.yaml.
+            format: one of :data:`DATASET_FORMATS`; wins over the dataset.yaml. None for what that says, or for what a
+                folder without one looks like; that is told in a line.
 
         Raises:
-            DatasetError: missing, not YAML, a wrong or missing key, or a value of the wrong kind.
+            DatasetError: missing, not YAML, a wrong or missing key, or a value of the wrong kind; or nothing says what
+                the format is.
         """
-        path = Path(path)
-        if os.path.isdir(path):
-            path = path / "dataset.yaml"
-        if not os.path.exists(path):
-            raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")
-        reader = _Reader(path)
-        optional = {"colors", "ignore_index", "label_format", "bit_depth"}
-        top = reader.mapping(read_yaml(path, DatasetError), "", required={"names", "splits"}, optional=optional)
-        names = reader.names(top["names"])
-        colors = reader.colors(top["colors"], len(names)) if "colors" in top else distinct_colors(len(names))
-        ignore = top.get("ignore_index")
-        if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int) or not 0 <= ignore <= 255):
-            raise DatasetError(f"{path}: ignore_index is {ignore!r:.80}", "Use a whole number 0..255")
-        label_format = top.get("label_format", "index")
-        if not isinstance(label_format, str) or label_format not in LABEL_FORMATS:
-            *others, last = LABEL_FORMATS
-            raise DatasetError(f"{path}: label_format is {label_format!r:.80}", f"Use {', '.join(others)} or {last}")
-        try:
-            LABEL_FORMATS[label_format].check(names, has_colors="colors" in top)
-        except DatasetError as error:
-            raise DatasetError(f"{path}: {error.what}", error.remedy) from None
-        coding = LabelCoding(len(names), ignore, colors, label_format)
-        bit_depth = top.get("bit_depth")
+        description = _describe(Path(path), format)
+        name = format or description.values.get("format") or _recognised(description)
+        if not isinstance(name, str) or name not in DATASET_FORMATS:
+            remedy = f"Use one of {', '.join(DATASET_FORMATS)}"
+            if isinstance(name, str) and name in LABEL_FORMATS:
+                remedy = f"Write label_format: {name} for files of that kind in folders"
+            raise description.error(f"format is {name!r:.80}", remedy)
+        bit_depth = description.values.get("bit_depth")
         if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
-            raise DatasetError(
-                f"{path}: bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}"
-            )
-        splits = {
-            reader.name(name, "splits"): reader.split(value, f"splits.{name}", coding)
-            for name, value in reader.mapping(top["splits"], "splits").items()
-        }
-        if not splits:
-            raise DatasetError(f"{path}: splits is empty", "Name at least one split")
-        if len(names) == 2 and ignore is None and "label_format" not in top and _hold_masks(splits.values()):
-            told_as_masks(f"the labels of {path}")
-            coding = MASKS
-            splits = {name: replace(split, coding=MASKS) for name, split in splits.items()}
-        return cls(path, names, colors, coding, splits, bit_depth)
+            raise description.error(f"bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
+        description.check_keys({*DATASET_FORMATS[name].keys, "format", "bit_depth"})
+        found = DATASET_FORMATS[name].read(description)
+        return cls(description.path, found.names, found.colors, found.coding, found.splits, bit_depth, name)
 
     @classmethod
     def find_above(cls, folder: Path) -> Dataset | None:
@@ -215,93 +167,31 @@ class Dataset:
         return image, labels
 
 
-def _hold_masks(splits: Iterable[Split]) -> bool:
-    files: list[Path] = []
-    for split in splits:
-        with suppress(DatasetError):  # it is told when the split is used
-            files += list_images(split.labels, LABEL_SUFFIXES)
-    return are_masks(files)
+def _describe(path: Path, format: str | None) -> Description:
+    if format and format in DATASET_FORMATS and path.name in DATASET_FORMATS[format].files and os.path.isfile(path):
+        path = path.parent
+    if not os.path.isdir(path):
+        if not os.path.exists(path):
+            raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")
+        return Description.read(path)
+    if os.path.exists(path / "dataset.yaml"):
+        return Description.read(path / "dataset.yaml")
+    return Description.without_file(path)
+
+
+def _recognised(description: Description) -> str:
+    """The format of a folder without a dataset.yaml; with one, and no word of the format in it, folders."""
+    if description.values or description.path != description.folder:
+        return "folders"
+    folder = description.folder
+    found = [name for name in DATASET_FORMATS if DATASET_FORMATS[name].recognises(folder)]
+    if len(found) != 1:
+        formats = ", ".join(found or DATASET_FORMATS)
+        what = f"{folder} looks like {' and '.join(found)}" if found else f"no dataset at {folder / 'dataset.yaml'}"
+        raise DatasetError(what, f"Write a dataset.yaml there, if only with the line format: NAME, one of {formats}")
+    _log.warning(f"{folder} has no dataset.yaml, and is read as {found[0]}")
+    return found[0]
 
 
 def _size(array: np.ndarray[Any, np.dtype[Any]]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
-
-
-class _Reader:
-    """Checks what YAML gave against what a dataset.yaml may hold, naming the key in each message."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def mapping(
-        self, value: Any, key: str, required: set[str] | None = None, optional: set[str] | None = None
-    ) -> dict[str, Any]:
-        where = key or "the file"
-        if not isinstance(value, dict):
-            raise DatasetError(f"{self.path}: {where} is not a mapping", "Write it as lines of 'key: value'")
-        if required is None:
-            return value
-        allowed = required | (optional or set())
-        if unknown := [str(k) for k in value if k not in allowed]:
-            raise DatasetError(
-                f"{self.path}: unknown key {unknown[0]!r:.80} in {where}", f"Allowed are {', '.join(sorted(allowed))}"
-            )
-        if missing := sorted(required - set(value)):
-            raise DatasetError(f"{self.path}: {where} lacks {missing[0]!r}", "Add it")
-        return value
-
-    def sequence(self, value: Any, key: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise DatasetError(f"{self.path}: {key} is not a list", "Write it as [a, b, c]")
-        return value
-
-    def colors(self, value: Any, count: int) -> tuple[Rgb, ...]:
-        rows = self.sequence(value, "colors")
-        if len(rows) != count:
-            raise DatasetError(f"{self.path}: {count} names but {len(rows)} colors", "Give one colour per class")
-        for row in rows:
-            if (
-                not isinstance(row, list)
-                or len(row) != 3
-                or not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in row)
-            ):
-                raise DatasetError(f"{self.path}: colour {row!r:.80}", "Write it as [R, G, B] with values 0..255")
-        return tuple((r, g, b) for r, g, b in rows)
-
-    def name(self, value: Any, key: str) -> str:
-        """A word or whole number as the name of a class or split; ``1`` becomes ``"1"``."""
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            kind = "a date" if isinstance(value, date) else f"{value!r:.80}"
-            raise DatasetError(f"{self.path}: {key} holds {kind} where a name must be", 'Write it in quotes: "name"')
-        if not is_printable(str(value)):
-            raise DatasetError(
-                f"{self.path}: {key} holds {ascii(value)[:80]}", "Use names of 1 to 200 printable letters"
-            )
-        return str(value)
-
-    def names(self, value: Any) -> tuple[str, ...]:
-        names = tuple(self.name(name, "names") for name in self.sequence(value, "names"))
-        twice = next((f", {name!r} more than once" for name in names if names.count(name) > 1), "")
-        if not 1 <= len(names) <= MAX_CLASSES or twice:
-            what = f"{self.path}: names has {len(names)} entries{twice}"
-            raise DatasetError(what, f"Give 1 to {MAX_CLASSES} different names")
-        return names
-
-    def split(self, value: Any, key: str, coding: LabelCoding) -> Split:
-        raw = self.mapping(value, key, required={"images", "labels"}, optional={"include"})
-        include = raw.get("include", ["*"])
-        include = [include] if isinstance(include, str) else self.sequence(include, f"{key}.include")
-        wrong = [pattern for pattern in include if not isinstance(pattern, str) or not is_printable(pattern)]
-        if wrong:
-            raise DatasetError(
-                f"{self.path}: {key}.include holds {wrong[0]!a:.80}", 'Write patterns in quotes: ["a_*"]'
-            )
-        images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
-        return Split(images, labels, coding, (*include,))
-
-    def folder(self, value: Any, key: str) -> Path:
-        is_name = isinstance(value, str | int) and not isinstance(value, bool)
-        if not is_name or not is_printable(str(value), longest=4096):
-            remedy = "Write the folder's path, in quotes if it is no word"
-            raise DatasetError(f"{self.path}: {key} is {value!a:.80}", remedy)
-        return self.path.parent / str(value)

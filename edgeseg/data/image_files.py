@@ -26,7 +26,16 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
     """The paths in the order people count in: ``frame_2`` before ``frame_10``, folder by folder."""
-    return sorted(paths, key=lambda path: ([_natural(part) for part in path.parts], path.parts))
+    folders: dict[tuple[str, ...], list[list[tuple[int, str]]]] = {}
+
+    def key(path: Path) -> tuple[list[list[tuple[int, str]]], tuple[str, ...]]:
+        *above, name = parts = path.parts or ("",)
+        folder = folders.get(parts[:-1])
+        if folder is None:  # taken apart once for all files in it
+            folder = folders[parts[:-1]] = [_natural(part) for part in above]
+        return [*folder, _natural(name)], parts
+
+    return sorted(paths, key=key)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -72,6 +72,20 @@ def read_image(path: str | Path, *, bit_depth: int | None = None, limit: Picture
     raise _several(path)
 
 
+def read_image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of what :func:`read_image` gives; the picture is decoded only where its header does not say.
+
+    Raises:
+        DatasetError: as :func:`read_image`.
+    """
+    header = _header_of(Path(path))
+    if header.size is None:
+        image = read_image(path)
+        return image.shape[0], image.shape[1]
+    height, width = header.size
+    return (width, height) if header.orientation >= 5 else (height, width)
+
+
 def read_pages(
     path: str | Path, *, bit_depth: int | None = None, limit: PictureLimit = FILE_LIMIT
 ) -> Iterator[ImageU8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from edgeseg.errors import EdgesegError, InputError
 MAX_BYTES = 4 << 20
 """No document that edgeseg reads is this large; one that is would take seconds and gigabytes."""
 
+MAX_EXPORT_BYTES = 1 << 30
+"""Of what tools export for a whole data set, such as COCO's 449 MB of instances."""
+
+_MOST = 1 << 63
 _MAX_DEPTH = 50
 """Of lists and mappings in each other."""
 
@@ -33,7 +38,7 @@ def read_yaml(path: Path, error: type[EdgesegError] = InputError, *, secret: boo
 
     from edgeseg.files.yaml_loader import Loader
 
-    text = _read_text(path, error)
+    text = read_text(path, error)
     try:
         loader = Loader(text, _MAX_DEPTH)
         try:
@@ -46,24 +51,46 @@ def read_yaml(path: Path, error: type[EdgesegError] = InputError, *, secret: boo
     return values
 
 
-def read_json(path: Path, error: type[EdgesegError] = InputError) -> Any:
-    """What a JSON file holds; the limits and errors are those of :func:`read_yaml`."""
-    return parse_json(_read_text(path, error), str(path), error)
+def read_json(
+    path: Path,
+    error: type[EdgesegError] = InputError,
+    *,
+    most_bytes: int = MAX_BYTES,
+    shrink: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """What a JSON file holds; the limits and errors are those of :func:`read_yaml`.
+
+    Args:
+        path: the file, in UTF-8.
+        error: raised for all that is wrong.
+        most_bytes: larger ones are refused; :data:`MAX_EXPORT_BYTES` for what a tool exports.
+        shrink: takes each mapping as soon as it is read, and gives what is kept of it; a ValueError refuses the file.
+    """
+    return parse_json(read_text(path, error, most_bytes), str(path), error, most_bytes=most_bytes, shrink=shrink)
 
 
-def parse_json(text: str, where: str, error: type[EdgesegError] = InputError, remedy: str = "Correct it") -> Any:
+def parse_json(
+    text: str,
+    where: str,
+    error: type[EdgesegError] = InputError,
+    remedy: str = "Correct it",
+    *,
+    most_bytes: int = MAX_BYTES,
+    shrink: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
     """What a JSON text holds. Numbers that are not finite, and texts that are no Unicode, are refused.
 
     Args:
-        text: the JSON; 4 MiB at most.
+        text: the JSON; 4 MiB at most, if nothing else is said.
         where: what it is, for the message, such as "the model spec in street.onnx".
         error: raised for all that is wrong.
         remedy: what to do then.
+        most_bytes, shrink: as of :func:`read_json`.
     """
-    if len(text) > MAX_BYTES:
-        raise error(f"{where} is larger than {MAX_BYTES >> 20} MiB", remedy)
+    if len(text) > most_bytes:
+        raise error(f"{where} is larger than {most_bytes >> 20} MiB", remedy)
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_hook=shrink)
         _check_plain(values)
     except (ValueError, RecursionError, OverflowError) as wrong:
         raise error(f"{where} is not JSON that can be used ({_reason(wrong, secret=False)})", remedy) from None
@@ -79,14 +106,23 @@ def is_printable(name: str, *, longest: int = 200) -> bool:
     return 0 < len(name) <= longest and all(letter.isprintable() or letter in _JOINERS for letter in name)
 
 
-def _read_text(path: Path, error: type[EdgesegError]) -> str:
+def read_text(path: Path, error: type[EdgesegError] = InputError, most_bytes: int = MAX_BYTES) -> str:
+    """What a text file in UTF-8 holds, without a byte order mark.
+
+    Args:
+        path: the file.
+        error: raised where it cannot be read, is no UTF-8, or larger.
+        most_bytes: larger ones are refused.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as wrong:
         raise error(f"{path} cannot be read ({wrong.strerror})", "Correct the path, or allow it to be read") from None
-    if len(content) > MAX_BYTES:
-        raise error(f"{path} is larger than {MAX_BYTES >> 20} MiB", "Pass the file that was meant")
+    except ValueError as wrong:  # a null byte
+        raise error(f"{str(path)!r} is no path ({wrong})", "Correct it") from None
+    if len(content) > most_bytes:
+        raise error(f"{path} is larger than {most_bytes >> 20} MiB", "Pass the file that was meant")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -100,15 +136,19 @@ def _check_plain(values: Any) -> None:
     for _ in range(_MAX_DEPTH):
         below: list[Any] = []
         for value in level:
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"the number {value}")
-            if isinstance(value, int) and abs(value) >= 1 << 63:
-                raise ValueError("a number of more than 64 bits")
-            if isinstance(value, str):
-                value.encode()  # UnicodeEncodeError is a ValueError
-            elif isinstance(value, dict | list) and id(value) not in seen:
+            kind = type(value)  # an export has millions, and isinstance would take twice the time
+            if kind is str:
+                if not value.isascii():
+                    value.encode()  # UnicodeEncodeError is a ValueError
+            elif kind is float:
+                if not math.isfinite(value):
+                    raise ValueError(f"the number {value}")
+            elif kind is int:
+                if not -_MOST < value < _MOST:
+                    raise ValueError("a number of more than 64 bits")
+            elif (kind is dict or kind is list) and id(value) not in seen:
                 seen.add(id(value))
-                below += [*value.keys(), *value.values()] if isinstance(value, dict) else value
+                below += [*value.keys(), *value.values()] if kind is dict else value
         if not below:
             return
         level = below

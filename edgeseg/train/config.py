@@ -53,7 +53,9 @@ class TrainConfig(Settings):
     """The recipe.
 
     Attributes:
-        data: dataset.yaml, or the folder that holds it; kept as a Path.
+        data: dataset.yaml, or the folder of a data set; kept as a Path.
+        format: how the data set lies, one of ``DATASET_FORMATS``; empty for what its dataset.yaml says or the folder
+            looks like.
         output: folder for checkpoints, metrics and pictures; kept as a Path. It must not be or hold the data.
         network: name in ``edgeseg.models.registry``.
         network_args: arguments of that network's own by their names, such as ``{"width": 0.5}``; also as text,
@@ -105,7 +107,8 @@ class TrainConfig(Settings):
 
     OLD_NAMES: ClassVar[Mapping[str, Mapping[str, str]]] = {"schedule": {"one-cycle": "cosine"}}
 
-    data: str | Path = setting(..., "A dataset.yaml, or the folder that holds one")
+    data: str | Path = setting(..., "A dataset.yaml, or the folder of a data set")
+    format: str = setting("", "How it lies: voc, coco, yolo, … if its dataset.yaml does not say so")
     output: str | Path = setting(Path("runs/train"), "Folder for checkpoints, metrics and curves")
     network: str = setting("fast_scnn", f"{', '.join(FAMILIES.own_names)}: see edgeseg models --networks")
     network_args: NetworkArgs = setting({}, "What it is made with, such as width=0.5", parse=_network_args)

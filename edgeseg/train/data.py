@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg._native import available_cores
+from edgeseg.data.class_counts import class_pixels
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
 from edgeseg.runtime.preprocess import to_input
@@ -76,12 +77,12 @@ class SplitTensors(TorchDataset[Pair]):
         return np.array([[np.count_nonzero(one == index) for index in classes] for one in labels], dtype=np.int64)
 
     def class_pixels(self) -> NDArray[np.int64]:
-        """(C,) labelled pixels of each class in the label files, which alone are read.
+        """(C,) labelled pixels of each class in the label files, which alone are read, and but once while they stay.
 
         Raises:
             DatasetError: a file cannot be used, or no pixel of the split has a label.
         """
-        pixels = self.dataset.class_pixels(self.name)
+        pixels = class_pixels(self.dataset, self.name)
         if not pixels.any():
             raise DatasetError(
                 f"no pixel of the {len(self)} labels in split {self.name} of {self.dataset.path} has a class",

@@ -108,7 +108,7 @@ class Trainer:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.device = device_named(config.device)
-        self.dataset = Dataset.load(config.data)
+        self.dataset = Dataset.load(config.data, config.format or None)
         self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
         self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
         check_folder(config, self.dataset)

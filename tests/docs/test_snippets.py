@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from dataset_exports import EXPORTS, coco_document
 from PIL import Image
 from snippets import Command, Snippet, commands_of, extras_in, inline_code_of, snippets_of
 from stream_servers import MjpegServer
@@ -115,6 +116,7 @@ NO_NAMES = {
     "edgeseg.networks",
     "edgeseg.backends",
     "edgeseg.label_formats",
+    "edgeseg.dataset_formats",
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
@@ -191,6 +193,8 @@ def home(
         for index in range(count):
             Image.new("L", size, index % 3).save(home / folder / f"{index}.png")
     shutil.copytree(convnet_data, home / "my_data")
+    EXPORTS["voc"](home / "VOCdevkit" / "VOC2012")
+    EXPORTS["coco"](home / "export")
     with Segmenter.open("fast_scnn-camvid") as segmenter:
         write_data(home / "camvid", list(segmenter.spec.class_names))
     for name in ("model", "street", "tuned", "A", "B"):
@@ -208,17 +212,33 @@ def verbs() -> dict[str, Any]:
     return dict(command.commands)
 
 
+def of_words(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words name, a verb or one of a group, and the words after it."""
+    command, rest = verbs()[words[0]], words[1:]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+def all_commands() -> list[Any]:
+    """Every verb, and every one of a group."""
+    return [c for verb in verbs().values() for c in (verb, *getattr(verb, "commands", {}).values())]
+
+
 def parse(words: list[str], whole: bool = True) -> None:
     """As the command line does, up to the verb's own work; what is not ``whole`` may lack arguments and values."""
     if words[0] == "--debug":
         words = words[1:]
     assert words[0] in verbs(), f"there is no verb {words[0]}"
     try:
-        verbs()[words[0]].make_context(words[0], list(words[1:]))
+        command, rest = of_words(words)
+        command.make_context(command.name, list(rest))
     except typer.Exit:
         pass  # --help
     except Exception as error:
-        missing = type(error).__name__ == "MissingParameter" or "requires an argument" in str(error)
+        missing = type(error).__name__ in {"MissingParameter", "NoArgsIsHelpError"} or "requires an argument" in str(
+            error
+        )
         if whole or not missing:
             format_message = getattr(error, "format_message", error.__str__)
             pytest.fail(f"edgeseg {' '.join(words)}: {format_message()}")
@@ -226,7 +246,7 @@ def parse(words: list[str], whole: bool = True) -> None:
 
 def options() -> set[str]:
     """Every flag of every verb."""
-    flags = {flag for verb in verbs().values() for p in verb.params for flag in [*p.opts, *p.secondary_opts]}
+    flags = {flag for verb in all_commands() for p in verb.params for flag in [*p.opts, *p.secondary_opts]}
     return flags | {"--debug", "--help"}
 
 
@@ -413,10 +433,26 @@ def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_pat
         assert all(re.fullmatch(r"(rtsps?|camera):[^#\s]+(#\S+=\S+)?", uri) for uri in content.values())
         return
     for split in content["splits"].values():
-        for folder in split.values():
-            (tmp_path / folder).mkdir(parents=True)
-            Image.new("L", (8, 8)).save(tmp_path / folder / "0001.png")
+        for path in files_of_split(split, tmp_path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (16, 12)).save(path)
+        if content.get("format") == "coco":
+            (tmp_path / split["labels"]).write_text(json.dumps(coco_document([], ("0001.png",))))
     assert all(len(split.samples()) == 1 for split in Dataset.load(file).splits.values())
+
+
+def files_of_split(split: dict[str, Any], folder: Path) -> list[Path]:
+    """An image and its label, where a split says that they are; a list is written."""
+    if "list" in split:
+        (folder / split["list"]).write_text("listed/0001.png listed/ids/0001.png")
+        return [folder / "listed" / "0001.png", folder / "listed" / "ids" / "0001.png"]
+    below = "city" if split.get("nested") else ""
+    images = folder / split["images"] / below / "0001.png"
+    if split["labels"].endswith(".json"):
+        return [images]
+    if "{stem}" in split["labels"]:
+        return [images, folder / split["labels"].format(folder=below, stem="0001")]
+    return [images, folder / split["labels"] / below / "0001.png"]
 
 
 def test_no_secret_stands_on_a_command_line() -> None:
@@ -448,7 +484,9 @@ def test_what_is_not_run_is_still_written_somewhere() -> None:
 
 def test_the_examples_of_the_help_are_parsed() -> None:
     examples = [import_module("edgeseg.cli").EXAMPLES]
-    examples += [import_module(f"edgeseg.cli.{verb.replace('-', '_')}").EXAMPLES for verb in VERBS]
+    modules = [import_module(f"edgeseg.cli.{verb.replace('-', '_')}") for verb in VERBS]
+    modules += [import_module(f"{m.__name__}.{verb}") for m in modules for verb in getattr(m, "VERBS", ())]
+    examples += [module.EXAMPLES for module in modules]
     for command in commands_of(
         "\n".join(re.sub(r"  +.*", "", line) for text in examples for line in text.splitlines())
     ):

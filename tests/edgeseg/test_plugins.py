@@ -124,6 +124,19 @@ def test_labels_of_its_format_are_the_truth_of_a_run_and_of_predictions(edgeseg,
     assert json.loads(measured)["miou"] == 1
 
 
+def test_a_data_set_of_its_format_is_known_by_its_looks(edgeseg, data, tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / "beside" / split).mkdir(parents=True)
+        for kind in ("images", "labels"):
+            for file in (data / split / kind).iterdir():
+                file.rename(tmp_path / "beside" / split / file.name)
+    (tmp_path / "beside" / "classes.txt").write_text("\n".join(NAMES))
+    (told,) = edgeseg(["data", "convert", "beside", "written"])
+    assert "3 classes, splits train, val" in told
+    label = Image.open(tmp_path / "written" / "val" / "labels" / "a.png")
+    assert np.array_equal(np.array(label), np.load(tmp_path / "beside" / "val" / "a.npy"))
+
+
 def test_a_source_is_known_by_its_scheme(edgeseg, model, tmp_path):
     edgeseg(["run", "noise:3", "--model", model, "--no-show", "--jsonl", "out.jsonl"])
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3

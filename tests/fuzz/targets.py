@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dataset_targets import dataset_targets
 from fuzzing import Target
 
 _Seeds = Sequence[tuple[str, bytes]]
@@ -536,5 +537,6 @@ TARGETS = {
         Target("record", _documents(_record, ".json", _as_json), _read_record),
         Target("commands", _name_seeds, _run_command),
         Target("checkpoint", _checkpoint_seeds, _read_checkpoint),
+        *dataset_targets(_documents),
     )
 }

@@ -35,6 +35,15 @@ COUNTS = {
     "record": 2000,
     "checkpoint": 100,
     "commands": 400,
+    "list": 300,
+    "coco": 500,
+    "labelme": 400,
+    "cvat": 300,
+    "label-studio": 500,
+    "yolo": 300,
+    "roboflow": 300,
+    "voc": 300,
+    "ade20k": 300,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a label format is, and LabelCoding: how the files of one data set become class indices."""
+"""What a label format is, and LabelCoding: how the label files of one data set become class indices."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ class LabelCoding:
         ignore_index: the file's value for "no label", beside 255.
         colors: of each class, for ``format="rgb"``.
         format: one of :data:`LABEL_FORMATS`.
+        values: for ``format="index"`` of files that number the classes otherwise: the class of each value from 0 on,
+            255 for "no label", -1 for a value that no file may hold, as is any other but 255.
         only_0_and_255: masks that nobody called so: what holds a 1 as well leaves in doubt what 255 means.
     """
 
@@ -73,6 +75,7 @@ class LabelCoding:
     ignore_index: int | None = None
     colors: tuple[Rgb, ...] = ()
     format: str = "index"
+    values: tuple[int, ...] | None = None
     only_0_and_255: bool = False
 
     @property
@@ -87,6 +90,18 @@ class LabelCoding:
             DatasetError: unreadable, colours without a class, or an index outside the classes.
         """
         return LABEL_FORMATS[self.format].read(path, self)
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """The labels of one picture in a file of their own."""
+
+    path: Path
+    coding: LabelCoding
+
+    def read(self) -> LabelsU8:
+        """As :meth:`LabelCoding.read`."""
+        return self.coding.read(self.path)
 
 
 def one_channel(values: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -16,6 +16,8 @@ from edgeseg.types import LabelsU8
 class _Index(LabelFormat):
     def read(self, path: Path, coding: LabelCoding) -> LabelsU8:
         labels = as_u8(one_channel(read_label_values(path), path), path)
+        if coding.values is not None:
+            return _translated(labels, path, coding.values)
         if coding.ignore_index is not None and coding.ignore_index != IGNORE:
             labels = np.where(labels == coding.ignore_index, np.uint8(IGNORE), labels)
         if coding.num_classes is not None:
@@ -29,3 +31,17 @@ class _Index(LabelFormat):
 
 
 INDEX = _Index()
+
+
+def _translated(labels: LabelsU8, path: Path, values: tuple[int, ...]) -> LabelsU8:
+    table = np.full(IGNORE + 1, -1, dtype=np.int16)
+    table[: len(values)] = values
+    table[IGNORE] = IGNORE
+    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+    unknown = np.flatnonzero((counts > 0) & (table < 0))
+    if unknown.size:
+        raise DatasetError(
+            f"{path} holds the value {unknown[-1]}, which is no class of this format",
+            "Correct the file, or list its classes where the data set lists them",
+        )
+    return np.asarray(table[labels], dtype=np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edgeseg.runtime.cache_folder import cache_folder
+from edgeseg.files.cache_folder import cache_folder
 from edgeseg.spec import ModelSpec
 
 MOST_IMAGES = 8

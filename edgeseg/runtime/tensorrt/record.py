@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 from edgeseg.artifact.record import FORMAT_VERSION, Record, is_sha256, record_path, sha256_of
 from edgeseg.artifact.record import read_record as read_any_record
 from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.files.cache_folder import cache_folder
 from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import locked
-from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.module import TensorRT, version_text
 from edgeseg.spec import ModelSpec

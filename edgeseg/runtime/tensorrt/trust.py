@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgeseg.errors import EdgesegError, ModelError
-from edgeseg.runtime.cache_folder import cache_folder
+from edgeseg.files.cache_folder import cache_folder
 
 
 def note_built(engine_sha256: str) -> bool:

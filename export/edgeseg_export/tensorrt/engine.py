@@ -21,9 +21,9 @@ import onnx
 from edgeseg.artifact.onnx import look_through, spec_in
 from edgeseg.artifact.record import record_path, sha256_of
 from edgeseg.errors import EdgesegError, InputError, ModelError
+from edgeseg.files.cache_folder import cache_folder
 from edgeseg.files.documents import is_printable
 from edgeseg.files.whole import keep_apart, locked, written_whole
-from edgeseg.runtime.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
 from edgeseg.runtime.tensorrt.log import ErrorLog, one_line
 from edgeseg.runtime.tensorrt.module import TensorRT, find_tensorrt

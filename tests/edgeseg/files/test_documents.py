@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeseg.errors import DatasetError, InputError
-from edgeseg.files.documents import MAX_BYTES, is_printable, parse_json, read_json, read_yaml
+from edgeseg.files.documents import MAX_BYTES, MAX_EXPORT_BYTES, is_printable, parse_json, read_json, read_yaml
 
 
 def yaml_of(tmp_path, text: str | bytes, **options):
@@ -70,6 +70,26 @@ def test_a_secret_file_is_not_quoted(tmp_path):
 def test_json_that_cannot_be_used_is_one_line(text):
     with pytest.raises(InputError, match=r"the spec in a\.onnx"):
         parse_json(text, "the spec in a.onnx")
+
+
+def test_what_tools_export_may_be_larger_and_is_shrunk_as_it_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"rows": [' + '{"keep": 1, "drop": "' + "x" * MAX_BYTES + '"}, {"keep": 2}]}')
+    with pytest.raises(InputError, match=r"a\.json is larger than 4 MiB"):
+        read_json(path)
+
+    def shrink(item):
+        item.pop("drop", None)
+        return item
+
+    read = read_json(path, most_bytes=MAX_EXPORT_BYTES, shrink=shrink)
+    assert read == {"rows": [{"keep": 1}, {"keep": 2}]}
+
+    def refuse(item):
+        raise ValueError("a row that is none")
+
+    with pytest.raises(InputError, match=r"a\.json is not JSON that can be used \(a row that is none\)"):
+        read_json(path, most_bytes=MAX_EXPORT_BYTES, shrink=refuse)
 
 
 def test_json_is_read_from_files(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from edgeseg.artifact.record import record_path
 from edgeseg.errors import EdgesegError, InputError, ModelError, SpecError
-from edgeseg.runtime.cache_folder import cache_folder
+from edgeseg.files.cache_folder import cache_folder
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.module import TensorRT
 from edgeseg.runtime.tensorrt.record import (

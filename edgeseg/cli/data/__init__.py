@@ -1,0 +1,13 @@
+"""``edgeseg data``: verbs about data sets, one a file, as those of ``edgeseg`` itself."""
+
+from __future__ import annotations
+
+VERBS = ("convert",)
+
+EXAMPLES = """
+edgeseg data convert voc my_data
+"""
+
+
+def data() -> None:
+    """Work on data sets: convert."""
