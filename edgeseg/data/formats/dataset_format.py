@@ -51,7 +51,7 @@ class DatasetFormat:
         """What lies in a folder; label files are opened as far as the classes can be known by nothing else.
 
         Args:
-            description: of the folder; its keys are among :attr:`keys`.
+            description: of the folder; its keys are among ``keys``.
 
         Raises:
             DatasetError: something is missing, or not as it must be.
