@@ -18,7 +18,7 @@ from edgeseg.data.sampling import spread
 from edgeseg.quantize.calibrate import Progress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
 from edgeseg.runtime.ort.backend import OrtBackend
-from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.preprocess import inputs_of
 
 MAX_IMAGES = 8
 """Enough: they have tens of thousands of logits each, and every layer runs over them."""
@@ -64,7 +64,8 @@ def sensitivities(
         DatasetError: an image cannot be read.
     """
     chosen = spread(images, MAX_IMAGES)
-    inputs = [to_input(read_image(image, bit_depth=bit_depth), calibrated.spec.input_size) for image in chosen]
+    pictures = (read_image(image, bit_depth=bit_depth) for image in chosen)
+    inputs = [pixels for picture in pictures for pixels in inputs_of(picture, calibrated.spec, 1)]
     float_logits = _logits(load_model(calibrated.path), inputs, threads)
     signal = float(float_logits.var())
     found = []

@@ -148,7 +148,7 @@ def test_arguments_that_are_none_are_refused(args, message):
     [
         ("{", "is not JSON"),
         ("[1]", "is not a JSON object"),
-        (edited(format=2), "has format 2; this edgeseg reads 1"),
+        (edited(format=3), "has format 3; this edgeseg reads 1 and 2"),
         (edited(format="remove"), "has format None"),
         (edited(class_names="remove"), "malformed"),
         (edited(mean=[1, 2]), r"mean is \[1, 2\]"),
