@@ -31,6 +31,8 @@ def eval(
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
     refine: Refinement = "none",
+    fit: Fit = None,
+    tile_scale: TileScale = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
     ] = None,
@@ -68,8 +70,10 @@ def eval(
             raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
     elif predictions is None or labels is None:
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
-    elif refine != "none":
-        raise InputError("--refine is for a model, not for images predicted elsewhere", "Leave it out")
+    elif refine != "none" or fit is not None or tile_scale is not None:
+        raise InputError(
+            "--refine, --fit and --tile-scale are for a model, not for images predicted elsewhere", "Leave them out"
+        )
 
     import functools
 
@@ -85,7 +89,7 @@ def eval(
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built
-        with open_model(model, backend, threads, refine, trust_engine) as segmenter:
+        with open_model(model, backend, threads, refine, trust_engine, fit, tile_scale) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         try:

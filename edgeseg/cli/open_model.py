@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from edgeseg.refine.registry import REFINERS
 from edgeseg.runtime.registry import BACKENDS
+from edgeseg.spec.placement import PictureFit
 
 if TYPE_CHECKING:
     from edgeseg.segmenter import Segmenter
@@ -31,6 +32,20 @@ Refinement = Annotated[
 
 FileBackend = Annotated[str, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; auto goes by the file's suffix.")]
 
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        help=f"How pictures of another shape come before the model: {', '.join(get_args(PictureFit))}; as it was trained "
+        "if left out.",
+    ),
+]
+
+TileScale = Annotated[
+    float | None,
+    typer.Option("--tile-scale", help="With tile: pixels that the model sees for one of the picture, up to 4."),
+]
+
 TrustEngine = Annotated[
     bool,
     typer.Option(
@@ -41,7 +56,13 @@ TrustEngine = Annotated[
 
 
 def open_model(
-    model: str | None, backend: str, threads: int | None, refine: str, trust_engine: bool = False
+    model: str | None,
+    backend: str,
+    threads: int | None,
+    refine: str,
+    trust_engine: bool = False,
+    fit: str | None = None,
+    tile_scale: float | None = None,
 ) -> Segmenter:
     """As :meth:`edgeseg.segmenter.Segmenter.open`; says on stderr what ``auto`` has chosen."""
     from edgeseg.runtime.choose import choose
@@ -49,7 +70,13 @@ def open_model(
 
     choice = choose(model, backend)
     segmenter = Segmenter.open(
-        choice.path, backend=choice.backend, threads=threads, refine=refine, trust_engine=trust_engine
+        choice.path,
+        backend=choice.backend,
+        threads=threads,
+        refine=refine,
+        trust_engine=trust_engine,
+        fit=cast("PictureFit | None", fit),
+        tile_scale=tile_scale,
     )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")

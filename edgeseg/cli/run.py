@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Refinement, TrustEngine, note, open_model
+from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, TileScale, TrustEngine, note, open_model
 from edgeseg.cli.run_outputs import STDOUT, Outputs, read_token
 from edgeseg.cli.signals import ended_by_signals, interruptible, leave
 from edgeseg.errors import EdgesegError, InputError
@@ -143,6 +143,8 @@ def run(
         Path | None, typer.Option(help="A file that holds the token as its first line.", rich_help_panel=_OUTPUTS)
     ] = None,
     refine: Refinement = "none",
+    fit: Fit = None,
+    tile_scale: TileScale = None,
     temporal: Annotated[
         bool | None,
         typer.Option(help="Smooth labels over time, along the motion; the default where every source is live."),
@@ -200,7 +202,7 @@ def run(
 
     with (
         interruptible(),
-        open_model(model, backend, threads, refine, trust_engine) as segmenter,
+        open_model(model, backend, threads, refine, trust_engine, fit, tile_scale) as segmenter,
         ExitStack() as opened,
     ):
         truth = None if labels is None else LabelFolder.for_model(labels, segmenter.spec)

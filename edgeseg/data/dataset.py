@@ -3,6 +3,7 @@
 names: [background, crack]              # the classes; position is the index
 colors: [[0, 0, 0], [255, 0, 0]]        # optional
 ignore_index: 11                        # optional: the label value that means "no label" (255 always does)
+ignore_colors: [[224, 224, 192]]        # optional: with label_format rgb, the colours that mean "no label"
 label_format: index                     # optional: index (default), rgb when the files hold the colors, binary (masks)
 bit_depth: 12                           # optional: of images with more than 8 bits; found in them if left out
 splits:
@@ -122,7 +123,7 @@ class Dataset:
         if not os.path.exists(path):
             raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")
         reader = _Reader(path)
-        optional = {"colors", "ignore_index", "label_format", "bit_depth"}
+        optional = {"colors", "ignore_colors", "ignore_index", "label_format", "bit_depth"}
         top = reader.mapping(read_yaml(path, DatasetError), "", required={"names", "splits"}, optional=optional)
         names = reader.names(top["names"])
         colors = reader.colors(top["colors"], len(names)) if "colors" in top else distinct_colors(len(names))
@@ -137,7 +138,8 @@ class Dataset:
             LABEL_FORMATS[label_format].check(names, has_colors="colors" in top)
         except DatasetError as error:
             raise DatasetError(f"{path}: {error.what}", error.remedy) from None
-        coding = LabelCoding(len(names), ignore, colors, label_format)
+        ignored = reader.ignore_colors(top.get("ignore_colors", []), label_format, colors)
+        coding = LabelCoding(len(names), ignore, colors, label_format, ignore_colors=ignored)
         bit_depth = top.get("bit_depth")
         if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
             raise DatasetError(
@@ -259,6 +261,19 @@ class _Reader:
         rows = self.sequence(value, "colors")
         if len(rows) != count:
             raise DatasetError(f"{self.path}: {count} names but {len(rows)} colors", "Give one colour per class")
+        return self._rgb(rows)
+
+    def ignore_colors(self, value: Any, label_format: str, colors: Sequence[Rgb]) -> tuple[Rgb, ...]:
+        rows = self._rgb(self.sequence(value, "ignore_colors"))
+        if rows and label_format != "rgb":
+            what = f"{self.path}: ignore_colors is for label_format rgb, not {label_format}"
+            raise DatasetError(what, "Set ignore_index instead, or label_format: rgb")
+        if both := [row for row in rows if row in colors]:
+            what = f"{self.path}: {list(both[0])} is in ignore_colors, and the colour of a class"
+            raise DatasetError(what, "Leave one of the two out")
+        return rows
+
+    def _rgb(self, rows: list[Any]) -> tuple[Rgb, ...]:
         for row in rows:
             if (
                 not isinstance(row, list)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.spec.palette import IGNORE
+from edgeseg.spec.placement import Box
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
-from edgeseg.types import ImageU8
+from edgeseg.types import ImageU8, LabelsU8
 
 Draw = tuple[int, int]
 """The index of a sample, and the seed that all its randomness follows from."""
@@ -23,6 +24,10 @@ class Augmented(TorchDataset[Pair]):
     """Samples zoomed, stretched, cropped and flipped in one warp, in other colours.
 
     Beyond the image the crop repeats its border, and has no label there.
+
+    Pictures that the network sees in tiles are much larger than a crop, and what they are about may be small in them:
+    there a crop holds, as far as there are any, a pixel of a label, every other time of a class drawn from those in the
+    picture, each as likely as the others.
     """
 
     def __init__(self, samples: TorchDataset[Pair], count: int, config: TrainConfig) -> None:
@@ -32,6 +37,7 @@ class Augmented(TorchDataset[Pair]):
         self.log_scale = (math.log(config.scale_min), math.log(config.scale_max))
         self.log_aspect = math.log(config.aspect)
         self.color_jitter = config.color_jitter
+        self.tiles = config.fit == "tile"
 
     def __len__(self) -> int:
         return self.count
@@ -40,17 +46,23 @@ class Augmented(TorchDataset[Pair]):
         index, seed = draw
         chance = torch.Generator().manual_seed(seed)
         image, labels = self.samples[index]
-        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance)
+        pixels, classes = image.permute(1, 2, 0).numpy(), labels.numpy()
+        size = (classes.shape[0], classes.shape[1])
         height, width = self.crop_size
+        matrix = self._matrix(size, chance, labelled_point(classes, chance) if self.tiles else None)
+        if self.tiles:
+            part = _reached(matrix, self.crop_size, size)
+            pixels, classes = pixels[part.slices], classes[part.slices]
+            matrix[:, 2] += matrix[:, :2] @ (part.left, part.top)
         warped = cv2.warpAffine(
-            image.permute(1, 2, 0).numpy(),
+            pixels,
             matrix,
             (width, height),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
         warped_labels = cv2.warpAffine(
-            labels.numpy(),
+            classes,
             matrix,
             (width, height),
             flags=cv2.INTER_NEAREST,
@@ -61,9 +73,12 @@ class Augmented(TorchDataset[Pair]):
         return torch.from_numpy(warped).permute(2, 0, 1), torch.from_numpy(warped_labels)
 
     def _matrix(
-        self, size: tuple[int, int], chance: torch.Generator
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop."""
+        self, size: tuple[int, int], chance: torch.Generator, point: tuple[int, int] | None = None
+    ) -> NDArray[np.float64]:
+        """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop.
+
+        The crop holds the pixel (y, x) that ``point`` names.
+        """
         height, width = size
         crop_height, crop_width = self.crop_size
         zoom, stretch, across, down, side = torch.rand(5, dtype=torch.float64, generator=chance).tolist()
@@ -71,6 +86,10 @@ class Augmented(TorchDataset[Pair]):
         scale = math.exp(low + (high - low) * zoom)
         aspect = math.exp(self.log_aspect * (stretch - 0.5))
         scale_x, scale_y = scale * aspect, scale / aspect
+        if point is not None:
+            down = _holding(point[0], down, scale_y * height, crop_height, scale_y)
+            from_left = width - 1 - point[1] if side < 0.5 else point[1]
+            across = _holding(from_left, across, scale_x * width, crop_width, scale_x)
         # Where the zoomed image is larger than the crop the crop lies inside it, else it lies somewhere in the crop.
         # Whole coordinates are the centres of pixels, so an edge at -0.5 stays there: hence the (scale - 1) / 2.
         shift_x = across * (crop_width - scale_x * width) + (scale_x - 1) / 2
@@ -78,6 +97,48 @@ class Augmented(TorchDataset[Pair]):
         if side < 0.5:
             return np.array([[-scale_x, 0, shift_x + scale_x * (width - 1)], [0, scale_y, shift_y]])
         return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
+
+
+def labelled_point(labels: LabelsU8, chance: torch.Generator) -> tuple[int, int] | None:
+    """A pixel (y, x) that has a label: any of them, or one of a class drawn from those there are; None without."""
+    counts = np.asarray(cv2.calcHist([labels], [0], None, [256], [0, 256])).ravel()[:IGNORE].astype(np.int64)
+    balanced, which, place = torch.rand(3, dtype=torch.float64, generator=chance).tolist()
+    shares = counts > 0 if balanced < 0.5 else counts
+    total = np.cumsum(shares)
+    if not total[-1]:
+        return None
+    index = int(np.searchsorted(total, which * total[-1], side="right"))
+    pixels = np.flatnonzero(labels == index)
+    y, x = divmod(int(pixels[int(place * len(pixels))]), labels.shape[1])
+    return y, x
+
+
+def _holding(pixel: int, chance: float, zoomed: float, crop: int, scale: float) -> float:
+    """Where a crop lies along an axis, 0 at its beginning to 1 at its end, such that it holds a pixel.
+
+    Args:
+        pixel: the pixel of the image.
+        chance: 0..1, chooses among the places.
+        zoomed: length of the zoomed image.
+        crop: that of the crop.
+        scale: of the zoom.
+    """
+    free = zoomed - crop
+    if free <= 0:
+        return chance
+    centre = (pixel + 0.5) * scale
+    low, high = max(centre - crop, 0.0), min(centre, free)
+    return (low + chance * (high - low)) / free
+
+
+def _reached(matrix: NDArray[np.float64], crop: tuple[int, int], size: tuple[int, int]) -> Box:
+    """The part of an image that a crop of it is made of: to warp all of a large picture would only take memory."""
+    (scale_x, _, shift_x), (_, scale_y, shift_y) = matrix.tolist()
+    columns = sorted((edge - shift_x) / scale_x for edge in (-1, crop[1]))
+    rows = sorted((edge - shift_y) / scale_y for edge in (-1, crop[0]))
+    top, left = max(math.floor(rows[0]) - 1, 0), max(math.floor(columns[0]) - 1, 0)
+    bottom, right = min(math.ceil(rows[1]) + 2, size[0]), min(math.ceil(columns[1]) + 2, size[1])
+    return Box(top, left, bottom, right)
 
 
 def jitter_color(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgeseg.segmenter import Segmenter
+from edgeseg.spec.placement import PictureFit
 from edgeseg.types import Result
 from edgeseg.video.pipeline import DropPolicy, Pipeline
 from edgeseg.video.queues import BoundedQueue
@@ -32,6 +33,8 @@ def stream(
     max_frames: int | None = None,
     allow_gst: bool = True,
     bit_depth: int | None = None,
+    fit: PictureFit | None = None,
+    tile_scale: float | None = None,
 ) -> Iterator[Result]:
     """Label a source, frame by frame, while the loop works on the result before.
 
@@ -45,7 +48,7 @@ def stream(
         source: a URI or path that ``edgeseg run`` takes, or several, whose results carry ``stream``.
         model: a shipped model's name or a file, None for what suits the machine; or a segmenter, which then decides on
             all of these itself, and stays open.
-        backend, threads, refine, trust_engine: see :meth:`edgeseg.segmenter.Segmenter.open`.
+        backend, threads, refine, trust_engine, fit, tile_scale: see :meth:`edgeseg.segmenter.Segmenter.open`.
         temporal: smooth labels over time, along the motion in the picture; None does so where every source is live.
         overlay: opacity, 0..1, to have ``overlay_rgb_u8`` painted; None for none.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
@@ -67,7 +70,13 @@ def stream(
             segmenter = model
         else:
             segmenter = Segmenter.open(
-                model, backend=backend, threads=threads, refine=refine, trust_engine=trust_engine
+                model,
+                backend=backend,
+                threads=threads,
+                refine=refine,
+                trust_engine=trust_engine,
+                fit=fit,
+                tile_scale=tile_scale,
             )
             opened.callback(segmenter.close)
         sources: list[Source] = []

@@ -65,6 +65,7 @@ class LabelCoding:
         num_classes: C, or None where it is not known and any index up to 254 is taken.
         ignore_index: the file's value for "no label", beside 255.
         colors: of each class, for ``format="rgb"``.
+        ignore_colors: those that mean "no label", for the same.
         format: one of :data:`LABEL_FORMATS`.
         only_0_and_255: masks that nobody called so: what holds a 1 as well leaves in doubt what 255 means.
     """
@@ -74,6 +75,7 @@ class LabelCoding:
     colors: tuple[Rgb, ...] = ()
     format: str = "index"
     only_0_and_255: bool = False
+    ignore_colors: tuple[Rgb, ...] = ()
 
     @property
     def suffixes(self) -> frozenset[str]:
