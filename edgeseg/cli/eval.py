@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Refinement, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, TileScale, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:

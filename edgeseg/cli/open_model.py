@@ -36,8 +36,8 @@ Fit = Annotated[
     str | None,
     typer.Option(
         "--fit",
-        help=f"How pictures of another shape come before the model: {', '.join(get_args(PictureFit))}; as it was trained "
-        "if left out.",
+        help=f"How pictures of another shape come before the model: {', '.join(get_args(PictureFit))}; "
+        "as in training if left out.",
     ),
 ]
 

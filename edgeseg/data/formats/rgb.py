@@ -1,7 +1,7 @@
 """Label files that hold colours.
 
-A colour that no class has is an error, but for those of ``ignore_colors``, which mean "no label"; and for black where no
-class is black: it is "no label" then.
+A colour that no class has is an error, unless it is one of ``ignore_colors``, which mean "no label". Where no class is
+black, black means that as well.
 """
 
 from __future__ import annotations
