@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,10 +71,8 @@ def eval(
             raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
     elif predictions is None or labels is None:
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
-    elif refine != "none" or fit is not None or tile_scale is not None:
-        raise InputError(
-            "--refine, --fit and --tile-scale are for a model, not for images predicted elsewhere", "Leave them out"
-        )
+    else:
+        _leave_out({"--refine": refine != "none", "--fit": fit is not None, "--tile-scale": tile_scale is not None})
 
     import functools
 
@@ -109,6 +108,11 @@ def eval(
         Console().print_json(data=evaluation.to_dict())
     else:
         Console().print(render(evaluation))
+
+
+def _leave_out(given: Mapping[str, bool]) -> None:
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise InputError(f"{flag} is for a model, not for images predicted elsewhere", "Leave it out")
 
 
 def render(evaluation: Evaluation) -> RenderableType:

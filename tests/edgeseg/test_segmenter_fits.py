@@ -111,7 +111,7 @@ def test_labels_are_smoothed_over_time(tiny_onnx, fit):
     assert result.segmentation is not None
     smoothed, alone = result.segmentation.labels, segmenter(image).labels
     np.testing.assert_array_equal(smoothed == 255, alone == 255)
-    assert (smoothed == alone).mean() > 0.9
+    assert (smoothed == alone).mean() > 0.8  # edges, which are blurred in time as well
 
 
 def test_pictures_of_several_shapes_pass_together(tiny_onnx):
