@@ -67,7 +67,7 @@ def _measure(
         start_s = time.perf_counter()
         output = smooth(inference, index / rate_hz)
         times_ms.append((time.perf_counter() - start_s) * 1000)
-        smoothed = Inference(inference.input_u8, output, inference.size, {})
+        smoothed = Inference(inference.input_u8, output, inference.placement, {})
         predicted.append(segmenter.finish(smoothed).labels)
     truth = [labels for _, labels in frames]
     half = len(frames) // 2

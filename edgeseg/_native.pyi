@@ -9,6 +9,8 @@ def upsample_argmax(
     width: int,
     threads: int = 0,
     out: NDArray[np.uint8] | None = None,
+    rows: tuple[int, int, int] | None = None,
+    columns: tuple[int, int, int] | None = None,
 ) -> NDArray[np.uint8]: ...
 def overlay(
     image: NDArray[np.uint8],

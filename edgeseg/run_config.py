@@ -12,6 +12,8 @@ from edgeseg.errors import InputError
 from edgeseg.refine.registry import REFINERS
 from edgeseg.runtime.registry import BACKENDS
 from edgeseg.settings import SettingError, Settings, setting
+from edgeseg.spec.model_spec import MOST_TILE_SCALE
+from edgeseg.spec.placement import PictureFit
 
 OnLost = Literal["wait", "exit"]
 """What happens when a live source is lost."""
@@ -77,7 +79,7 @@ class RunConfig(Settings):
             are one stream.
         sources: URIs by the names of their streams, or a YAML file that holds such.
         camera: N, for ``/dev/videoN``. Without any of the three: the first camera, or the synthetic street.
-        model, backend, threads, refine, trust_engine: see :meth:`edgeseg.Segmenter.open`.
+        model, backend, threads, refine, trust_engine, fit, tile_scale: see :meth:`edgeseg.Segmenter.open`.
         labels: ground truth of the one source: a folder of label files.
         show: a window; None where there is a display and nothing is saved.
         save: an .mp4 of the painted frames. Of several streams each has its own, ``out-NAME.mp4``.
@@ -167,6 +169,12 @@ class RunConfig(Settings):
     )
     refine: str = setting(
         "none", f"Refine labels along the picture's edges: {', '.join(REFINERS.own_names)} (fast); none"
+    )
+    fit: PictureFit | None = setting(
+        None, "How pictures of another shape come before the model; as in training if left out"
+    )
+    tile_scale: float | None = setting(
+        None, "With tile: pixels that the model sees for one of the picture", above=0, most=MOST_TILE_SCALE
     )
     temporal: bool | None = setting(
         None, "Smooth labels over time, along the motion; the default where every source is live"

@@ -9,15 +9,18 @@ from types import TracebackType
 
 import numpy as np
 
-from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
+from edgeseg.refine.base import Refiner, check_refinable
+from edgeseg.refine.placed import refine_placed
 from edgeseg.refine.registry import open_refiner
 from edgeseg.runtime.augmented import AugmentedBackend
 from edgeseg.runtime.backend import Backend
 from edgeseg.runtime.choose import Choice, choose
-from edgeseg.runtime.postprocess import to_labels
-from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.postprocess import placed_labels
+from edgeseg.runtime.preprocess import to_canvas
 from edgeseg.runtime.registry import open_backend
+from edgeseg.runtime.tiles import Output, infer_tiles
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.placement import PictureFit
 from edgeseg.types import ImageU8, Inference, Segmentation, check_image
 
 
@@ -31,14 +34,27 @@ class Segmenter:
         backend: the loaded model.
         threads: CPU threads for the upsampling of logits; None means all cores.
         refiner: works on the probabilities, at the model's input size, before labels are made of them; None for none.
+        fit: how images of another shape come before the network, see :mod:`edgeseg.spec.placement`; None for what the
+            model was trained with.
+        tile_scale: of ``fit="tile"``: pixels that the network sees for one of the image; None likewise.
 
     Raises:
         ModelError: there is a refiner, and the model returns labels.
+        SpecError: no such fit, or the model cannot have it.
     """
 
-    def __init__(self, backend: Backend, threads: int | None = None, refiner: Refiner | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        threads: int | None = None,
+        refiner: Refiner | None = None,
+        *,
+        fit: PictureFit | None = None,
+        tile_scale: float | None = None,
+    ) -> None:
         if refiner is not None:
             check_refinable(backend.spec)
+        self._spec = backend.spec.fitted(fit, tile_scale)
         self._backend = backend
         self._threads = threads or 0
         self._refiner = refiner
@@ -52,6 +68,8 @@ class Segmenter:
         threads: int | None = None,
         refine: str | Refiner = "none",
         trust_engine: bool = False,
+        fit: PictureFit | None = None,
+        tile_scale: float | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> Segmenter:
@@ -66,13 +84,14 @@ class Segmenter:
             refine: ``none``, ``crf``, ``guided``, or a refiner of your own.
             trust_engine: load a TensorRT engine although it was not built by you on this machine. An engine is a
                 program: it can do whatever you can.
+            fit, tile_scale: see :class:`Segmenter`.
             scales, flip: take the mean over the picture at these factors of the input size, and over its mirror images:
                 slower and more accurate. See :class:`edgeseg.runtime.augmented.AugmentedBackend`.
 
         Raises:
             InputError: no such backend or refinement, or an engine that takes one size alone.
             ModelError: no such model, it cannot be loaded, is an engine that is not trusted, or cannot be refined.
-            SpecError: the artifact carries no spec, or one that does not fit it.
+            SpecError: the artifact carries no spec, or one that does not fit it; no such fit, or it cannot have it.
             MissingDependencyError: its engine is not installed.
         """
         return cls.open_choice(
@@ -80,6 +99,8 @@ class Segmenter:
             threads=threads,
             refine=refine,
             trust_engine=trust_engine,
+            fit=fit,
+            tile_scale=tile_scale,
             scales=scales,
             flip=flip,
         )
@@ -92,6 +113,8 @@ class Segmenter:
         threads: int | None = None,
         refine: str | Refiner = "none",
         trust_engine: bool = False,
+        fit: PictureFit | None = None,
+        tile_scale: float | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> Segmenter:
@@ -101,7 +124,7 @@ class Segmenter:
             if flip or tuple(scales) != (1.0,):
                 engine = AugmentedBackend(engine, scales, flip=flip)
             refiner = open_refiner(refine, engine.spec, threads) if isinstance(refine, str) else refine
-            return cls(engine, threads, refiner)
+            return cls(engine, threads, refiner, fit=fit, tile_scale=tile_scale)
         except BaseException:
             engine.close()
             raise
@@ -109,16 +132,17 @@ class Segmenter:
     @property
     def spec(self) -> ModelSpec:
         """The model's classes, colours, input size and all else known of it."""
-        return self._backend.spec
+        return self._spec
 
     def __call__(self, image: ImageU8) -> Segmentation:
         """Label each pixel.
 
         Args:
-            image: (H, W, 3) uint8 RGB of any size; it is stretched to the model's input size.
+            image: (H, W, 3) uint8 RGB of any size; it comes before the network as the spec's ``fit`` says.
 
         Returns:
-            (H, W) uint8 labels at the image's own size, with the milliseconds of each step.
+            (H, W) uint8 labels at the image's own size, with the milliseconds of each step; 255 for what ``crop`` has
+            cut off.
 
         Raises:
             InputError: not such an array.
@@ -142,30 +166,38 @@ class Segmenter:
         start_s = time.perf_counter()
         for image in images:
             check_image(image)
-        inputs = [to_input(image, self.spec.input_size) for image in images]
-        batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        placements = [self.spec.place((image.shape[0], image.shape[1])) for image in images]
+        canvases = [to_canvas(image, placement) for image, placement in zip(images, placements, strict=True)]
         prepared_s = time.perf_counter()
-        step = self._backend.max_batch or len(batch)
-        parts = [self._backend.infer(batch[start : start + step]) for start in range(0, len(batch), step)]
-        outputs = [output for part in parts for output in part]
+        outputs = self._outputs(canvases)
         inferred_s = time.perf_counter()
         latency_ms = {"preprocess": (prepared_s - start_s) * 1000, "infer": (inferred_s - prepared_s) * 1000}
         return [
-            Inference(pixels, output[np.newaxis], (image.shape[0], image.shape[1]), latency_ms)
-            for image, pixels, output in zip(images, batch, outputs, strict=True)
+            Inference(canvas, output[np.newaxis], placement, latency_ms)
+            for canvas, output, placement in zip(canvases, outputs, placements, strict=True)
         ]
+
+    def _outputs(self, canvases: Sequence[ImageU8]) -> list[Output]:
+        most = self._backend.max_batch
+        if self.spec.fit == "tile":
+            return [infer_tiles(self._backend.infer, canvas, self.spec, most) for canvas in canvases]
+        step = most or len(canvases)
+        parts = [canvases[start : start + step] for start in range(0, len(canvases), step)]
+        batches = [part[0][np.newaxis] if len(part) == 1 else np.stack(part) for part in parts]
+        return [output for batch in batches for output in self._backend.infer(batch)]
 
     def finish(self, inference: Inference) -> Segmentation:
         """Make labels of what the network said: refinement, where it was asked for, and the argmax."""
         latency_ms = dict(inference.latency_ms)
-        output = inference.output
+        output, placement = inference.output, inference.placement
         start_s = time.perf_counter()
         if self._refiner is not None:
-            probabilities = probabilities_of(np.asarray(output, dtype=np.float32), self.spec.input_size)
-            output = self._refiner(probabilities, inference.input_u8)[np.newaxis]
+            logits = np.asarray(output, dtype=np.float32)
+            output = refine_placed(self._refiner, logits, inference.input_u8, placement, self.spec)
+            placement = placement.without_border()
             latency_ms["refine"] = (time.perf_counter() - start_s) * 1000
         refined_s = time.perf_counter()
-        labels = to_labels(output, inference.size, self._threads)
+        labels = placed_labels(output, placement, self._threads)
         latency_ms["postprocess"] = (time.perf_counter() - refined_s) * 1000
         return Segmentation(labels, self.spec, latency_ms)
 

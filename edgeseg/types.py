@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgeseg.errors import InputError
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.palette import colorize
+from edgeseg.spec.placement import Placement
 
 ImageU8 = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, C-contiguous, in host memory."""
@@ -93,17 +94,22 @@ class Inference:
     """What the network says of an image, before it is made into labels.
 
     Attributes:
-        input_u8: (H, W, 3) uint8 RGB as the network saw it, at the model's input size.
-        output: (1, C, h, w) float32 logits or (1, H, W) uint8 labels, as the model's spec says.
-        size: (height, width) in pixels of the image itself.
+        input_u8: (H, W, 3) uint8 RGB as the network saw it: at the model's input size, or all its tiles in one.
+        output: (1, C, h, w) float32 logits or (1, H, W) uint8 labels of that, as the model's spec says.
+        placement: where in it the image itself lies.
         latency_ms: milliseconds spent in ``preprocess`` and ``infer``; of images that passed the network together,
             the time of all.
     """
 
     input_u8: ImageU8
     output: NDArray[np.float32] | NDArray[np.uint8]
-    size: tuple[int, int]
+    placement: Placement
     latency_ms: Mapping[str, float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the image itself."""
+        return self.placement.picture
 
 
 @dataclass(slots=True, eq=False)

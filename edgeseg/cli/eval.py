@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Refinement, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, TileScale, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def eval(
         str, typer.Option(metavar="S,S,...", help="Take the mean over the picture at these sizes; for a .pt alone.")
     ] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="Take the mean over the picture and its mirror image.")] = False,
+    fit: Fit = None,
+    tile_scale: TileScale = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Instead of a model: a folder of predicted index images.")
     ] = None,
@@ -73,10 +76,9 @@ def eval(
             raise InputError("there is no data to measure the model on", "Add --data with a dataset.yaml or its folder")
     elif predictions is None or labels is None:
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
-    elif refine != "none" or scales != "1" or flip:
-        raise InputError(
-            "--refine, --scales and --flip are for a model, not for images predicted elsewhere", "Leave them out"
-        )
+    else:
+        given = {"--refine": refine != "none", "--fit": fit is not None, "--tile-scale": tile_scale is not None}
+        _leave_out({**given, "--scales": scales != "1", "--flip": flip})
 
     import functools
 
@@ -92,7 +94,17 @@ def eval(
     dataset = Dataset.load(data) if data is not None else None
     if model is not None and dataset is not None:
         dataset.split(split)  # a wrong name is found before an engine is opened, or even built
-        with open_model(model, backend, threads, refine, trust_engine, _factors(scales), flip) as segmenter:
+        with open_model(
+            model,
+            backend,
+            threads,
+            refine,
+            trust_engine,
+            fit=fit,
+            tile_scale=tile_scale,
+            scales=_factors(scales),
+            flip=flip,
+        ) as segmenter:
             evaluation = evaluate(segmenter, dataset, split, progress)
     elif predictions is not None and labels is not None:
         try:
@@ -119,6 +131,11 @@ def _factors(scales: str) -> list[float]:
         return [float(scale) for scale in scales.split(",")]
     except ValueError:
         raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
+
+
+def _leave_out(given: Mapping[str, bool]) -> None:
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise InputError(f"{flag} is for a model, not for images predicted elsewhere", "Leave it out")
 
 
 def render(evaluation: Evaluation) -> RenderableType:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from edgeseg.cli.options import words_of
 from edgeseg.run_config import RunConfig
 from edgeseg.runtime.registry import BACKENDS
+from edgeseg.spec.placement import PictureFit
 
 if TYPE_CHECKING:
     from edgeseg.segmenter import Segmenter
@@ -27,6 +28,10 @@ FileBackend = Annotated[
     str | None, typer.Option(help=f"{', '.join(BACKENDS.own_names)}; the one for the file's suffix if left out.")
 ]
 
+Fit = Annotated[str | None, typer.Option("--fit", help=words_of(RunConfig, "fit"))]
+
+TileScale = Annotated[float | None, typer.Option("--tile-scale", help=words_of(RunConfig, "tile_scale"))]
+
 TrustEngine = Annotated[bool, typer.Option("--trust-engine", help=words_of(RunConfig, "trust_engine"))]
 
 
@@ -36,6 +41,8 @@ def open_model(
     threads: int | None,
     refine: str,
     trust_engine: bool = False,
+    fit: str | None = None,
+    tile_scale: float | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> Segmenter:
@@ -45,7 +52,14 @@ def open_model(
 
     choice = choose(model, backend)
     segmenter = Segmenter.open_choice(
-        choice, threads=threads, refine=refine, trust_engine=trust_engine, scales=scales, flip=flip
+        choice,
+        threads=threads,
+        refine=refine,
+        trust_engine=trust_engine,
+        fit=cast("PictureFit | None", fit),
+        tile_scale=tile_scale,
+        scales=scales,
+        flip=flip,
     )
     if backend == "auto":
         note(f"model {choice.path.stem}, backend {choice.backend}: {choice.reason}")

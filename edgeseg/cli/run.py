@@ -76,7 +76,15 @@ def _run(config: RunConfig, reads: list[Path]) -> None:
     assembly = Assembly(config, note=note, reads=reads)
     with (
         interruptible(),
-        open_model(config.model, config.backend, config.threads, config.refine, config.trust_engine) as segmenter,
+        open_model(
+            config.model,
+            config.backend,
+            config.threads,
+            config.refine,
+            config.trust_engine,
+            config.fit,
+            config.tile_scale,
+        ) as segmenter,
         assembly.open(segmenter) as opened,
         closing(ProgressLine(opened.infos, config.max_frames)) as progress,
     ):

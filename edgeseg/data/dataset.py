@@ -6,6 +6,7 @@ format: folders                         # optional: how the files lie, one of DA
 names: [background, crack]              # the classes; position is the index
 colors: [[0, 0, 0], [255, 0, 0]]        # optional
 ignore_index: 11                        # optional: the label value that means "no label" (255 always does)
+ignore_colors: [[224, 224, 192]]        # optional: with label_format rgb, the colours that mean "no label"
 label_format: index                     # optional: index (default), rgb when the files hold the colors, binary (masks)
 bit_depth: 12                           # optional: of images with more than 8 bits; found in them if left out
 splits:

@@ -103,6 +103,10 @@ class Description:
         rows = self.sequence(self.values["colors"], "colors")
         if len(rows) != count:
             raise self.error(f"{count} names but {len(rows)} colors", "Give one colour per class")
+        return self.rgb(rows)
+
+    def rgb(self, rows: Sequence[Any]) -> tuple[Rgb, ...]:
+        """Colours."""
         for row in rows:
             if (
                 not isinstance(row, list)

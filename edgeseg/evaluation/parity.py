@@ -18,9 +18,8 @@ from edgeseg.errors import InputError
 from edgeseg.evaluation.evaluate import Progress, check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.runtime.backend import Backend
-from edgeseg.runtime.postprocess import to_labels
-from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
+from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.types import ImageU8, LabelsU8
 
@@ -175,24 +174,22 @@ class _Side:
 
     def __post_init__(self) -> None:
         self.confusion = ConfusionMatrix(self.backend.spec.num_classes)
+        self.segmenter = Segmenter(self.backend, self.threads)
 
     def warm_up(self, image: ImageU8) -> None:
         """Let the engine allocate what it needs before its time counts."""
-        self.backend.infer(to_input(image, self.backend.spec.input_size))
+        self.segmenter.infer([image])
 
     def run(self, image: ImageU8, truth: LabelsU8 | None) -> tuple[LogitsOrLabels, LabelsU8]:
         """What the engine returns, and labels at the image's size."""
         start_s = time.perf_counter()
-        images = to_input(image, self.backend.spec.input_size)
-        prepared_s = time.perf_counter()
-        output = self.backend.infer(images)
-        inferred_s = time.perf_counter()
-        labels = to_labels(output, (image.shape[0], image.shape[1]), self.threads)
-        self.infer_ms.append((inferred_s - prepared_s) * 1000)
+        (inference,) = self.segmenter.infer([image])
+        labels = self.segmenter.finish(inference).labels
+        self.infer_ms.append(inference.latency_ms["infer"])
         self.frame_ms.append((time.perf_counter() - start_s) * 1000)
         if truth is not None:
             self.confusion.update(truth, labels)
-        return output, labels
+        return inference.output, labels
 
 
 def probe_images(size: tuple[int, int], seed: int = 0) -> list[ImageU8]:

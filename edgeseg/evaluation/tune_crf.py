@@ -23,15 +23,15 @@ from edgeseg.errors import DatasetError, InputError, SinkError
 from edgeseg.evaluation.evaluate import check_same_classes, dataset_of
 from edgeseg.evaluation.metrics import ConfusionMatrix, left_out
 from edgeseg.files.whole import keep_apart
-from edgeseg.refine.base import Refiner, check_refinable, probabilities_of
+from edgeseg.refine.base import Refiner, check_refinable
 from edgeseg.refine.crf import CrfRefiner
 from edgeseg.runtime.backend import Backend
-from edgeseg.runtime.postprocess import to_labels
-from edgeseg.runtime.preprocess import to_input
 from edgeseg.runtime.registry import open_backend
+from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.crf_params import CrfParams
-from edgeseg.types import ImageU8, LabelsU8
+from edgeseg.spec.placement import Box
+from edgeseg.types import ImageU8, Inference, LabelsU8
 
 RANGES = {
     "bilateral_sigma_xy_px": (5.0, 160.0),
@@ -176,6 +176,7 @@ def tune_crf(
     """Find the CRF's parameters that suit a model best, at its input size.
 
     The network runs once over the images. Its logits are kept in half precision, two bytes for each class and logit.
+    Of an image that it sees in tiles, one somewhere in it is taken.
 
     Args:
         backend: the model.
@@ -198,11 +199,14 @@ def tune_crf(
     check_refinable(backend.spec)
     check_same_classes(backend.spec.class_names, dataset)
     samples = spread(dataset.split(split).samples(), max_images, seed)
-    views = [_View.of(backend, *dataset.read(sample)) for sample in samples]
+    rng = np.random.default_rng(seed)
+    segmenter = Segmenter(backend, threads)
+    views = [_View.of(segmenter, *_one_tile(*dataset.read(sample), segmenter.spec, rng)) for sample in samples]
 
     def measure(refiner: Refiner | None) -> ConfusionMatrix:
+        refined = Segmenter(backend, threads, refiner)
         return ConfusionMatrix.of(
-            dataset.num_classes, ((view.truth, view.labels(refiner, threads or 0)) for view in views)
+            dataset.num_classes, ((view.truth, refined.finish(view.seen()).labels) for view in views)
         )
 
     alone = measure(None)
@@ -250,31 +254,42 @@ class _View:
     """An image as the CRF gets it, with its truth.
 
     Attributes:
+        inference: what the network said of it, without the logits.
         logits_f16: (1, C, h, w) float16, the largest of each pixel 0.
-        image: (H, W, 3) uint8 RGB at the model's input size.
         truth: labels at the label file's own size.
     """
 
+    inference: Inference
     logits_f16: NDArray[np.float16]
-    image: ImageU8
     truth: LabelsU8
 
     @classmethod
-    def of(cls, backend: Backend, image: ImageU8, truth: LabelsU8) -> _View:
-        images = to_input(image, backend.spec.input_size)
-        logits = backend.infer(images)
+    def of(cls, segmenter: Segmenter, image: ImageU8, truth: LabelsU8) -> _View:
+        (inference,) = segmenter.infer([image])
+        logits = inference.output
         # Differences between the classes are all that counts, before interpolation and after it, and half precision is
         # finest near zero: where classes are close.
         shifted = logits - logits.max(axis=1, keepdims=True)
-        return cls(shifted.astype(np.float16), images[0], truth)
+        return cls(replace(inference, output=_NONE), shifted.astype(np.float16), truth)
 
-    def labels(self, refiner: Refiner | None, threads: int) -> LabelsU8:
-        """As a Segmenter with this refiner gives them, at the size of the truth."""
-        scores = self.logits_f16.astype(np.float32)
-        if refiner is not None:
-            probabilities = probabilities_of(scores, (self.image.shape[0], self.image.shape[1]))
-            scores = refiner(probabilities, self.image)[np.newaxis]
-        return to_labels(scores, (self.truth.shape[0], self.truth.shape[1]), threads)
+    def seen(self) -> Inference:
+        """What the network said."""
+        return replace(self.inference, output=self.logits_f16.astype(np.float32))
+
+
+_NONE = np.zeros(0, dtype=np.float32)
+
+
+def _one_tile(image: ImageU8, labels: LabelsU8, spec: ModelSpec, rng: np.random.Generator) -> tuple[ImageU8, LabelsU8]:
+    """The part of an image that a network sees as a tile, somewhere in it; all of it where the network sees all."""
+    if spec.fit != "tile":
+        return image, labels
+    height, width = (
+        min(side, max(int(own / spec.tile_scale), 1)) for side, own in zip(labels.shape, spec.input_size, strict=True)
+    )
+    top, left = (int(rng.integers(side - own + 1)) for side, own in zip(labels.shape, (height, width), strict=True))
+    part = Box(top, left, top + height, left + width).slices
+    return np.ascontiguousarray(image[part]), np.ascontiguousarray(labels[part])
 
 
 def _latin_hypercube(count: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from edgeseg.data.dataset import Dataset, Sample, read_image
 from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError
 from edgeseg.runtime.ort.module import load_onnxruntime
-from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.preprocess import inputs_of
+from edgeseg.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
@@ -29,6 +30,9 @@ Method = Literal["minmax", "percentile", "entropy"]
 
 NamedProgress = Callable[[Sequence[Any], str], Iterable[Any]]
 """Wraps a sequence that is worked through, with words for what is done, to show how far it has come."""
+
+TILES = 4
+"""The most to take of a picture that the model sees in tiles: neighbours are much alike."""
 
 _METHODS: dict[Method, tuple[Any, dict[str, object]]] = {
     "minmax": (_quantization.CalibrationMethod.MinMax, {}),
@@ -58,7 +62,7 @@ def calibrate(
     model: onnx.ModelProto,
     op_types: Sequence[str],
     images: Sequence[Path],
-    size: tuple[int, int],
+    spec: ModelSpec,
     method: Method,
     progress: NamedProgress = no_progress,
     bit_depth: int | None = None,
@@ -69,7 +73,7 @@ def calibrate(
         model: takes (1, H, W, 3) uint8 RGB.
         op_types: the types of the nodes to be quantized.
         images: files of any size.
-        size: (H, W).
+        spec: of the model: how images come before it.
         method: ``minmax`` keeps everything seen; ``percentile`` leaves out the outermost 0.01 %; ``entropy`` takes the
             range whose quantized histogram diverges least from the true one.
         progress: wraps the images.
@@ -91,9 +95,9 @@ def calibrate(
         )
         for image in progress(images, f"calibrating ({method})"):
             # One at a time: between calls the calibrator keeps histograms, within one it keeps every activation.
-            pixels = to_input(read_image(image, bit_depth=bit_depth), size)
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints
-                calibrator.collect_data(_One({model.graph.input[0].name: pixels}))
+            for pixels in inputs_of(read_image(image, bit_depth=bit_depth), spec, TILES):
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints
+                    calibrator.collect_data(_One({model.graph.input[0].name: pixels}))
         with contextlib.redirect_stdout(io.StringIO()):
             return calibrator.compute_data()
 

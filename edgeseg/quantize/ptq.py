@@ -177,7 +177,7 @@ def calibrate_model(
     spec = spec or check_quantizable(path)
     with _failures_told(path):
         model, folded = _prepare(path, target)
-        ranges = calibrate(model, OP_TYPES, images, spec.input_size, method, progress, bit_depth)
+        ranges = calibrate(model, OP_TYPES, images, spec, method, progress, bit_depth)
         constants = join_ranges(model.graph, ranges) if target == "tensorrt" else {}
         return CalibratedModel(path, spec, target, _layers(model.graph, ranges), model, ranges, folded, constants)
 

@@ -17,7 +17,7 @@ from edgeseg.quantize.calibrate import NamedProgress, no_progress
 from edgeseg.quantize.ptq import CalibratedModel, Layer
 from edgeseg.quantize.trial import opened
 from edgeseg.runtime.backend import Backend
-from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.preprocess import inputs_of
 
 MAX_IMAGES = 8
 """Enough: they have tens of thousands of logits each, and every layer runs over them."""
@@ -65,7 +65,8 @@ def sensitivities(
         DatasetError: an image cannot be read.
     """
     chosen = spread(images, MAX_IMAGES)
-    inputs = [to_input(read_image(image, bit_depth=bit_depth), calibrated.spec.input_size) for image in chosen]
+    pictures = (read_image(image, bit_depth=bit_depth) for image in chosen)
+    inputs = [pixels for picture in pictures for pixels in inputs_of(picture, calibrated.spec, 1)]
     float_logits = _logits(float_model or calibrated.path, inputs, threads)
     signal = float(float_logits.var())
     found = []

@@ -24,7 +24,8 @@ class Refiner(Protocol):
 
         Args:
             probabilities: (C, H, W) float32 that sum to one over C.
-            image: (H, W, 3) uint8 RGB, at the model's input size as they are.
+            image: (H, W, 3) uint8 RGB, at the scale of the model's input as they are: all of it, or the part that holds
+                a picture.
 
         Returns:
             (C, H, W) float32 scores: the class with the largest is a pixel's label.

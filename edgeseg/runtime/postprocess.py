@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import MissingDependencyError
+from edgeseg.spec.palette import IGNORE
+from edgeseg.spec.placement import Placement, Span
 from edgeseg.types import LabelsU8
 
 try:
@@ -16,8 +18,15 @@ except ImportError as error:
         f"edgeseg's native extension cannot be loaded ({error})", "Build and install it: pip install ."
     ) from error
 
+_ALL: tuple[Span, Span] = ((0, 1, 1), (0, 1, 1))
 
-def to_labels(output: NDArray[np.float32] | NDArray[np.uint8], size: tuple[int, int], threads: int = 0) -> LabelsU8:
+
+def to_labels(
+    output: NDArray[np.float32] | NDArray[np.uint8],
+    size: tuple[int, int],
+    threads: int = 0,
+    spans: tuple[Span, Span] = _ALL,
+) -> LabelsU8:
     """The labels of one image at ``size``.
 
     Logits are upsampled bilinearly (half-pixel centres) and reduced by argmax in one pass, straight to ``size``;
@@ -27,14 +36,37 @@ def to_labels(output: NDArray[np.float32] | NDArray[np.uint8], size: tuple[int, 
         output: (1, C, h, w) float32 logits or (1, h, w) uint8 labels, as a backend returns them.
         size: (height, width) in pixels.
         threads: CPU threads for the fused kernel; 0 means all cores.
+        spans: the rows and columns of ``output`` that are wanted, such as the picture without a border.
 
     Returns:
         (height, width) uint8 class indices.
     """
     height, width = size
+    rows, columns = spans
     if output.ndim == 4:
-        labels: LabelsU8 = upsample_argmax(np.require(output, requirements=["C", "A"]), height, width, threads)[0]
+        logits = np.require(output, np.float32, ["C", "A"])
+        labels: LabelsU8 = upsample_argmax(logits, height, width, threads, rows=rows, columns=columns)[0]
         return labels
+    parts = (slice(side * a // n, side * b // n) for side, (a, b, n) in zip(output.shape[1:], spans, strict=True))
     # INTER_NEAREST samples from the pixel's corner and would shift the labels by up to half a pixel.
-    resized = cv2.resize(output[0], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    resized = cv2.resize(output[0][tuple(parts)], (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def placed_labels(output: NDArray[np.float32] | NDArray[np.uint8], placement: Placement, threads: int = 0) -> LabelsU8:
+    """The labels of a picture whose canvas the network has looked at, without the border; 255 where it saw nothing.
+
+    Args:
+        output: (1, C, h, w) float32 logits or (1, h, w) uint8 labels of the whole canvas.
+        placement: of the picture.
+        threads: as in :func:`to_labels`.
+
+    Returns:
+        (height, width) uint8 class indices at the picture's size.
+    """
+    seen = to_labels(output, placement.seen.size, threads, placement.spans)
+    if placement.sees_all:
+        return seen
+    labels = np.full(placement.picture, IGNORE, dtype=np.uint8)
+    labels[placement.seen.slices] = seen
+    return labels

@@ -18,12 +18,19 @@ from edgeseg.errors import InputError, SpecError
 from edgeseg.files.documents import is_printable, parse_json
 from edgeseg.spec.crf_params import CrfParams
 from edgeseg.spec.palette import MAX_CLASSES, Rgb, distinct_colors
+from edgeseg.spec.placement import PictureFit, Placement, Size, place
 
 METADATA_KEY = "edgeseg.spec"
 """The ONNX metadata property that holds the spec as JSON."""
 
 FORMAT_VERSION = 1
 """Raised when a reader of the old format would misunderstand the new one."""
+
+FIT_FORMAT_VERSION = 2
+"""Of specs whose fit is not ``stretch``: an edgeseg that knows no other would stretch pictures, and mislay labels."""
+
+MOST_TILE_SCALE = 4.0
+"""Enlarging further shows a network nothing new."""
 
 NetworkArgs = Mapping[str, bool | int | float | str]
 """What a network is made with beside the number of classes, by the names of its arguments."""
@@ -71,6 +78,8 @@ class ModelSpec:
         crf: parameters of the dense CRF fitted to this model at its input size; None where nobody fitted them.
         precision: of the arithmetic: ``fp32``, ``fp16``, or INT8 in the form that ONNX Runtime's CPU kernels or
             TensorRT want.
+        fit: how pictures of another shape come before the network, see :mod:`edgeseg.spec.placement`.
+        tile_scale: of ``fit="tile"``: pixels that the network sees for one of the picture, up to 4.
         extra: what a newer edgeseg, or somebody else, has put beside these; kept, and passed on to what is made of it.
 
     Raises:
@@ -93,6 +102,8 @@ class ModelSpec:
     crf: CrfParams | None = None
     precision: Precision = "fp32"
     network_args: NetworkArgs = field(default_factory=dict)
+    fit: PictureFit = "stretch"
+    tile_scale: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,7 +112,7 @@ class ModelSpec:
         colors = _items("colors", self.colors) or distinct_colors(len(names))
         if len(colors) != len(names):
             raise SpecError(f"{len(names)} class names but {len(colors)} colours")
-        for name, kind in (("output", Output), ("precision", Precision)):
+        for name, kind in (("output", Output), ("precision", Precision), ("fit", PictureFit)):
             if getattr(self, name) not in get_args(kind):
                 raise SpecError(f"{name} is {_shown(getattr(self, name))}", f"Use one of {', '.join(get_args(kind))}")
         mean, std = (tuple(_real(n, v) for v in _items(n, getattr(self, n), 3)) for n in ("mean", "std"))
@@ -121,6 +132,7 @@ class ModelSpec:
             "std": std,
             "metrics": _metrics(self.metrics),
             "network_args": checked_args(self.network_args),
+            "tile_scale": _real("tile_scale", self.tile_scale),
             "extra": self._checked_extra(),
         }
         for name, value in normal.items():
@@ -131,6 +143,17 @@ class ModelSpec:
         if costs is not None and len(costs) != self.num_classes:
             what = f"{self.num_classes} class names but the CRF's compatibility is for {len(costs)}"
             raise SpecError(what, _CRF_REMEDY)
+        self._check_tiles()
+
+    def _check_tiles(self) -> None:
+        if not 0 < self.tile_scale <= MOST_TILE_SCALE:
+            raise SpecError(f"tile_scale is {self.tile_scale:g}", f"Use more than 0 and at most {MOST_TILE_SCALE:g}")
+        if self.fit != "tile" and self.tile_scale != 1:
+            raise SpecError(f"tile_scale is {self.tile_scale:g}, but fit is {self.fit}", "Set fit to tile, or leave it")
+        if self.fit == "tile" and any(side % self.cell for side in self.input_size):
+            height, width = self.input_size
+            what = f"tiles of {width}x{height} do not share one grid of logits, one for {self.cell} pixels each way"
+            raise SpecError(what, f"Use an input size whose sides are multiples of {self.cell}, or another fit")
 
     def _checked_extra(self) -> dict[str, Any]:
         own = {one.name for one in fields(self)} | {"format"}
@@ -144,6 +167,26 @@ class ModelSpec:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def cell(self) -> int:
+        """Pixels of the network's input for one value of its output, in each direction."""
+        return self.stride if self.output == "logits" else 1
+
+    def place(self, size: Size) -> Placement:
+        """Where a picture of (height, width) ``size`` lies before the network."""
+        return place(self.fit, size, self.input_size, cell=self.cell, tile_scale=self.tile_scale)
+
+    def fitted(self, fit: PictureFit | None, tile_scale: float | None = None) -> ModelSpec:
+        """A copy with another fit; None leaves the fit, or where that stays the same the scale, as it is.
+
+        Raises:
+            SpecError: no such fit, or one that does not go with the input size or the scale.
+        """
+        fit = fit or self.fit
+        if tile_scale is None:
+            tile_scale = self.tile_scale if fit == self.fit else 1.0
+        return replace(self, fit=fit, tile_scale=tile_scale)
+
     def with_metrics(self, **metrics: float) -> ModelSpec:
         """A copy whose metrics are updated with these."""
         return replace(self, metrics={**self.metrics, **metrics})
@@ -156,8 +199,8 @@ class ModelSpec:
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the attributes, with the format's version.
 
-        ``crf``, ``precision`` and ``network_args`` are there only where they are set, as they are where they mean
-        nothing new. Metrics that are NaN are left out: JSON has none.
+        ``crf``, ``precision``, ``network_args``, ``fit`` and ``tile_scale`` are there only where they are set, as they
+        are where they mean nothing new. Metrics that are NaN are left out: JSON has none.
         """
         values = asdict(self)
         values["metrics"] = {name: value for name, value in self.metrics.items() if not math.isnan(value)}
@@ -167,8 +210,13 @@ class ModelSpec:
             del values["precision"]
         if not self.network_args:
             del values["network_args"]
+        if self.fit == "stretch":
+            del values["fit"]
+        if self.tile_scale == 1:
+            del values["tile_scale"]
         del values["extra"]
-        return json.dumps({"format": FORMAT_VERSION, **values, **self.extra})
+        version = FORMAT_VERSION if self.fit == "stretch" else FIT_FORMAT_VERSION
+        return json.dumps({"format": version, **values, **self.extra})
 
     @classmethod
     def from_json(cls, text: str, where: str) -> ModelSpec:
@@ -186,9 +234,10 @@ class ModelSpec:
         if not isinstance(raw, dict):
             raise SpecError(f"{document} is not a JSON object", _EXPORT)
         version = raw.pop("format", None)
-        if version != FORMAT_VERSION:
+        if isinstance(version, bool) or version not in (FORMAT_VERSION, FIT_FORMAT_VERSION):
             raise SpecError(
-                f"{document} has format {_shown(version)}; this edgeseg reads {FORMAT_VERSION}",
+                f"{document} has format {_shown(version)}; this edgeseg reads {FORMAT_VERSION} and "
+                f"{FIT_FORMAT_VERSION}",
                 "Export the model again with this edgeseg, or update edgeseg",
             )
         known = {f.name for f in fields(cls)} - {"extra"}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.spec.palette import IGNORE
+from edgeseg.spec.placement import Box
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
 from edgeseg.train.rare import ClassIndex, paste, pixel_of
@@ -30,6 +31,10 @@ class Augmented(TorchDataset[Pair]):
         count: of samples.
         config: the recipe.
         index: which samples show which class; needed for class-uniform crops and for copy-paste.
+
+    Pictures that the network sees in tiles are much larger than a crop, and what they are about may be small in them:
+    there a crop holds, as far as there are any, a pixel of a label, every other time of a class drawn from those in the
+    picture, each as likely as the others.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Augmented(TorchDataset[Pair]):
         self.copy_paste = config.copy_paste if index is not None else 0.0
         self.flip = config.flip
         self.crop_size = config.crop_size
+        self.tiles = config.fit == "tile"
         self.log_scale = (math.log(config.scale_min), math.log(config.scale_max))
         self.log_aspect = math.log(config.aspect)
         self.color_jitter = config.color_jitter
@@ -67,18 +73,26 @@ class Augmented(TorchDataset[Pair]):
     def _crop(self, number: int, target: int | None, chance: torch.Generator) -> tuple[ImageU8, LabelsU8]:
         """Image and labels of a crop, which has a pixel of the class ``target``, if any."""
         image, labels = self.samples[number]
-        pixel = None if target is None else pixel_of(labels.numpy(), target, chance)
-        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance, pixel)
+        pixels, classes = image.permute(1, 2, 0).numpy(), labels.numpy()
+        size = (classes.shape[0], classes.shape[1])
+        point = None if target is None else pixel_of(classes, target, chance)
+        if point is None and self.tiles:
+            point = labelled_point(classes, chance)
         height, width = self.crop_size
+        matrix = self._matrix(size, chance, point)
+        if self.tiles:
+            part = _reached(matrix, self.crop_size, size)
+            pixels, classes = pixels[part.slices], classes[part.slices]
+            matrix[:, 2] += matrix[:, :2] @ (part.left, part.top)
         warped = cv2.warpAffine(
-            image.permute(1, 2, 0).numpy(),
+            pixels,
             matrix,
             (width, height),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
         warped_labels = cv2.warpAffine(
-            labels.numpy(),
+            classes,
             matrix,
             (width, height),
             flags=cv2.INTER_NEAREST,
@@ -88,14 +102,11 @@ class Augmented(TorchDataset[Pair]):
         return np.asarray(warped, dtype=np.uint8), np.asarray(warped_labels, dtype=np.uint8)
 
     def _matrix(
-        self, size: tuple[int, int], chance: torch.Generator, pixel: tuple[int, int] | None = None
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        self, size: tuple[int, int], chance: torch.Generator, point: tuple[int, int] | None = None
+    ) -> NDArray[np.float64]:
         """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop.
 
-        Args:
-            size: of the image.
-            chance: what draws it.
-            pixel: (row, column) that lies in the crop, wherever it may.
+        The crop holds the pixel (row, column) that ``point`` names.
         """
         height, width = size
         crop_height, crop_width = self.crop_size
@@ -104,10 +115,9 @@ class Augmented(TorchDataset[Pair]):
         scale = math.exp(low + (high - low) * zoom)
         aspect = math.exp(self.log_aspect * (stretch - 0.5))
         scale_x, scale_y = scale * aspect, scale / aspect
-        if pixel is not None:
-            row, column = pixel
-            across = _fraction(across * crop_width - scale_x * column, crop_width - scale_x * width, across)
-            down = _fraction(down * crop_height - scale_y * row, crop_height - scale_y * height, down)
+        if point is not None:
+            down = _holding(point[0], down, scale_y * height, crop_height, scale_y)
+            across = _holding(point[1], across, scale_x * width, crop_width, scale_x)
         # Where the zoomed image is larger than the crop the crop lies inside it, else it lies somewhere in the crop.
         # Whole coordinates are the centres of pixels, so an edge at -0.5 stays there: hence the (scale - 1) / 2.
         shift_x = across * (crop_width - scale_x * width) + (scale_x - 1) / 2
@@ -127,9 +137,46 @@ def _happens(probability: float, chance: torch.Generator) -> bool:
     return float(torch.rand((), generator=chance)) < probability
 
 
-def _fraction(shift: float, room: float, otherwise: float) -> float:
-    """Which fraction of the room a shift is, within it; ``otherwise`` where there is none."""
-    return min(1.0, max(0.0, shift / room)) if abs(room) >= 1 else otherwise
+def labelled_point(labels: LabelsU8, chance: torch.Generator) -> tuple[int, int] | None:
+    """A pixel (y, x) that has a label: any of them, or one of a class drawn from those there are; None without."""
+    counts = np.asarray(cv2.calcHist([labels], [0], None, [256], [0, 256])).ravel()[:IGNORE].astype(np.int64)
+    balanced, which, place = torch.rand(3, dtype=torch.float64, generator=chance).tolist()
+    shares = counts > 0 if balanced < 0.5 else counts
+    total = np.cumsum(shares)
+    if not total[-1]:
+        return None
+    index = int(np.searchsorted(total, which * total[-1], side="right"))
+    pixels = np.flatnonzero(labels == index)
+    y, x = divmod(int(pixels[int(place * len(pixels))]), labels.shape[1])
+    return y, x
+
+
+def _holding(pixel: int, chance: float, zoomed: float, crop: int, scale: float) -> float:
+    """Where a crop lies along an axis, 0 at its beginning to 1 at its end, such that it holds a pixel.
+
+    Args:
+        pixel: the pixel of the image.
+        chance: 0..1, chooses among the places.
+        zoomed: length of the zoomed image.
+        crop: that of the crop.
+        scale: of the zoom.
+    """
+    free = zoomed - crop
+    if free <= 0:
+        return chance
+    centre = (pixel + 0.5) * scale
+    low, high = max(centre - crop, 0.0), min(centre, free)
+    return (low + chance * (high - low)) / free
+
+
+def _reached(matrix: NDArray[np.float64], crop: tuple[int, int], size: tuple[int, int]) -> Box:
+    """The part of an image that a crop of it is made of: to warp all of a large picture would only take memory."""
+    (scale_x, _, shift_x), (_, scale_y, shift_y) = matrix.tolist()
+    columns = sorted((edge - shift_x) / scale_x for edge in (-1, crop[1]))
+    rows = sorted((edge - shift_y) / scale_y for edge in (-1, crop[0]))
+    top, left = max(math.floor(rows[0]) - 1, 0), max(math.floor(columns[0]) - 1, 0)
+    bottom, right = min(math.ceil(rows[1]) + 2, size[0]), min(math.ceil(columns[1]) + 2, size[1])
+    return Box(top, left, bottom, right)
 
 
 def jitter_color(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:

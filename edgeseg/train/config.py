@@ -12,7 +12,8 @@ from edgeseg.errors import InputError, SpecError
 from edgeseg.models.registry import FAMILIES
 from edgeseg.settings import Settings, setting
 from edgeseg.spec.int8 import Int8Target
-from edgeseg.spec.model_spec import NetworkArgs, checked_args
+from edgeseg.spec.model_spec import MOST_TILE_SCALE, NetworkArgs, checked_args
+from edgeseg.spec.placement import PictureFit
 from edgeseg.train.losses.registry import LOSSES, parse_losses
 
 Schedule = Literal["poly", "cosine"]
@@ -71,6 +72,10 @@ class TrainConfig(Settings):
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
+        fit: how images of another shape come there, in training and wherever the model runs, see
+            :mod:`edgeseg.spec.placement`: ``stretch`` out of their aspect; ``letterbox`` in it, with a border; ``crop``
+            their middle; ``tile`` piece by piece, which are trained on as random crops of them.
+        tile_scale: of ``tile``: pixels that the network sees for one of the image.
         crop_height, crop_width: pixels of the training crops; 0 means the whole height or width. Smaller ones are
             quicker, but a network that pools over the whole picture then sees at work what it was not trained on.
         epochs: passes over the training split.
@@ -119,6 +124,8 @@ class TrainConfig(Settings):
     val_split: str = setting("val", "Split to evaluate on")
     height: int = setting(360, "Pixels the images are resized to", above=0)
     width: int = setting(480, "Pixels the images are resized to", above=0)
+    fit: PictureFit = setting("stretch", "How images of another shape become so")
+    tile_scale: float = setting(1.0, "With tile: pixels for one of the image", above=0, most=MOST_TILE_SCALE)
     crop_height: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
     crop_width: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
     epochs: int = setting(200, "Passes over the split", above=0)
@@ -166,6 +173,11 @@ class TrainConfig(Settings):
         if not 0 <= self.ema_decay < 1 or not 0 <= self.color_jitter < 1:
             raise InputError(
                 f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"
+            )
+        if self.tile_scale != 1 and self.fit != "tile":
+            raise InputError(
+                f"tile_scale is {self.tile_scale:g}, fit {self.fit}",
+                f"Give more than 0 and at most {MOST_TILE_SCALE:g}, with fit tile",
             )
         parse_losses(self.loss)
         if self.loss_stride > min(self.crop_size):

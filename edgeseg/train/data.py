@@ -1,10 +1,9 @@
-"""A dataset's split as uint8 tensors of the model's input size."""
+"""A dataset's split as uint8 tensors, as the network will see its pictures."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +14,9 @@ from edgeseg._native import available_cores
 from edgeseg.data.class_counts import class_pixels
 from edgeseg.data.dataset import Dataset, Sample
 from edgeseg.errors import DatasetError
-from edgeseg.runtime.preprocess import to_input
+from edgeseg.runtime.preprocess import labels_to_canvas, to_canvas
+from edgeseg.spec import ModelSpec
+from edgeseg.spec.placement import Placement, Size, place
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
 from edgeseg.types import ImageU8, LabelsU8
@@ -28,15 +29,33 @@ CACHE_BYTES = 4 << 30
 
 
 class SplitTensors(TorchDataset[Pair]):
-    """The samples of a split, resized to one size the way the runtime resizes, read once where they fit in memory."""
+    """The samples of a split, brought before the network the way the runtime does, read once where they fit in memory.
 
-    def __init__(self, dataset: Dataset, split: str, size: tuple[int, int]) -> None:
+    Args:
+        dataset: the dataset.
+        split: the split's name.
+        size: (height, width) of the network's input.
+        spec: says how pictures of another shape come before it; None stretches them. With tiles the samples are whole
+            pictures, which are of many sizes.
+
+    Attributes:
+        cached: whether all of them fit in memory; with tiles, if they are as large as the first.
+
+    Raises:
+        DatasetError: no such split, or, with tiles, its first sample cannot be used.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, size: Size, spec: ModelSpec | None = None) -> None:
         self.dataset = dataset
         self.name = split
         self.samples: list[Sample] = dataset.split(split).samples()
         self.size = size
-        self.cached = len(self.samples) * size[0] * size[1] * 4 <= CACHE_BYTES
+        self._spec = spec
         self._cache: dict[int, Pair] = {}
+        self._cached_bytes = 0
+        self.cached = False
+        of_one = size if spec is None or spec.fit != "tile" else self[0][1].shape
+        self.cached = len(self.samples) * of_one[0] * of_one[1] * 4 <= CACHE_BYTES
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -44,10 +63,17 @@ class SplitTensors(TorchDataset[Pair]):
     def __getitem__(self, index: int) -> Pair:
         if index in self._cache:
             return self._cache[index]
-        pair = to_tensors(*self.dataset.read(self.samples[index]), self.size)
-        if self.cached:
+        image, labels = self.dataset.read(self.samples[index])
+        pair = to_tensors(image, labels, self.place((labels.shape[0], labels.shape[1])))
+        size = 4 * pair[1].numel()
+        if self.cached and self._cached_bytes + size <= CACHE_BYTES:
             self._cache[index] = pair
+            self._cached_bytes += size
         return pair
+
+    def place(self, size: Size) -> Placement:
+        """Where a picture of (height, width) ``size`` lies before the network."""
+        return place("stretch", size, self.size) if self._spec is None else self._spec.place(size)
 
     def file_labels(self, index: int) -> LabelsU8:
         """(H, W) uint8 labels at the label file's own size, 255 = no label."""
@@ -131,14 +157,16 @@ class SyntheticTensors(TorchDataset[Pair]):
         seed = 1_000_000 * (self.seed + 1) + street
         scene = StreetScene(*self.size, seed=seed)
         for moment, time_s in enumerate(np.random.default_rng(seed).uniform(0, 60, MOMENTS_PER_STREET).tolist()):
-            self._cache[street * MOMENTS_PER_STREET + moment] = to_tensors(*scene.render(time_s), self.size)
+            self._cache[street * MOMENTS_PER_STREET + moment] = to_tensors(
+                *scene.render(time_s), place("stretch", self.size, self.size)
+            )
 
 
-def to_tensors(image: ImageU8, labels: LabelsU8, size: tuple[int, int]) -> Pair:
-    """Image and labels of one size as tensors of (height, width) ``size``; labels by nearest neighbour."""
-    if labels.shape != size:
-        labels = np.asarray(cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
-    return torch.from_numpy(to_input(image, size)[0].transpose(2, 0, 1).copy()), torch.from_numpy(labels.copy())
+def to_tensors(image: ImageU8, labels: LabelsU8, placement: Placement) -> Pair:
+    """Image and labels of one size as tensors of the canvas that the network looks at; labels by nearest neighbour."""
+    canvas, canvas_labels = to_canvas(image, placement), labels_to_canvas(labels, placement)
+    pixels, classes = (torch.from_numpy(np.require(part, requirements=["C", "W"])) for part in (canvas, canvas_labels))
+    return pixels.permute(2, 0, 1), classes
 
 
 def check_classes(split: SplitTensors, pixels: NDArray[np.int64], scenes: SyntheticTensors) -> None:

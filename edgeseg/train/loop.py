@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
@@ -24,8 +25,10 @@ from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
-from edgeseg.runtime.postprocess import to_labels
+from edgeseg.runtime.postprocess import placed_labels
+from edgeseg.runtime.tiles import infer_tiles
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.placement import tiles_of
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches, ended_process
 from edgeseg.train.checkpoint import load_state, save_state
@@ -52,7 +55,7 @@ from edgeseg.train.rare import ClassIndex
 from edgeseg.train.schedule import learning_rate_factor
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.transfer import Transfer, start_from
-from edgeseg.types import LabelsU8
+from edgeseg.types import ImageU8, LabelsU8
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -109,8 +112,8 @@ class Trainer:
         self.config = config
         self.device = device_named(config.device)
         self.dataset = Dataset.load(config.data, config.format or None)
-        self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
-        self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
+        for split in (config.train_split, config.val_split):
+            self.dataset.split(split)  # told before anything is built
         check_folder(config, self.dataset)
         self.epoch = 0
         self.best_miou = -1.0
@@ -147,7 +150,9 @@ class Trainer:
 
     def _read_data(self) -> None:
         """Find what cannot be used now, not epochs later; pictures that do not fit in memory are left for the steps."""
-        config = self.config
+        config, spec = self.config, self.spec
+        self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size, spec)
+        self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size, spec)
         self._scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
         images = len(self.train_set) + len(self._scenes)
         self._batch_size = min(config.batch_size, images)
@@ -212,6 +217,8 @@ class Trainer:
             class_names=self.dataset.names,
             colors=self.dataset.colors,
             input_size=self.config.input_size,
+            fit=self.config.fit,
+            tile_scale=self.config.tile_scale,
             stride=self.network.stride,
             label_ignore_index=self.dataset.coding.ignore_index,
             data=f"{_printable(self.dataset.path.resolve().parent.name)}, split {self.config.train_split}",
@@ -390,18 +397,20 @@ class Trainer:
         As ``edgeseg eval`` does: one picture after the other, in float32, at the label file's own size.
         """
         network = self.averaged_network.eval()
+        spec = self.spec
 
         def measured(index: int) -> tuple[LabelsU8, LabelsU8]:
-            logits = network(self._inputs(self.val_set[index][0].unsqueeze(0))).float().cpu().numpy()
+            logits = self._logits(network, self.val_set[index][0], spec)
             labels = self.val_set.file_labels(index)
-            return labels, to_labels(logits, (labels.shape[0], labels.shape[1]), self.config.threads)
+            placement = spec.place((labels.shape[0], labels.shape[1]))
+            return labels, placed_labels(logits, placement, self.config.threads)
 
         confusion = ConfusionMatrix.of(self.dataset.num_classes, map(measured, range(len(self.val_set))))
         self.confusion = confusion
         miou = confusion.miou()
         classes = int(np.isfinite(confusion.iou()).sum())
         # What a network says with the rounding of INT8 is no figure of the float weights in its checkpoint.
-        spec = self.spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
+        spec = spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
         if classes < self.dataset.num_classes:
             spec = spec.with_metrics(val_classes=classes)
         self._keep(MODEL_FILE, network, spec)
@@ -410,6 +419,19 @@ class Trainer:
             self.best_miou = miou
             self._keep(BEST_FILE, network, spec)
         return {"val_miou": miou, "val_classes": float(classes), "val_pixel_accuracy": confusion.pixel_accuracy()}
+
+    def _logits(self, network: Network, image: Tensor, spec: ModelSpec) -> NDArray[np.float32]:
+        """(1, C, h, w) float32 of one (3, H, W) uint8 picture."""
+
+        def infer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+            logits: NDArray[np.float32] = network(self._inputs(pixels)).float().cpu().numpy()
+            return logits
+
+        canvas: ImageU8 = image.permute(1, 2, 0).numpy()
+        if spec.fit != "tile":
+            return infer(canvas[np.newaxis])
+        return np.asarray(infer_tiles(infer, canvas, spec), dtype=np.float32)[np.newaxis]
 
     def _keep(self, name: str, network: Network, spec: ModelSpec) -> None:
         if self.rounding is None:
@@ -440,12 +462,18 @@ class Trainer:
         count = min(CALIBRATION_IMAGES, len(self.train_set))
         chosen = torch.linspace(0, len(self.train_set) - 1, count).round().long()
         try:
-            rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
+            rounding.calibrate(self._inputs(self._one_input(int(index)).unsqueeze(0)) for index in chosen)
         except FloatingPointError:
             raise ModelError(
                 f"{self.config.qat} does not return finite numbers for the training images", "Train it again"
             ) from None
         return rounding
+
+    def _one_input(self, index: int) -> Tensor:
+        """(3, H, W) uint8 RGB at the input size: a training image, or one of its tiles."""
+        image, spec = self.train_set[index][0], self.spec
+        tiles = tiles_of((image.shape[1], image.shape[2]), spec.input_size, spec.cell)
+        return image[tiles[index % len(tiles)].planes]
 
     def _inputs(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB to what the network takes, on its device."""

@@ -65,6 +65,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     _, spec = _load(Path(settings["qat"]))
     height, width = spec.input_size
     own = {"network": spec.network, "network_args": spec.network_args, "height": height, "width": width}
+    own |= {"fit": spec.fit, "tile_scale": spec.tile_scale}
     return {**DEFAULTS, **own, **settings}
 
 
@@ -84,6 +85,9 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
     if config.input_size != spec.input_size:
         height, width = spec.input_size
         raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out height and width")
+    if (config.fit, config.tile_scale) != (spec.fit, spec.tile_scale):
+        scale = f" at scale {spec.tile_scale:g}" if spec.fit == "tile" else ""
+        raise InputError(f"{config.qat} was trained with fit {spec.fit}{scale}", "Leave out fit and tile_scale")
     return network, _centre(network, spec, config.qat_target)
 
 

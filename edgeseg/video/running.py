@@ -44,5 +44,7 @@ def model_of(config: RunConfig, segmenter: Segmenter | None = None) -> Iterator[
         threads=config.threads,
         refine=config.refine,
         trust_engine=config.trust_engine,
+        fit=config.fit,
+        tile_scale=config.tile_scale,
     ) as opened:
         yield opened

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeseg.run_config import DropPolicy, OnLost, RunConfig
 from edgeseg.segmenter import Segmenter
+from edgeseg.spec.placement import PictureFit
 from edgeseg.types import Result
 from edgeseg.video.assembly import Assembly
 from edgeseg.video.pipeline import Pipeline
@@ -33,6 +34,8 @@ def stream(
     max_frames: int | None = None,
     allow_gst: bool = True,
     bit_depth: int | None = None,
+    fit: PictureFit | None = None,
+    tile_scale: float | None = None,
 ) -> Iterator[Result]:
     """Label a source, frame by frame, while the loop works on the result before.
 
@@ -47,7 +50,7 @@ def stream(
         source: a URI or path that ``edgeseg run`` takes, or several, whose results carry ``stream``.
         model: a shipped model's name or a file, None for what suits the machine; or a segmenter, which then decides on
             all of these itself, and stays open.
-        backend, threads, refine, trust_engine: see :meth:`edgeseg.segmenter.Segmenter.open`.
+        backend, threads, refine, trust_engine, fit, tile_scale: see :meth:`edgeseg.segmenter.Segmenter.open`.
         temporal: smooth labels over time, along the motion in the picture; None does so where every source is live.
         overlay: opacity, 0..1, to have ``overlay_rgb_u8`` painted; None for none.
         drop_policy: None for ``latest`` where a source is live and ``none`` where it is not.
@@ -72,6 +75,8 @@ def stream(
         threads=threads,
         refine=refine,
         trust_engine=trust_engine,
+        fit=fit,
+        tile_scale=tile_scale,
         temporal=temporal,
         opacity=RunConfig.opacity if overlay is None else overlay,
         drop_policy=drop_policy,

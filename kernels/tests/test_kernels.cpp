@@ -137,13 +137,14 @@ void run_bilateral_filter(int channels, int height, int width, int threads) {
            channels, height, width, threads);
 }
 
-void run_picture_kernels(int classes, int height, int width, int stride, int threads) {
+void run_picture_kernels(int classes, int height, int width, int stride, int threads, upsample_argmax::Span part = {}) {
     const int h = (height + stride - 1) / stride, w = (width + stride - 1) / stride;
     const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(height) * width;
     auto logits = random_probabilities(classes, static_cast<std::ptrdiff_t>(h) * w);
     Array<std::uint8_t> labels(pixels), colors(3 * 256), out(3 * pixels);
     auto image = random_image(height, width, true);
-    const upsample_argmax::Params upsample{{logits.data(), {1, classes, h, w}}, {labels.data(), {1, height, width}}};
+    const upsample_argmax::Params upsample{
+        {logits.data(), {1, classes, h, w}}, {labels.data(), {1, height, width}}, part, part};
     parallel::AlignedBuffer workspace;
     upsample_argmax::run_cpu(upsample, workspace.at_least(upsample_argmax::workspace_bytes(upsample)), threads);
     bool known = true;
@@ -245,6 +246,9 @@ int main() {
             run_picture_kernels(2, 1, 1, stride, threads);
             run_picture_kernels(11, 93, 121, stride, threads);
             run_picture_kernels(255, 40, 33, stride, threads);
+            run_picture_kernels(11, 93, 121, stride, threads, {7, 50, 93});
+            run_picture_kernels(3, 93, 121, stride, threads, {46, 47, 93});
+            run_picture_kernels(3, 9, 11, stride, threads, {999999, 1000000, 1000000});
         }
     }
     run_jpeg_scan(3000);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 
 #include "parallel/host_device.h"
 #include "parallel/pack.h"
@@ -21,15 +22,63 @@ struct Tap {
     float weight;
 };
 
+/// The tap at `position`, in units that make it an integer, not outside of the source coordinates first..last.
+template <class Whole>
+EDGESEG_HOST_DEVICE Tap tap_of(Whole position, Whole unit, int first, int last) {
+    const int low = static_cast<int>(position / unit);
+    const int after_first = first < last ? first + 1 : last;
+    if (low < first) return {first, after_first, 0.0f};
+    const float weight = static_cast<float>(position % unit) / static_cast<float>(unit);
+    return low < last ? Tap{low, low + 1, weight} : Tap{last, last, weight};
+}
+
 /// The tap of target coordinate i with pixel centres at halves (align_corners=False): (i + 0.5) * source / target -
 /// 0.5, not below 0, in units of 1 / (2 * target), which make it an integer.
 EDGESEG_HOST_DEVICE Tap tap_at(int i, int source, int target) {
-    const unsigned unit = 2u * target;
     const unsigned centre = (2u * i + 1u) * source;
     const unsigned position = centre > static_cast<unsigned>(target) ? centre - target : 0u;
-    const int low = static_cast<int>(position / unit);
-    return {low, low + 1 < source ? low + 1 : low, static_cast<float>(position % unit) / static_cast<float>(unit)};
+    return tap_of(position, 2u * target, 0, source - 1);
 }
+
+/// An axis of which the target covers a span. Source coordinates whose centres lie outside of the span are not read:
+/// at its ends the first and the last within are held, as at the ends of the whole axis.
+///
+/// The centre of target coordinate i lies (2i + 1) / (2 * target) along the span, so begin + that * (end - begin) of
+/// `whole` parts, and the centre of source coordinate k at (k + 0.5) / source of the axis: i lies at
+///
+///     source * (begin + (2i + 1) * (end - begin) / (2 * target)) / whole - 0.5
+///
+/// from one source coordinate to the next, an integer in units of 1 / (2 * target * whole).
+struct Axis {
+    int source, target;
+    Span span;  // in its lowest terms
+    int first, last;
+    bool is_short;  // positions fit into 32 bits, which a GPU divides much faster
+
+    Axis(int source_, int target_, Span span_) : source(source_), target(target_), span(span_) {
+        const int divisor = std::gcd(std::gcd(span.begin, span.end), span.whole);
+        span = {span.begin / divisor, span.end / divisor, span.whole / divisor};
+        const std::int64_t whole = span.whole;
+        first = static_cast<int>((2 * std::int64_t{source} * span.begin + whole - 1) / (2 * whole));
+        last = static_cast<int>((2 * std::int64_t{source} * span.end + whole) / (2 * whole)) - 1;
+        if (first > last) {  // the span lies between two centres
+            first = last = static_cast<int>(std::int64_t{source} * (span.begin + span.end) / (2 * whole));
+        }
+        is_short = 2 * std::int64_t{source} * target * whole <= UINT32_MAX;
+    }
+
+    EDGESEG_HOST_DEVICE int cells() const { return last - first + 1; }
+
+    EDGESEG_HOST_DEVICE Tap tap_at(int i) const { return is_short ? tap<std::uint32_t>(i) : tap<std::uint64_t>(i); }
+
+  private:
+    template <class Whole>
+    EDGESEG_HOST_DEVICE Tap tap(int i) const {
+        const Whole along = 2 * Whole(span.begin) * target + (2 * Whole(i) + 1) * (span.end - span.begin);
+        const Whole centre = along * source, half = Whole(target) * span.whole;
+        return tap_of<Whole>(centre > half ? centre - half : 0, 2 * half, first, last);
+    }
+};
 
 /// Monotone in a and b, rounding included; a + (b - a) * weight is not.
 template <class Value, class Weight>
@@ -100,10 +149,11 @@ struct WriteTargetLabel {
     parallel::View<const float, 4> logits;
     parallel::View<std::uint8_t, 3> winners;
     parallel::View<std::uint8_t, 3> labels;
+    Axis rows, columns;
 
     EDGESEG_HOST_DEVICE void operator()(int n, int y, int x) const {
-        const Tap row = tap_at(y, logits.size[2], labels.size[1]);
-        const Tap column = tap_at(x, logits.size[3], labels.size[2]);
+        const Tap row = rows.tap_at(y);
+        const Tap column = columns.tap_at(x);
         const Corners corners(row.low, row.high, column.low, column.high, logits.size[3]);
         int label = winners.at(n)[corners.top_left];
         if (!corners.agree(winners.at(n))) {

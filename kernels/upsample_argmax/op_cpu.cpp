@@ -21,27 +21,29 @@ constexpr int kRows = 4;  // with the leads of so many rows the packs still fit 
 constexpr int kMinCellWidth = 2;
 
 /// How the target pixels along one axis share out among the cells.
-struct Axis {
+struct Shares {
     float* weight;  // of each target coordinate's tap, and kLanes more that may be read
     int* begin;     // the first target coordinate of each cell, and the end of the last
 };
 
-/// The first target coordinate whose tap has `low` or more: tap_at solved for i, where target >= source.
-int first_target(int low, int source, int target) {
-    if (low == 0) return 0;
-    if (low >= source) return target;
-    const auto position = (2ll * low + 1) * target - source;
-    return static_cast<int>((position + 2ll * source - 1) / (2ll * source));
+/// The first target coordinate whose tap has `low` or more: Axis::tap_at solved for i.
+int first_target(int low, const Axis& axis) {
+    if (low <= axis.first) return 0;
+    if (low > axis.last) return axis.target;
+    const auto& [begin, end, whole] = axis.span;
+    const std::int64_t step = 2ll * axis.source * (end - begin);
+    const std::int64_t lowest = ((2ll * low + 1) * whole - 2ll * axis.source * begin) * axis.target - step / 2;
+    return static_cast<int>(std::clamp<std::int64_t>((lowest + step - 1) / step, 0, axis.target));
 }
 
-void fill(const Axis& axis, int source, int target) {
-    for (int i = 0; i < target; ++i) axis.weight[i] = tap_at(i, source, target).weight;
-    std::fill_n(axis.weight + target, kLanes, 0.0f);
-    for (int low = 0; low <= source; ++low) axis.begin[low] = first_target(low, source, target);
+void fill(const Shares& shares, const Axis& axis) {
+    for (int i = 0; i < axis.target; ++i) shares.weight[i] = axis.tap_at(i).weight;
+    std::fill_n(shares.weight + axis.target, kLanes, 0.0f);
+    for (int low = 0; low <= axis.source; ++low) shares.begin[low] = first_target(low, axis);
 }
 
 struct Workspace {
-    Axis rows = {}, columns = {};
+    Shares rows = {}, columns = {};
     View<std::uint8_t, 3> winners;
     std::size_t bytes = 0;
 
@@ -83,12 +85,12 @@ struct Band {
     const float* logits;  // (C, h, w)
     std::ptrdiff_t plane;
     int classes;
-    const std::uint8_t* winners;  // (h, w)
-    int top, bottom;              // the source rows
-    int source_width;
-    const float* weight_y;  // of the rows, kRows more may be read
+    const std::uint8_t* winners;    // (h, w)
+    int top, bottom;                // the source rows
+    int first, last, source_width;  // the source columns that are read, and all
+    const float* weight_y;          // of the rows, kRows more may be read
     int rows;
-    const Axis& columns;
+    const Shares& columns;
     std::uint8_t* labels;  // (rows, width)
     int width;
 };
@@ -147,9 +149,9 @@ void write_mixed_cell(const Band& band, const Corners& at, int begin, int end) {
 
 void write_band(const Band& band) {
     const auto corners = [&](int left) {
-        return Corners(band.top, band.bottom, left, std::min(left + 1, band.source_width - 1), band.source_width);
+        return Corners(band.top, band.bottom, left, std::min(left + 1, band.last), band.source_width);
     };
-    for (int left = 0; left < band.source_width;) {
+    for (int left = band.first; left <= band.last;) {
         const int begin = band.columns.begin[left];
         const Corners at = corners(left++);
         if (!at.agree(band.winners)) {
@@ -157,7 +159,7 @@ void write_band(const Band& band) {
             continue;
         }
         const std::uint8_t label = band.winners[at.top_left];
-        for (; left < band.source_width; ++left) {
+        for (; left <= band.last; ++left) {
             const Corners next = corners(left);
             if (!next.agree(band.winners) || band.winners[next.top_left] != label) break;
         }
@@ -182,37 +184,43 @@ void run_cpu(const Params& params, void* memory, int threads) {
     const int source_width = logits.size[3];
     const int height = labels.size[1];
     const int width = labels.size[2];
+    const Axis rows(source_height, height, params.rows);
+    const Axis columns(source_width, width, params.columns);
     const Workspace workspace(params, memory);
     const auto& winners = workspace.winners;
     const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(source_height) * source_width;
+    const std::ptrdiff_t bands = rows.cells();
 
-    parallel::for_each(images * source_height, parallel::threads_worth(threads, logits.count()), [&](std::ptrdiff_t i) {
-        const std::ptrdiff_t n = i / source_height;
-        const std::ptrdiff_t y = i % source_height;
-        write_source_winners(logits.at(n, 0, y), plane, logits.size[1], source_width, winners.at(n, y));
+    parallel::for_each(images * bands, parallel::threads_worth(threads, logits.count()), [&](std::ptrdiff_t i) {
+        const std::ptrdiff_t n = i / bands;
+        const std::ptrdiff_t y = rows.first + i % bands;
+        write_source_winners(logits.at(n, 0, y, columns.first), plane, logits.size[1], columns.cells(),
+                             winners.at(n, y, columns.first));
     });
 
     const int threads_for_labels = parallel::threads_worth(threads, labels.count());
-    if (width < kMinCellWidth * source_width || height < source_height) {
-        const WriteTargetLabel write{logits, winners, labels};
+    if (width < kMinCellWidth * columns.cells() || height < bands) {
+        const WriteTargetLabel write{logits, winners, labels, rows, columns};
         parallel::for_each(images * height, threads_for_labels, [&](std::ptrdiff_t i) {
             for (int x = 0; x < width; ++x) write(static_cast<int>(i / height), static_cast<int>(i % height), x);
         });
         return;
     }
 
-    fill(workspace.rows, source_height, height);
-    fill(workspace.columns, source_width, width);
-    parallel::for_each(images * source_height, threads_for_labels, [&](std::ptrdiff_t i) {
-        const std::ptrdiff_t n = i / source_height;
-        const auto top = static_cast<int>(i % source_height);
+    fill(workspace.rows, rows);
+    fill(workspace.columns, columns);
+    parallel::for_each(images * bands, threads_for_labels, [&](std::ptrdiff_t i) {
+        const std::ptrdiff_t n = i / bands;
+        const auto top = static_cast<int>(rows.first + i % bands);
         const int begin = workspace.rows.begin[top];
         write_band({.logits = logits.at(n),
                     .plane = plane,
                     .classes = logits.size[1],
                     .winners = winners.at(n),
                     .top = top,
-                    .bottom = std::min(top + 1, source_height - 1),
+                    .bottom = std::min(top + 1, rows.last),
+                    .first = columns.first,
+                    .last = columns.last,
                     .source_width = source_width,
                     .weight_y = workspace.rows.weight + begin,
                     .rows = workspace.rows.begin[top + 1] - begin,

@@ -206,3 +206,81 @@ def test_arguments_that_do_not_fit_are_refused(change: dict[str, object], messag
 def test_what_is_no_array_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         upsample_argmax([[1.0]], 8, 8)  # type: ignore[arg-type]
+
+
+Span = tuple[int, int, int]
+
+
+def interpolation_within(source: int, target: int, span: Span) -> NDArray[np.float64]:
+    """(target, source) weights where the target covers a span of the source; centres outside of it are not read."""
+    begin, end, whole = span
+    inside = [k for k in range(source) if begin <= (k + 0.5) / source * whole <= end]
+    first, last = (inside[0], inside[-1]) if inside else [(source * (begin + end)) // (2 * whole)] * 2
+    weights = np.zeros((target, source))
+    for i in range(target):
+        position = source * (begin + (i + 0.5) / target * (end - begin)) / whole - 0.5
+        position = min(max(position, first), last)
+        low = int(position)
+        weights[i, low] += 1.0 - (position - low)
+        weights[i, min(low + 1, source - 1)] += position - low
+    return weights
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "size", "rows", "columns"),
+    [
+        ((1, 11, 45, 60), (360, 270), (0, 360, 360), (105, 375, 480)),  # letterboxed: cells and border share pixels
+        ((1, 11, 45, 60), (720, 540), (0, 360, 360), (105, 375, 480)),
+        ((1, 5, 9, 12), (10, 11), (3, 70, 72), (1, 95, 96)),  # smaller than the logits
+        ((1, 3, 4, 5), (40, 40), (12, 13, 32), (7, 8, 40)),  # between two centres
+        ((2, 6, 5, 7), (33, 45), (0, 1, 3), (1, 3, 3)),
+        ((1, 4, 6, 6), (50, 50), (1 << 19, 1 << 20, 1 << 20), (7, (1 << 20) - 3, 1 << 20)),  # beyond 32 bits
+    ],
+)
+def test_a_part_of_the_logits(
+    shape: tuple[int, int, int, int], size: tuple[int, int], rows: Span, columns: Span, threads: int
+) -> None:
+    logits = random_logits(*shape)
+    across = interpolation_within(shape[2], size[0], rows), interpolation_within(shape[3], size[1], columns)
+    full = across[0] @ logits.astype(np.float64) @ across[1].T
+    assert_labels_are_argmax(upsample_argmax(logits, *size, threads, rows=rows, columns=columns), full)
+
+
+def test_many_random_parts() -> None:
+    rng = np.random.default_rng(6)
+    for seed in range(200):
+        shape = (1, int(rng.integers(1, 9)), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+        height, width = (int(side) for side in rng.integers(1, 80, 2))
+        spans = []
+        for _ in range(2):
+            whole = int(rng.integers(1, 50))
+            begin, end = sorted(rng.choice(whole + 1, 2, replace=False).tolist())
+            spans.append((begin, end, whole))
+        logits = random_logits(*shape, seed=seed)
+        across = (interpolation_within(*sides) for sides in zip(shape[2:], (height, width), spans, strict=True))
+        rows, columns = across
+        full = rows @ logits.astype(np.float64) @ columns.T
+        labels = upsample_argmax(logits, height, width, rows=spans[0], columns=spans[1])
+        assert_labels_are_argmax(labels, full)
+
+
+def test_all_of_the_logits_however_they_are_counted() -> None:
+    logits = np.round(random_logits(1, 6, 12, 12))
+    expected = upsample_argmax(logits, 67, 93)
+    np.testing.assert_array_equal(upsample_argmax(logits, 67, 93, rows=(0, 96, 96), columns=(0, 7, 7)), expected)
+
+
+def test_what_lies_outside_of_the_part_is_not_read() -> None:
+    logits = random_logits(1, 4, 8, 8)
+    inside = upsample_argmax(logits, 30, 30, rows=(16, 48, 64), columns=(20, 44, 64))
+    logits[:, 3, :2] = logits[:, 3, 6:] = 100
+    logits[:, 3, :, :2] = logits[:, 3, :, 6:] = 100
+    np.testing.assert_array_equal(upsample_argmax(logits, 30, 30, rows=(16, 48, 64), columns=(20, 44, 64)), inside)
+
+
+@pytest.mark.parametrize("span", [(-1, 4, 8), (4, 4, 8), (5, 4, 8), (0, 9, 8), (0, 1, 0), (0, 1, (1 << 20) + 1)])
+@pytest.mark.parametrize("name", ["rows", "columns"])
+def test_parts_that_are_none_are_refused(name: str, span: Span) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        upsample_argmax(np.zeros((1, 3, 4, 4), np.float32), 8, 8, **{name: span})  # type: ignore[arg-type]

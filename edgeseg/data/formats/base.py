@@ -65,6 +65,7 @@ class LabelCoding:
         num_classes: C, or None where it is not known and any index up to 254 is taken.
         ignore_index: the file's value for "no label", beside 255.
         colors: of each class, for ``format="rgb"``.
+        ignore_colors: those that mean "no label", for the same.
         format: one of :data:`LABEL_FORMATS`.
         values: for ``format="index"`` of files that number the classes otherwise: the class of each value from 0 on,
             255 for "no label", -1 for a value that no file may hold, as is any other but 255.
@@ -77,6 +78,7 @@ class LabelCoding:
     format: str = "index"
     values: tuple[int, ...] | None = None
     only_0_and_255: bool = False
+    ignore_colors: tuple[Rgb, ...] = ()
 
     @property
     def suffixes(self) -> frozenset[str]:

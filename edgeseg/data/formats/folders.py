@@ -26,13 +26,13 @@ from edgeseg.data.listing import files_below
 from edgeseg.data.samples import Sample, Split
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import read_text
-from edgeseg.spec.palette import distinct_colors
+from edgeseg.spec.palette import Rgb, distinct_colors
 
 _STEM, _FOLDER = "{stem}", "{folder}"
 
 
 class _Folders(DatasetFormat):
-    keys = frozenset({"names", "splits", "colors", "ignore_index", "label_format"})
+    keys = frozenset({"names", "splits", "colors", "ignore_colors", "ignore_index", "label_format"})
 
     def read(self, description: Description) -> Contents:
         description.check_keys({*self.keys, "format", "bit_depth"}, {"names", "splits"})
@@ -44,7 +44,8 @@ class _Folders(DatasetFormat):
             LABEL_FORMATS[label_format].check(names, has_colors="colors" in description)
         except DatasetError as error:
             raise description.error(error.what, error.remedy) from None
-        coding = LabelCoding(len(names), ignore, colors, label_format)
+        ignore_colors = _ignore_colors(description, label_format, colors)
+        coding = LabelCoding(len(names), ignore, colors, label_format, ignore_colors=ignore_colors)
         pairings = {
             name: _pairing(description, value, f"splits.{name}")
             for name, value in description.splits(set(), {"images", "labels", "include", "nested", "list"}).items()
@@ -61,6 +62,17 @@ class _Folders(DatasetFormat):
 
 
 FOLDERS = _Folders()
+
+
+def _ignore_colors(description: Description, label_format: str, colors: Sequence[Rgb]) -> tuple[Rgb, ...]:
+    rows = description.rgb(description.sequence(description.values.get("ignore_colors", []), "ignore_colors"))
+    if rows and label_format != "rgb":
+        what = f"ignore_colors is for label_format rgb, not {label_format}"
+        raise description.error(what, "Set ignore_index instead, or label_format: rgb")
+    if both := [row for row in rows if row in colors]:
+        what = f"{list(both[0])} is in ignore_colors, and the colour of a class"
+        raise description.error(what, "Leave one of the two out")
+    return rows
 
 
 class _Pairing:

@@ -1,6 +1,7 @@
 """Label files that hold colours.
 
-A colour that no class has is an error, black excepted where no class is black: it is "no label" then.
+A colour that no class has is an error, unless it is one of ``ignore_colors``, which mean "no label". Where no class is
+black, black means that as well.
 """
 
 from __future__ import annotations
@@ -50,12 +51,15 @@ def _of_colors(values: NDArray[Any], path: Path, coding: LabelCoding) -> LabelsU
         mine = packed == (r << 16 | g << 8 | b)
         labels[mine] = index
         known |= mine
+    for r, g, b in coding.ignore_colors:
+        known |= packed == (r << 16 | g << 8 | b)
     unknown = packed[~known & (packed != 0)]
     if unknown.size:
         color = int(unknown[0])
         raise DatasetError(
             f"{path} holds colour {[color >> 16, color >> 8 & 255, color & 255]}, which no class has",
-            "Add it to colors, or save the labels as PNG without anti-aliasing or lossy compression",
+            "Add it to colors, or to ignore_colors if it means 'no label', or save the labels as PNG without "
+            "anti-aliasing or lossy compression",
         )
     if coding.ignore_index is not None and coding.ignore_index < len(coding.colors):
         labels[labels == coding.ignore_index] = IGNORE

@@ -122,9 +122,11 @@ def test_bad_input_is_one_line(run_cli, tiny_onnx, tiny_labels_onnx, dataset, tm
         (["--predictions", tmp_path], "Pass MODEL and --data, or --predictions and --labels"),
         ([tiny_onnx, "--data", dataset, "--split", "test", "--refine", "blur"], "no refinement 'blur'"),
         ([tiny_labels_onnx, "--data", dataset, "--split", "test", "--refine", "crf"], "the model returns labels"),
-        (["--predictions", tmp_path, "--labels", tmp_path, "--refine", "crf"], "--flip are for a model"),
+        (["--predictions", tmp_path, "--labels", tmp_path, "--refine", "crf"], "--refine is for a model"),
+        (["--predictions", tmp_path, "--labels", tmp_path, "--fit", "crop"], "--fit is for a model"),
         ([tiny_onnx, "--data", dataset, "--split", "test", "--scales", "1,a"], "--scales is '1,a'. Give numbers"),
         ([tiny_onnx, "--data", dataset, "--split", "test", "--scales", "0.5,1"], "takes pictures of one size"),
+        (["--predictions", tmp_path, "--labels", tmp_path, "--flip"], "--flip is for a model"),
         ([], "Pass MODEL and --data, or --predictions and --labels"),
     ):
         done = run_cli("eval", *arguments)

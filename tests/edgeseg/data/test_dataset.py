@@ -69,6 +69,12 @@ def test_include_picks_files_by_name(folder):
         ({"ignore_index": 256}, "ignore_index is 256"),
         ({"label_format": "bgr"}, "label_format is 'bgr'"),
         ({"label_format": "rgb"}, "there are no colors"),
+        ({"ignore_colors": [[1, 2, 3]]}, "ignore_colors is for label_format rgb, not index"),
+        ({"ignore_colors": [1, 2, 3], "label_format": "rgb", "colors": [[0, 0, 0], [9, 9, 9], [1, 1, 1]]}, "colour 1"),
+        (
+            {"ignore_colors": [[9, 9, 9]], "label_format": "rgb", "colors": [[0, 0, 0], [9, 9, 9], [1, 1, 1]]},
+            r"\[9, 9, 9\] is in ignore_colors, and the colour of a class",
+        ),
         ({"splits": {}}, "splits is empty"),
         ({"splits": {"val": {"images": "images"}}}, "splits.val lacks 'labels'"),
         ({"splits": {"val": {"images": "i", "labels": "l", "mask": "m"}}}, "unknown key 'mask' in splits.val"),
@@ -257,6 +263,29 @@ def test_colour_labels(tmp_path):
         LabelCoding(1, colors=((255, 0, 0),), format="rgb").read(path)
     with pytest.raises(DatasetError, match="label_format: rgb"):
         LabelCoding(2).read(path)
+
+
+def test_colours_that_mean_no_label(tmp_path):
+    """As the border around the objects of PASCAL VOC."""
+    rgb = np.array([[[0, 0, 0], [128, 0, 0], [224, 224, 192], [9, 9, 9]]], np.uint8)
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        save(tmp_path / kind / "one.png", rgb)
+    described = {
+        "names": ["background", "aeroplane"],
+        "colors": [[0, 0, 0], [128, 0, 0]],
+        "label_format": "rgb",
+        "ignore_colors": [[224, 224, 192], [9, 9, 9]],
+        "splits": {"val": {"images": "images", "labels": "labels"}},
+    }
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(described))
+    dataset = Dataset.load(tmp_path)
+    (sample,) = dataset.split("val").samples()
+    assert dataset.read(sample)[1].tolist() == [[0, 1, 255, 255]]
+    del described["ignore_colors"][1]
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(described))
+    with pytest.raises(DatasetError, match=r"colour \[9, 9, 9\], which no class has.*ignore_colors"):
+        Dataset.load(tmp_path).split("val").samples()[0].read_labels()
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", None])

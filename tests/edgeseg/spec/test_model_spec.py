@@ -148,7 +148,7 @@ def test_arguments_that_are_none_are_refused(args, message):
     [
         ("{", "is not JSON"),
         ("[1]", "is not a JSON object"),
-        (edited(format=2), "has format 2; this edgeseg reads 1"),
+        (edited(format=3), "has format 3; this edgeseg reads 1 and 2"),
         (edited(format="remove"), "has format None"),
         (edited(class_names="remove"), "malformed"),
         (edited(mean=[1, 2]), r"mean is \[1, 2\]"),
@@ -259,3 +259,40 @@ def test_what_is_made_of_a_model_keeps_what_was_counted_and_loses_what_was_measu
     made = spec.unmeasured(precision="fp16")
     assert (made.metrics, made.precision) == ({"macs": 3, "parameters": 7}, "fp16")
     assert replace(made, metrics=spec.metrics, precision="fp32") == spec
+
+
+@pytest.mark.parametrize(("fit", "scale"), [("letterbox", 1.0), ("crop", 1.0), ("tile", 1.0), ("tile", 0.5)])
+def test_json_round_trip_keeps_the_fit_in_a_format_that_an_older_edgeseg_refuses(fit, scale):
+    spec = replace(SPEC, fit=fit, tile_scale=scale)
+    text = spec.to_json()
+    assert ModelSpec.from_json(text, "x.onnx") == spec
+    assert json.loads(text)["format"] == 2
+    assert ("tile_scale" in json.loads(text)) == (scale != 1)
+
+
+def test_a_spec_that_stretches_is_as_it_always_was():
+    assert SPEC.fit == "stretch"
+    assert not {"fit", "tile_scale"} & set(json.loads(SPEC.to_json()))
+    assert replace(SPEC, fit="tile", tile_scale=0.5).fitted("stretch").to_json() == SPEC.to_json()
+
+
+def test_a_fit_goes_on_to_what_is_made_of_a_model():
+    spec = replace(SPEC, fit="tile", tile_scale=0.5)
+    assert (spec.unmeasured(precision="int8-cpu").fit, spec.with_metrics(a=1).tile_scale) == ("tile", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fit": "pad"}, "fit is 'pad'"),
+        ({"fit": ["tile"]}, r"fit is \['tile'\]"),
+        ({"fit": "tile", "tile_scale": 0}, "tile_scale is 0"),
+        ({"fit": "tile", "tile_scale": 5}, "tile_scale is 5"),
+        ({"fit": "tile", "tile_scale": "1"}, "tile_scale holds '1'"),
+        ({"fit": "crop", "tile_scale": 2}, "tile_scale is 2, but fit is crop"),
+        ({"fit": "tile", "input_size": [360, 484]}, "tiles of 484x360 do not share one grid"),
+    ],
+)
+def test_fits_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(SpecError, match=message):
+        ModelSpec.from_json(edited(format=2, **changes), "x.onnx")

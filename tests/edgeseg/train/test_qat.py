@@ -59,6 +59,8 @@ def test_what_is_not_said_comes_from_the_checkpoint(trained, shapes, tmp_path):
         "network_args": {},
         "height": SIZE[0],
         "width": SIZE[1],
+        "fit": "stretch",
+        "tile_scale": 1.0,
     }
 
 
