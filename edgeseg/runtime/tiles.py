@@ -30,7 +30,7 @@ def infer_tiles(infer: Infer, canvas: ImageU8, spec: ModelSpec, most: int | None
 
     Args:
         infer: runs the network over some inputs.
-        canvas: (H, W, 3) uint8 RGB, as :meth:`edgeseg.spec.ModelSpec.place` makes it for ``tile``.
+        canvas: (H, W, 3) uint8 RGB, as :meth:`edgeseg.spec.model_spec.ModelSpec.place` makes it for ``tile``.
         spec: of the network.
         most: inputs that ``infer`` takes at a time; None for any number.
 
