@@ -36,7 +36,7 @@ _EXTRAS = {
 }
 """The extra that brings a package which only some verbs need."""
 
-VERBS = ("run", "models", "train", "eval", "tune-crf", "export", "quantize", "compare", "doctor")
+VERBS = ("run", "models", "train", "eval", "tune-crf", "export", "quantize", "compare", "data", "doctor")
 
 
 EXAMPLES = """
@@ -54,12 +54,16 @@ class _Verb(TyperCommand):
         _write_examples(self.callback, formatter)
 
 
-class _Verbs(TyperGroup):
-    """Turns the errors a user can mend into one line and exit code 2; any other is a bug and shows its traceback."""
+class _Group(TyperGroup):
+    """Several verbs; its help ends with the examples of their module."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         _write_examples(self.callback, formatter)
+
+
+class _Verbs(_Group):
+    """Turns the errors a user can mend into one line and exit code 2; any other is a bug and shows its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -138,11 +142,21 @@ def _build(verbs: Sequence[str] = VERBS) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    _add_verbs(app, __name__, verbs)
+    return app
+
+
+def _add_verbs(app: typer.Typer, package: str, verbs: Sequence[str]) -> None:
+    """Add each verb's module of a package, or, where that is a package, the verbs in it as a group."""
     for verb in verbs:
         function = verb.replace("-", "_")
-        module = import_module(f"edgeseg.cli.{function}")
-        app.command(verb, cls=_Verb)(getattr(module, function))
-    return app
+        module = import_module(f"{package}.{function}")
+        if hasattr(module, "VERBS"):
+            group = typer.Typer(cls=_Group, callback=getattr(module, function), no_args_is_help=True)
+            _add_verbs(group, module.__name__, module.VERBS)
+            app.add_typer(group, name=verb)
+        else:
+            app.command(verb, cls=_Verb)(getattr(module, function))
 
 
 def main() -> None:

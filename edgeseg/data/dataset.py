@@ -8,6 +8,7 @@ bit_depth: 12                           # optional: of images with more than 8 b
 splits:
   train: {images: train/images, labels: train/labels}
   val:   {images: val/images, labels: val/labels, include: ["drive2_*"]}     # include: optional file-name patterns
+  seen:  {images: seen/images, tags: seen/tags.csv}                          # without labels: see edgeseg.data.tags
 
 Masks (``label_format: binary``) have two classes: 0 is the first; 1, 255 and, with 16 bits, 65535 are the second, so
 that 255 is a class here. Where two classes are named, neither label_format nor ignore_index is given, and the label
@@ -20,7 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from edgeseg.data.formats.base import LABEL_FORMATS, LabelCoding
 from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
 from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, MOVE_OUT, index_by_stem, list_images
 from edgeseg.data.pictures import BIT_DEPTHS, read_image
+from edgeseg.data.tags import TaggedSplit
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import is_printable, read_yaml
 from edgeseg.spec.palette import IGNORE, MAX_CLASSES, Rgb, distinct_colors
@@ -108,6 +110,7 @@ class Dataset:
     coding: LabelCoding
     splits: dict[str, Split]
     bit_depth: int | None = None
+    tagged: dict[str, TaggedSplit] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path) -> Dataset:
@@ -143,17 +146,17 @@ class Dataset:
             raise DatasetError(
                 f"{path}: bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}"
             )
-        splits = {
-            reader.name(name, "splits"): reader.split(value, f"splits.{name}", coding)
-            for name, value in reader.mapping(top["splits"], "splits").items()
-        }
+        named = {reader.name(name, "splits"): value for name, value in reader.mapping(top["splits"], "splits").items()}
+        with_tags = {name for name, value in named.items() if isinstance(value, dict) and "tags" in value}
+        tagged = {name: reader.tagged(named.pop(name), f"splits.{name}", names) for name in sorted(with_tags)}
+        splits = {name: reader.split(value, f"splits.{name}", coding) for name, value in named.items()}
         if not splits:
             raise DatasetError(f"{path}: splits is empty", "Name at least one split")
         if len(names) == 2 and ignore is None and "label_format" not in top and _hold_masks(splits.values()):
             told_as_masks(f"the labels of {path}")
             coding = MASKS
             splits = {name: replace(split, coding=MASKS) for name, split in splits.items()}
-        return cls(path, names, colors, coding, splits, bit_depth)
+        return cls(path, names, colors, coding, splits, bit_depth, tagged)
 
     @classmethod
     def find_above(cls, folder: Path) -> Dataset | None:
@@ -175,6 +178,16 @@ class Dataset:
         if name not in self.splits:
             raise DatasetError(f"{self.path} has no split {name!r}", f"Use one of {', '.join(sorted(self.splits))}")
         return self.splits[name]
+
+    def pictures(self, split: str) -> list[Path]:
+        """The image files of a split, with labels or with tags, in natural order.
+
+        Raises:
+            DatasetError: no such split, or its files cannot be used.
+        """
+        if split in self.tagged:
+            return self.tagged[split].files()
+        return [sample.image for sample in self.split(split).samples()]
 
     def class_pixels(
         self, split: str, progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter
@@ -289,6 +302,15 @@ class _Reader:
 
     def split(self, value: Any, key: str, coding: LabelCoding) -> Split:
         raw = self.mapping(value, key, required={"images", "labels"}, optional={"include"})
+        images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
+        return Split(images, labels, coding, self.include(raw, key))
+
+    def tagged(self, value: Any, key: str, names: tuple[str, ...]) -> TaggedSplit:
+        raw = self.mapping(value, key, required={"images", "tags"}, optional={"include"})
+        images, tags = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "tags"))
+        return TaggedSplit(images, tags, names, self.include(raw, key))
+
+    def include(self, raw: dict[str, Any], key: str) -> tuple[str, ...]:
         include = raw.get("include", ["*"])
         include = [include] if isinstance(include, str) else self.sequence(include, f"{key}.include")
         wrong = [pattern for pattern in include if not isinstance(pattern, str) or not is_printable(pattern)]
@@ -296,8 +318,7 @@ class _Reader:
             raise DatasetError(
                 f"{self.path}: {key}.include holds {wrong[0]!a:.80}", 'Write patterns in quotes: ["a_*"]'
             )
-        images, labels = (self.folder(raw[kind], f"{key}.{kind}") for kind in ("images", "labels"))
-        return Split(images, labels, coding, (*include,))
+        return (*include,)
 
     def folder(self, value: Any, key: str) -> Path:
         is_name = isinstance(value, str | int) and not isinstance(value, bool)

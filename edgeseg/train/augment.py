@@ -2,82 +2,75 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from edgeseg.spec.palette import IGNORE
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import Pair
+from edgeseg.train.geometry import Geometry
+from edgeseg.train.soft_pictures import SoftPictures
 from edgeseg.types import ImageU8
 
 Draw = tuple[int, int]
 """The index of a sample, and the seed that all its randomness follows from."""
 
 
-class Augmented(TorchDataset[Pair]):
+class Augmented(TorchDataset[tuple[Tensor, ...]]):
     """Samples zoomed, stretched, cropped and flipped in one warp, in other colours.
 
-    Beyond the image the crop repeats its border, and has no label there.
+    Beyond the image the crop repeats its border, and has no label there. Each is an image (3, H, W) and labels (H, W),
+    both uint8. Where there is a teacher, it is told in a third tensor what part of the losses' grid shows the picture,
+    (h, w) uint8; and where that has spoken before, a fourth is what it said, (C, h, w) uint8, warped alike.
+
+    Args:
+        samples: what is augmented.
+        count: how many those are.
+        config: how.
+        taught: whether there is a teacher.
+        soft: what it has said; None for one that is asked anew.
     """
 
-    def __init__(self, samples: TorchDataset[Pair], count: int, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        samples: TorchDataset[Pair],
+        count: int,
+        config: TrainConfig,
+        *,
+        taught: bool = False,
+        soft: SoftPictures | None = None,
+    ) -> None:
         self.samples = samples
         self.count = count
-        self.crop_size = config.crop_size
-        self.log_scale = (math.log(config.scale_min), math.log(config.scale_max))
-        self.log_aspect = math.log(config.aspect)
+        self.geometry = Geometry(config)
         self.color_jitter = config.color_jitter
+        self.taught = taught
+        self.soft = soft
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, draw: Draw) -> Pair:
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, ...]:
         index, seed = draw
         chance = torch.Generator().manual_seed(seed)
         image, labels = self.samples[index]
-        matrix = self._matrix((labels.shape[0], labels.shape[1]), chance)
-        height, width = self.crop_size
-        warped = cv2.warpAffine(
-            image.permute(1, 2, 0).numpy(),
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        warped_labels = cv2.warpAffine(
-            labels.numpy(),
-            matrix,
-            (width, height),
-            flags=cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(IGNORE,),
-        )
-        warped = jitter_color(np.asarray(warped, dtype=np.uint8), self.color_jitter, chance)
-        return torch.from_numpy(warped).permute(2, 0, 1), torch.from_numpy(warped_labels)
-
-    def _matrix(
-        self, size: tuple[int, int], chance: torch.Generator
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """A random (2, 3) matrix from the pixels of an image of (height, width) ``size`` to those of a crop."""
-        height, width = size
-        crop_height, crop_width = self.crop_size
-        zoom, stretch, across, down, side = torch.rand(5, dtype=torch.float64, generator=chance).tolist()
-        low, high = self.log_scale
-        scale = math.exp(low + (high - low) * zoom)
-        aspect = math.exp(self.log_aspect * (stretch - 0.5))
-        scale_x, scale_y = scale * aspect, scale / aspect
-        # Where the zoomed image is larger than the crop the crop lies inside it, else it lies somewhere in the crop.
-        # Whole coordinates are the centres of pixels, so an edge at -0.5 stays there: hence the (scale - 1) / 2.
-        shift_x = across * (crop_width - scale_x * width) + (scale_x - 1) / 2
-        shift_y = down * (crop_height - scale_y * height) + (scale_y - 1) / 2
-        if side < 0.5:
-            return np.array([[-scale_x, 0, shift_x + scale_x * (width - 1)], [0, scale_y, shift_y]])
-        return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
+        size = (labels.shape[0], labels.shape[1])
+        matrix = self.geometry.draw(size, chance)
+        warped = jitter_color(self.geometry.image(image, matrix), self.color_jitter, chance)
+        pair = torch.from_numpy(warped).permute(2, 0, 1), torch.from_numpy(self.geometry.labels(labels, matrix))
+        if not self.taught:
+            return pair
+        inside = self.geometry.inside(size, matrix)
+        if self.soft is None:
+            return *pair, torch.from_numpy(inside)
+        planes = self.soft.read(index)
+        if planes is None:  # a rendered scene, of which nothing was said
+            nothing = np.zeros((self.soft.num_classes, *inside.shape), np.uint8)
+            return *pair, torch.zeros(inside.shape, dtype=torch.uint8), torch.from_numpy(nothing)
+        return *pair, torch.from_numpy(inside), torch.from_numpy(self.geometry.planes(planes, size, matrix))
 
 
 def jitter_color(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:

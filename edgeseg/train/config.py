@@ -19,12 +19,17 @@ ClassWeights = Literal["log", "none"]
 Amp = Literal["auto", "on", "off"]
 QatTarget = Literal["cpu", "tensorrt"]
 
-_POSITIVE = ("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min")
+_POSITIVE = (
+    *("height", "width", "epochs", "batch_size", "learning_rate", "loss_stride", "eval_every", "scale_min"),
+    *("unlabelled_ratio", "confidence"),
+)
 _NOT_NEGATIVE = (
     *("crop_height", "crop_width", "weight_decay", "warmup_epochs", "aux_weight"),
     *("synthetic_scenes", "seed", "threads"),
+    *("unlabelled_weight", "unlabelled_ramp"),
 )
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
+_TEACHING = "Beyond the labels"
 _LARGEST = {"seed": (1 << 32) - 1, "threads": 1024}
 
 
@@ -68,6 +73,16 @@ class TrainConfig(Settings):
         qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
             for none.
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
+        teacher: a model to learn from beside the labels: a shipped one's name, a file, or a folder that
+            ``edgeseg data predict`` wrote, with the dataset's classes in any order, or more. Kept as text, empty for
+            none. Where ``loss`` does not name ``distil``, that is added to it.
+        unlabelled: a folder of images, or a video, to learn from without labels. Kept as text, empty for none.
+        tagged_split: a split of the dataset whose pictures have tags in place of labels, to learn from; empty for none.
+        unlabelled_ratio: pictures without labels (unlabelled and tagged ones together) in a step, for each with.
+        unlabelled_weight: of what is lost on them.
+        unlabelled_ramp: epochs until that has its whole weight.
+        unlabelled_jitter: as ``color_jitter``, of the views that are learned from.
+        confidence: their pixels are labelled where the averaged network gives a class at least this probability.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
         crop_height, crop_width: pixels of the training crops; 0 means the whole height or width. Smaller ones are
@@ -131,6 +146,14 @@ class TrainConfig(Settings):
     loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE)
     ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
     synthetic_scenes: int = setting(0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE)
+    teacher: str | Path | None = setting("", "A model, or what data predict wrote, to learn from", panel=_TEACHING)
+    unlabelled: str | Path | None = setting("", "Images or a video to learn from as well", panel=_TEACHING)
+    tagged_split: str = setting("", "A split with tags to learn from as well", panel=_TEACHING)
+    unlabelled_ratio: float = setting(1.0, "Pictures without labels for each with", panel=_TEACHING)
+    unlabelled_weight: float = setting(1.0, "Weight of what is lost on them", panel=_TEACHING)
+    unlabelled_ramp: float = setting(10.0, "Epochs until it has that weight", panel=_TEACHING)
+    unlabelled_jitter: float = setting(0.5, "Largest change of their colours", panel=_TEACHING)
+    confidence: float = setting(0.95, "Least probability of what they are labelled as", panel=_TEACHING)
     eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN)
     seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN)
     device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
@@ -160,6 +183,11 @@ class TrainConfig(Settings):
             raise InputError(
                 f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"
             )
+        if not 0 <= self.unlabelled_jitter < 1 or self.confidence > 1:
+            raise InputError(
+                f"unlabelled_jitter {self.unlabelled_jitter} or confidence {self.confidence} is outside 0..1",
+                "Correct it",
+            )
         parse_losses(self.loss)
         if self.loss_stride > min(self.crop_size):
             raise InputError(
@@ -183,6 +211,12 @@ class TrainConfig(Settings):
         if dice:
             terms.append(f"dice({dice})" if dice != 1 else "dice")
         return {key: value for key, value in values.items() if key not in old} | {"loss": " + ".join(terms)}
+
+    @property
+    def whole_loss(self) -> str:
+        """``loss``, with ``distil`` where there is a teacher that it does not name."""
+        is_named = "distil" in parse_losses(self.loss)
+        return f"{self.loss} + distil" if self.teacher and not is_named else self.loss
 
     @property
     def folder(self) -> Path:

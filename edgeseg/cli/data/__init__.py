@@ -1,0 +1,13 @@
+"""``edgeseg data``: verbs about data sets, one a file, as those of ``edgeseg`` itself."""
+
+from __future__ import annotations
+
+VERBS = ("predict",)
+
+EXAMPLES = """
+edgeseg data predict model.onnx --data my_data --output teacher
+"""
+
+
+def data() -> None:
+    """Work on data sets: predict."""
