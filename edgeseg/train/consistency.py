@@ -78,7 +78,7 @@ class PseudoLabels:
         probability, labels = resize(logits.softmax(dim=1), size).max(dim=1)
         labels = torch.where((probability >= self._confidence) & inside.bool(), labels, IGNORE)
         images = views.strong.to(device, non_blocking=True)
-        images, labels = cut_mix(images, labels, (views.tags != UNKNOWN).any(dim=1).tolist())
+        images, labels = cut_mix(images, labels, (views.tags.numpy() != UNKNOWN).any(axis=1).tolist())
         return Unlabelled(images, labels, tags if self._tagged else None, torch.tensor(weight, device=device))
 
 
@@ -95,7 +95,7 @@ def cut_mix(images: Tensor, labels: Tensor, left: list[bool]) -> tuple[Tensor, T
     """
     mixed, mixed_labels = images.clone(), labels.clone()
     (height, width), (rows, columns) = images.shape[2:], labels.shape[1:]
-    draws = torch.rand(len(images), 5).tolist()
+    draws = torch.rand(len(images), 5).numpy().tolist()
     for index, (whether, share, aspect, down, across) in enumerate(draws):
         other = (index + 1) % len(images)
         if whether >= _MIXED or left[index] or other == index:

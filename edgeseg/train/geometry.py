@@ -82,6 +82,16 @@ class Geometry:
         )
         return np.asarray(warped, dtype=np.uint8)
 
+    def shown(self, size: tuple[int, int], matrix: Matrix) -> float:
+        """The share, 0..1, of a picture of (height, width) ``size`` that its crop shows."""
+        share = 1.0
+        for axis in (0, 1):
+            scale, shift = matrix[axis, axis], matrix[axis, 2]
+            ends = sorted(scale * end + shift for end in (-0.5, size[1 - axis] - 0.5))
+            low, high = max(ends[0], -0.5), min(ends[1], self.crop_size[1 - axis] - 0.5)
+            share *= max(0.0, high - low) / (ends[1] - ends[0])
+        return float(share)
+
     def inside(self, size: tuple[int, int], matrix: Matrix) -> NDArray[np.uint8]:
         """(h, w) of the losses' grid: 1 where it shows the picture, which has (height, width) ``size``, else 0."""
         height, width = self.grid_size

@@ -73,12 +73,10 @@ class UnlabelledViews(TorchDataset[tuple[Tensor, ...]]):
         matrix = self.geometry.draw(size, chance)
         weak = self.geometry.image(image, matrix)
         strong = strong_view(weak, self.jitter, chance)
-        shown = abs(np.linalg.det(matrix[:, :2])) * size[0] * size[1]
-        inside = self.geometry.inside(size, matrix)
-        if inside.mean() * np.prod(self.geometry.crop_size) < _WHOLE * shown:
+        if self.geometry.shown(size, matrix) < _WHOLE:
             tags = torch.where(tags == 1, UNKNOWN, tags)  # what was in the picture may lie beyond the crop
         views = (torch.from_numpy(view).permute(2, 0, 1) for view in (weak, strong))
-        return *views, torch.from_numpy(inside), tags
+        return *views, torch.from_numpy(self.geometry.inside(size, matrix)), tags
 
 
 def strong_view(image: ImageU8, amount: float, chance: torch.Generator) -> ImageU8:

@@ -29,9 +29,8 @@ def test_planes_of_any_size_show_what_the_picture_shows_there(settings, size):
     """A ramp is the same ramp at any size, so that each point tells where in the picture it is."""
     where = geometry(**settings)
     y, x = (np.linspace(0.5 / n, 1 - 0.5 / n, n) for n in size)
-    planes = (
-        np.stack([np.tile(200 * x, (size[0], 1)), np.tile(200 * y[:, None], (1, size[1]))]).round().astype(np.uint8)
-    )
+    ramps = np.stack([np.tile(200 * x, (size[0], 1)), np.tile(200 * y[:, None], (1, size[1]))])
+    planes = ramps.round().astype(np.uint8)
     height, width = where.grid_size
     for seed in range(10):
         matrix = where.draw(SIZE, torch.Generator().manual_seed(seed))
@@ -51,6 +50,22 @@ def test_planes_of_any_size_show_what_the_picture_shows_there(settings, size):
             well = inside & (share > rim).reshape(inside.shape) & (share < 1 - rim).reshape(inside.shape)
             assert well.any()
             assert np.abs(plane[well] - 200 * share.reshape(inside.shape)[well]).max() <= 2
+
+
+@pytest.mark.parametrize("settings", [{"aspect": 1.0}, {"crop_height": 32, "crop_width": 48}])
+def test_how_much_of_a_picture_is_shown_is_what_its_pixels_say(settings):
+    where = geometry(**settings)
+    shown = []
+    for seed in range(20):
+        matrix = where.draw(SIZE, torch.Generator().manual_seed(seed))
+        y, x = np.mgrid[: SIZE[0], : SIZE[1]].reshape(2, -1)
+        across, down = matrix @ np.stack([x, y, np.ones(x.size)])
+        height, width = where.crop_size
+        pixels = (across > -0.5) & (across < width - 0.5) & (down > -0.5) & (down < height - 0.5)
+        shown.append(where.shown(SIZE, matrix))
+        assert shown[-1] == pytest.approx(pixels.mean(), abs=0.03)
+    assert min(shown) < 0.7
+    assert max(shown) > 0.85
 
 
 def test_inside_is_where_there_may_be_labels():
