@@ -56,6 +56,7 @@ ONLY_PARSED = {
     r"stdin:|\brun -$": "reads a pipe of raw video; tests/edgeseg/video/sources/test_stdin.py",
     r"rtsps:": "needs a camera with a certificate; tests/edgeseg/video/test_reach.py",
     r"runs/gpu": "needs a GPU",
+    r"--unlabelled|--tagged-split": "takes a while; tests/edgeseg/train/test_unlabelled.py",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
     r"\bmine-int8\b": "needs what train --qat makes; tests/export/test_qat.py",
 }
@@ -112,6 +113,7 @@ NO_NAMES = {
     "edgeseg.networks",
     "edgeseg.backends",
     "edgeseg.label_formats",
+    "edgeseg.losses",
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
@@ -201,17 +203,33 @@ def verbs() -> dict[str, Any]:
     return dict(command.commands)
 
 
+def of_words(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words name, a verb or one of a group, and the words after it."""
+    command, rest = verbs()[words[0]], words[1:]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+def all_commands() -> list[Any]:
+    """Every verb, and every one of a group."""
+    return [c for verb in verbs().values() for c in (verb, *getattr(verb, "commands", {}).values())]
+
+
 def parse(words: list[str], whole: bool = True) -> None:
     """As the command line does, up to the verb's own work; what is not ``whole`` may lack arguments and values."""
     if words[0] == "--debug":
         words = words[1:]
     assert words[0] in verbs(), f"there is no verb {words[0]}"
     try:
-        verbs()[words[0]].make_context(words[0], list(words[1:]))
+        command, rest = of_words(words)
+        command.make_context(command.name, list(rest))
     except typer.Exit:
         pass  # --help
     except Exception as error:
-        missing = type(error).__name__ == "MissingParameter" or "requires an argument" in str(error)
+        missing = type(error).__name__ in {"MissingParameter", "NoArgsIsHelpError"} or "requires an argument" in str(
+            error
+        )
         if whole or not missing:
             format_message = getattr(error, "format_message", error.__str__)
             pytest.fail(f"edgeseg {' '.join(words)}: {format_message()}")
@@ -219,7 +237,7 @@ def parse(words: list[str], whole: bool = True) -> None:
 
 def options() -> set[str]:
     """Every flag of every verb."""
-    flags = {flag for verb in verbs().values() for p in verb.params for flag in [*p.opts, *p.secondary_opts]}
+    flags = {flag for verb in all_commands() for p in verb.params for flag in [*p.opts, *p.secondary_opts]}
     return flags | {"--debug", "--help"}
 
 
@@ -437,7 +455,9 @@ def test_what_is_not_run_is_still_written_somewhere() -> None:
 
 def test_the_examples_of_the_help_are_parsed() -> None:
     examples = [import_module("edgeseg.cli").EXAMPLES]
-    examples += [import_module(f"edgeseg.cli.{verb.replace('-', '_')}").EXAMPLES for verb in VERBS]
+    modules = [import_module(f"edgeseg.cli.{verb.replace('-', '_')}") for verb in VERBS]
+    modules += [import_module(f"{m.__name__}.{verb}") for m in modules for verb in getattr(m, "VERBS", ())]
+    examples += [module.EXAMPLES for module in modules]
     for command in commands_of(
         "\n".join(re.sub(r"  +.*", "", line) for text in examples for line in text.splitlines())
     ):
