@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import ConcatDataset
 
-from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
@@ -26,12 +24,11 @@ from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
 from edgeseg.runtime.postprocess import to_labels
 from edgeseg.spec import ModelSpec
-from edgeseg.train.augment import Augmented
-from edgeseg.train.batches import Batches, ended_process
+from edgeseg.train.batches import ended_process
 from edgeseg.train.checkpoint import load_state, save_state, start_from
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.consistency import PseudoLabels
-from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
+from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.ema import warm_ema
 from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
@@ -43,16 +40,14 @@ from edgeseg.train.machine import (
     device_named,
     precision_for,
     settings_of_a_run,
-    shared_memory_bytes,
     steps_between_looks,
-    workers_for,
 )
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor, ramp_up_factor
-from edgeseg.train.supply import Supply
+from edgeseg.train.supply import Supply, open_supply
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.teacher import Teacher, check_targets, open_teacher
-from edgeseg.train.unlabelled import UnlabelledViews, Views, open_unlabelled
+from edgeseg.train.unlabelled import Views, open_unlabelled
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -198,31 +193,15 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=scaled or None)
 
     def _supply(self) -> Supply:
-        config = self.config
-        samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([self._scenes] if len(self._scenes) else [])])
-        workers = self._workers(self._batch_size, in_memory=self.train_set.cached)
-        if workers:
-            self._scenes.render_all()  # once, not in each process
-        soft = self.teacher.soft if self.teacher else None
-        augmented = Augmented(samples, len(samples), config, taught=self.teacher is not None, soft=soft)
-        pinned = self.device.type == "cuda"
-        labelled = Batches(augmented, self._batch_size, workers=workers, pinned=pinned)
-        if self._unlabelled is None:
-            return Supply(labelled, None)
-        pictures, count, in_memory = self._unlabelled
-        size = max(1, round(config.unlabelled_ratio * self._batch_size))
-        views = UnlabelledViews(pictures, count, config)
-        workers = self._workers(2 * size, in_memory=in_memory)
-        return Supply(labelled, Batches(views, size, workers=workers, pinned=pinned, draws=size * len(labelled)))
-
-    def _workers(self, batch_size: int, *, in_memory: bool) -> int:
-        height, width = self.config.crop_size
-        return workers_for(
+        soft = self.teacher.soft if self.teacher is not None else None
+        return open_supply(
+            self.config,
             self.device.type,
-            self.config.threads or available_cores(),
-            in_memory=in_memory,
-            batch_bytes=4 * height * width * batch_size,
-            shared_bytes=shared_memory_bytes(),
+            self.train_set,
+            self._scenes,
+            batch_size=self._batch_size,
+            soft=soft,
+            unlabelled=self._unlabelled,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,8 +94,21 @@ def strong_view(image: ImageU8, amount: float, chance: torch.Generator) -> Image
     return changed
 
 
-def open_unlabelled(config: TrainConfig, dataset: Dataset) -> tuple[TorchDataset[Tagged], int, bool] | None:
-    """All pictures without labels that a configuration names, how many, and whether they are in memory; None for none.
+@dataclass(frozen=True)
+class UnlabelledPictures:
+    """All pictures without labels of a run.
+
+    Attributes:
+        pictures: with their tags.
+        cached: whether they are kept in memory.
+    """
+
+    pictures: ConcatDataset[Tagged]
+    cached: bool
+
+
+def open_unlabelled(config: TrainConfig, dataset: Dataset) -> UnlabelledPictures | None:
+    """The pictures without labels that a configuration names; None for none.
 
     Raises:
         InputError: there is no such folder or video.
@@ -122,8 +136,7 @@ def open_unlabelled(config: TrainConfig, dataset: Dataset) -> tuple[TorchDataset
         parts.append(UnlabelledFiles([one.image for one in pictures], tags, config.input_size, dataset.bit_depth))
     if not parts:
         return None
-    whole: ConcatDataset[Tagged] = ConcatDataset(parts)
-    return whole, len(whole), all(part.cached for part in parts)
+    return UnlabelledPictures(ConcatDataset(parts), all(part.cached for part in parts))
 
 
 def _as_row(classes: frozenset[int], num_classes: int) -> Tensor:

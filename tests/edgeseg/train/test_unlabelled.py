@@ -81,8 +81,8 @@ def test_of_more_frames_than_fit_evenly_spread_ones_are_kept(video, most, kept):
 
 def views_of(half, seed=3, workers=0, **changes):
     config = config_for(half, **{"tagged_split": "seen", **changes})
-    pictures, count, _ = open_unlabelled(config, Dataset.load(half))
-    batches = Batches(UnlabelledViews(pictures, count, config), 4, workers=workers, pinned=False, draws=20)
+    pictures = open_unlabelled(config, Dataset.load(half)).pictures
+    batches = Batches(UnlabelledViews(pictures, len(pictures), config), 4, workers=workers, pinned=False, draws=20)
     try:
         return [Views(*batch) for batch in batches.epoch(seed)]
     finally:
