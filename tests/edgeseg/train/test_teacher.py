@@ -141,7 +141,7 @@ def test_beyond_the_border_nothing_is_taught(blobs, recorded):
 def test_a_student_learns_what_the_labels_do_not_say(tiny_onnx, tmp_path):
     vivid = write_blobs(tmp_path / "vivid", 0, 256)
     recorded = record(vivid, tiny_onnx, tmp_path / "soft")
-    config = config_for(vivid, network_args={}, epochs=6, scale_min=1.0, loss="cross_entropy", eval_every=6)
+    config = config_for(vivid, network_args={}, epochs=8, batch_size=2, scale_min=1.0, loss="cross_entropy")
     alone = Trainer(replace(config, output=tmp_path / "alone")).run()
     rows = []
     trainer = Trainer(replace(config, output=tmp_path / "taught", teacher=recorded, loss="cross_entropy + distil(4)"))

@@ -121,8 +121,8 @@ def test_tags_hold_for_views_that_show_the_whole_picture(half):
 
 def test_a_run_with_them_resumes_on_its_curve(half, video, tmp_path):
     folder = tmp_path / "whole"
-    config = config_for(half, network_args={"width": 0.25}, epochs=2, eval_every=2, confidence=0.4)
-    config = replace(config, unlabelled=video, tagged_split="seen")
+    config = config_for(half, network_args={"width": 0.25}, epochs=2, eval_every=2, confidence=0.3)
+    config = replace(config, unlabelled=video, tagged_split="seen", scale_max=1.0, aspect=1.0)
     whole, rows = [], []
     Trainer(replace(config, output=folder)).run(on_epoch=whole.append)
 
