@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -22,13 +22,22 @@ class Bar(Progress):
             super().stop()
 
 
-def show_progress(items: Sequence[T], what: str) -> Iterable[T]:
-    """The items, while it is shown how many are done."""
+def show_progress(items: Iterable[T], what: str, count: int | None = None) -> Iterable[T]:
+    """The items, while it is shown how many are done.
+
+    Args:
+        items: one after the other.
+        what: is done with them.
+        count: how many there are; None to ask them, or not to tell where they do not know.
+    """
+    if count is None and isinstance(items, Sized):
+        count = len(items)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
-        yield from track(items, description=what, console=console, transient=True)
+        yield from track(items, description=what, total=count, console=console, transient=True)
         return
+    of_all = "" if count is None else f"/{count}"
     for number, item in enumerate(items, 1):
         yield item
-        if number % _LINE_EVERY == 0 or number == len(items):
-            console.print(f"{what}: {number}/{len(items)}")
+        if number % _LINE_EVERY == 0 or number == count:
+            console.print(f"{what}: {number}{of_all}")

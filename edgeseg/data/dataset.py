@@ -12,6 +12,7 @@ bit_depth: 12                           # optional: of images with more than 8 b
 splits:
   train: {images: train/images, labels: train/labels}
   val:   {images: val/images, labels: val/labels, include: ["drive2_*"]}     # include: optional file-name patterns
+  seen:  {images: seen/images, tags: seen/tags.csv}                          # without labels: see edgeseg.data.tags
 
 Masks (``label_format: binary``) have two classes: 0 is the first; 1, 255 and, with 16 bits, 65535 are the second, so
 that 255 is a class here. Where two classes are named, neither label_format nor ignore_index is given, and the label
@@ -24,7 +25,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from edgeseg.data.formats.dataset_format import DATASET_FORMATS
 from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, index_by_stem, list_images
 from edgeseg.data.pictures import BIT_DEPTHS, read_image
 from edgeseg.data.samples import Sample, Split
+from edgeseg.data.tags import TaggedSplit
 from edgeseg.errors import DatasetError
 from edgeseg.spec.palette import IGNORE, Rgb
 from edgeseg.types import ImageU8, LabelsU8
@@ -80,6 +82,7 @@ class Dataset:
     splits: Mapping[str, Split]
     bit_depth: int | None = None
     format: str = "folders"
+    tagged: Mapping[str, TaggedSplit] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path, format: str | None = None) -> Dataset:
@@ -106,7 +109,9 @@ class Dataset:
             raise description.error(f"bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
         description.check_keys({*DATASET_FORMATS[name].keys, "format", "bit_depth"})
         found = DATASET_FORMATS[name].read(description)
-        return cls(description.path, found.names, found.colors, found.coding, found.splits, bit_depth, name)
+        return cls(
+            description.path, found.names, found.colors, found.coding, found.splits, bit_depth, name, found.tagged
+        )
 
     @classmethod
     def find_above(cls, folder: Path) -> Dataset | None:
@@ -128,6 +133,16 @@ class Dataset:
         if name not in self.splits:
             raise DatasetError(f"{self.path} has no split {name!r}", f"Use one of {', '.join(sorted(self.splits))}")
         return self.splits[name]
+
+    def pictures(self, split: str) -> list[Path]:
+        """The image files of a split, with labels or with tags, in natural order.
+
+        Raises:
+            DatasetError: no such split, or its files cannot be used.
+        """
+        if split in self.tagged:
+            return self.tagged[split].files()
+        return [sample.image for sample in self.split(split).samples()]
 
     def class_pixels(
         self, split: str, progress: Callable[[Sequence[Sample]], Iterable[Sample]] = iter

@@ -18,8 +18,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.errors import DeviceError, EdgesegError
 from edgeseg.train.augment import Augmented, Draw
-from edgeseg.train.data import Pair
 from edgeseg.train.machine import READ_AHEAD
+from edgeseg.train.unlabelled import UnlabelledViews
 
 _SEEDS = 1 << 62
 
@@ -32,10 +32,19 @@ class Batches:
         batch_size: of each batch; what remains of an epoch is left out.
         workers: processes beside this one; 0 for none.
         pinned: put the batches where a GPU can fetch them by itself.
+        draws: samples of an epoch, which begin again when all have had their turn; None for each once.
     """
 
-    def __init__(self, samples: Augmented, batch_size: int, *, workers: int, pinned: bool) -> None:
-        self._order = _Order(len(samples))
+    def __init__(
+        self,
+        samples: Augmented | UnlabelledViews,
+        batch_size: int,
+        *,
+        workers: int,
+        pinned: bool,
+        draws: int | None = None,
+    ) -> None:
+        self._order = _Order(len(samples), len(samples) if draws is None else draws)
         self._loader: DataLoader[Any] = DataLoader(
             _Told(samples),
             batch_size=batch_size,
@@ -61,8 +70,8 @@ class Batches:
             with suppress(RuntimeError):  # of one that was ended from outside, which has been told
                 processes._shutdown_workers()  # type: ignore[attr-defined]
 
-    def epoch(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (N, 3, H, W) and labels (N, H, W), both uint8, in an order and changed as the seed says.
+    def epoch(self, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """What the samples are made of, each with the batch's N in front, in an order and changed as the seed says.
 
         Raises:
             DatasetError: a file cannot be used.
@@ -88,7 +97,7 @@ class Batches:
                 return
             if isinstance(batch, EdgesegError):
                 raise batch
-            yield batch[0], batch[1]
+            yield tuple(batch)
 
 
 def ended_process(error: RuntimeError) -> DeviceError | None:
@@ -110,39 +119,43 @@ def _ended(reason: str) -> DeviceError:
 
 
 class _Order(Sampler[Draw]):
-    """Every sample once, shuffled, each with the seed of its own randomness.
+    """Every sample once, shuffled, each with the seed of its own randomness; or as many draws as are wanted.
 
     So it does not matter which process augments it, or how many there are.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, draws: int) -> None:
         self.count = count
+        self.draws = draws
         self.seed = 0
 
     def __len__(self) -> int:
-        return self.count
+        return self.draws
 
     def __iter__(self) -> Iterator[Draw]:
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(self.count, generator=generator).tolist()
-        seeds = torch.randint(_SEEDS, (self.count,), generator=generator).tolist()
+        order: list[int] = []
+        while len(order) < self.draws:
+            order += torch.randperm(self.count, generator=generator).tolist()
+        order = order[: self.draws]
+        seeds = torch.randint(_SEEDS, (self.draws,), generator=generator).tolist()
         return iter(list(zip(order, seeds, strict=True)))
 
 
 class _Told(TorchDataset[Any]):
     """Errors as values: raised in another process they would come back as the text of a traceback."""
 
-    def __init__(self, samples: Augmented) -> None:
+    def __init__(self, samples: Augmented | UnlabelledViews) -> None:
         self.samples = samples
 
-    def __getitem__(self, draw: Draw) -> Pair | EdgesegError:
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, ...] | EdgesegError:
         try:
             return self.samples[draw]
         except EdgesegError as error:
             return error
 
 
-def _collate(samples: list[Pair | EdgesegError]) -> list[Tensor] | EdgesegError:
+def _collate(samples: list[tuple[Tensor, ...] | EdgesegError]) -> list[Tensor] | EdgesegError:
     failed = next((sample for sample in samples if isinstance(sample, EdgesegError)), None)
     batch: list[Tensor] = [] if failed is not None else default_collate(samples)
     return failed or batch

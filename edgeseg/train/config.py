@@ -22,6 +22,7 @@ Flip = Literal["none", "horizontal", "both"]
 Amp = Literal["auto", "on", "off"]
 
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
+_TEACHING = "Beyond the labels"
 
 
 def _network_args(value: Any, name: str) -> NetworkArgs:
@@ -70,6 +71,16 @@ class TrainConfig(Settings):
         qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
             for none.
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
+        teacher: a model to learn from beside the labels: a shipped one's name, a file, or a folder that
+            ``edgeseg data predict`` wrote, with the dataset's classes in any order, or more. Kept as text, empty for
+            none. Where ``loss`` does not name ``distil``, that is added to it.
+        unlabelled: a folder of images, or a video, to learn from without labels. Kept as text, empty for none.
+        tagged_split: a split of the dataset whose pictures have tags in place of labels, to learn from; empty for none.
+        unlabelled_ratio: pictures without labels (unlabelled and tagged ones together) in a step, for each with.
+        unlabelled_weight: of what is lost on them.
+        unlabelled_ramp: epochs until that has its whole weight.
+        unlabelled_jitter: as ``color_jitter``, of the views that are learned from.
+        confidence: their pixels are labelled where the averaged network gives a class at least this probability.
         train_split, val_split: names of splits in the dataset.
         height, width: pixels that images are resized to, and that the model will take.
         fit: how images of another shape come there, in training and wherever the model runs, see
@@ -154,6 +165,14 @@ class TrainConfig(Settings):
     synthetic_scenes: int = setting(
         0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE, least=0
     )
+    teacher: str | Path | None = setting("", "A model, or what data predict wrote, to learn from", panel=_TEACHING)
+    unlabelled: str | Path | None = setting("", "Images or a video to learn from as well", panel=_TEACHING)
+    tagged_split: str = setting("", "A split with tags to learn from as well", panel=_TEACHING)
+    unlabelled_ratio: float = setting(1.0, "Pictures without labels for each with", panel=_TEACHING, above=0)
+    unlabelled_weight: float = setting(1.0, "Weight of what is lost on them", panel=_TEACHING, least=0)
+    unlabelled_ramp: float = setting(10.0, "Epochs until it has that weight", panel=_TEACHING, least=0)
+    unlabelled_jitter: float = setting(0.5, "Largest change of their colours", panel=_TEACHING)
+    confidence: float = setting(0.95, "Least probability of their labels", panel=_TEACHING, above=0, most=1)
     eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN, above=0)
     seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN, least=0, most=(1 << 32) - 1)
     device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
@@ -175,10 +194,11 @@ class TrainConfig(Settings):
                 f"ema_decay {self.ema_decay} or color_jitter {self.color_jitter} is outside 0..1", "Correct it"
             )
         if self.tile_scale != 1 and self.fit != "tile":
-            raise InputError(
-                f"tile_scale is {self.tile_scale:g}, fit {self.fit}",
-                f"Give more than 0 and at most {MOST_TILE_SCALE:g}, with fit tile",
-            )
+            raise InputError(f"tile_scale is {self.tile_scale:g}, fit {self.fit}", "Set fit to tile, or leave it out")
+        if self.fit != "stretch" and (self.unlabelled or self.tagged_split):
+            raise InputError(f"pictures without labels are stretched, and fit is {self.fit}", "Set fit to stretch")
+        if not 0 <= self.unlabelled_jitter < 1:
+            raise InputError(f"unlabelled_jitter {self.unlabelled_jitter} is outside 0..1", "Correct it")
         parse_losses(self.loss)
         if self.loss_stride > min(self.crop_size):
             raise InputError(
@@ -204,6 +224,12 @@ class TrainConfig(Settings):
         if dice:
             terms.append(f"dice({dice})" if dice != 1 else "dice")
         return {key: value for key, value in values.items() if key not in old} | {"loss": " + ".join(terms)}
+
+    @property
+    def whole_loss(self) -> str:
+        """``loss``, with ``distil`` where there is a teacher that it does not name."""
+        is_named = "distil" in parse_losses(self.loss)
+        return f"{self.loss} + distil" if self.teacher and not is_named else self.loss
 
     @property
     def folder(self) -> Path:

@@ -40,9 +40,12 @@ def check_folder(config: TrainConfig, dataset: Dataset) -> None:
         raise SinkError(f"the name of {config.folder} is not UTF-8", "Choose another output") from None
     splits = dataset.splits.values()
     data = [dataset.path, *(folder for split in splits for folder in (split.images, split.labels))]
+    data += [path for split in dataset.tagged.values() for path in (split.images, split.tags)]
+    if config.unlabelled:
+        data.append(Path(config.unlabelled))
     files = [config.folder / name for name in FILES]
     keep_apart([config.folder, *files], data)
-    keep_apart(files, [path for path in (config.init, config.qat) if path])
+    keep_apart(files, [path for path in (config.init, config.qat, config.teacher) if path])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class NotFiniteError(Exception):
 
 
 class EpochLosses:
-    """The losses of an epoch, which stay on their device until they are looked at.
+    """The losses of an epoch, and the terms of each, which stay on their device until they are looked at.
 
     Args:
         every: steps between two looks.
@@ -42,15 +43,22 @@ class EpochLosses:
         self.latest = math.nan
         self._every = every
         self._unseen: list[Tensor] = []
-        self._seen: list[float] = []
+        self._seen: list[list[float]] = []
+        self._names: tuple[str, ...] = ()
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor, terms: Mapping[str, Tensor] | None = None) -> None:
         """Append the loss of a step, and look at those since the last time where that is due.
+
+        Args:
+            loss: the sum.
+            terms: by their names, the same in every step.
 
         Raises:
             NotFiniteError: one of them is no finite number.
         """
-        self._unseen.append(loss)
+        terms = terms or {}
+        self._names = tuple(terms)
+        self._unseen.append(torch.stack([loss, *(term.detach() for term in terms.values())]))
         if len(self._unseen) >= self._every:
             self.look()
 
@@ -62,12 +70,12 @@ class EpochLosses:
         """
         if not self._unseen:
             return
-        for value in torch.stack(self._unseen).tolist():
-            self._seen.append(value)
-            if not math.isfinite(value):
-                raise NotFiniteError(len(self._seen), value)
+        for values in torch.stack(self._unseen).tolist():
+            self._seen.append(values)
+            if not math.isfinite(values[0]):
+                raise NotFiniteError(len(self._seen), values[0])
         self._unseen = []
-        self.latest = self._seen[-1]
+        self.latest = self._seen[-1][0]
 
     def mean(self) -> float:
         """Of all steps.
@@ -76,4 +84,9 @@ class EpochLosses:
             NotFiniteError: one is no finite number.
         """
         self.look()
-        return math.fsum(self._seen) / len(self._seen)
+        return math.fsum(values[0] for values in self._seen) / len(self._seen)
+
+    def mean_terms(self) -> dict[str, float]:
+        """Of all steps that have been looked at, by the names of the terms."""
+        columns = zip(*(values[1:] for values in self._seen), strict=True)
+        return {name: math.fsum(column) / len(column) for name, column in zip(self._names, columns, strict=True)}

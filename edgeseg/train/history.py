@@ -18,8 +18,8 @@ from edgeseg.files.whole import cannot_write, write_whole
 from edgeseg.train.folder import CURVES_FILE, EVENTS_FOLDER, METRICS_FILE
 
 Row = dict[str, float]
-"""One epoch: epoch, learning_rate, train_loss, seconds; where it was evaluated also val_miou, val_classes (over how
-many classes that is the mean) and val_pixel_accuracy."""
+"""One epoch: epoch, learning_rate, train_loss, seconds, and loss_NAME of each term that train_loss is the sum of; where
+it was evaluated also val_miou, val_classes (over how many classes that is the mean) and val_pixel_accuracy."""
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "seconds", "val_miou", "val_classes", "val_pixel_accuracy")
 
@@ -46,7 +46,8 @@ class History:
         """Append an epoch."""
         self.rows.append(row)
         table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, COLUMNS, restval="")
+        terms = dict.fromkeys(key for one in self.rows for key in one if key not in COLUMNS)
+        writer = csv.DictWriter(table, (*COLUMNS, *terms), restval="")
         writer.writeheader()
         writer.writerows(self.rows)
         write_whole(self.folder / METRICS_FILE, table.getvalue())

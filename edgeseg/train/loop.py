@@ -15,9 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import ConcatDataset
 
-from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
@@ -29,11 +27,11 @@ from edgeseg.runtime.postprocess import placed_labels
 from edgeseg.runtime.tiles import infer_tiles
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.placement import tiles_of
-from edgeseg.train.augment import Augmented
-from edgeseg.train.batches import Batches, ended_process
+from edgeseg.train.batches import ended_process
 from edgeseg.train.checkpoint import load_state, save_state
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
+from edgeseg.train.consistency import PseudoLabels
+from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.ema import warm_ema
 from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
@@ -45,16 +43,16 @@ from edgeseg.train.machine import (
     device_named,
     precision_for,
     settings_of_a_run,
-    shared_memory_bytes,
     steps_between_looks,
-    workers_for,
 )
 from edgeseg.train.pretrained import Rgb
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
-from edgeseg.train.rare import ClassIndex
-from edgeseg.train.schedule import learning_rate_factor
+from edgeseg.train.schedule import learning_rate_factor, ramp_up_factor
+from edgeseg.train.supply import Supply, open_supply
 from edgeseg.train.task import SegmentationTask
+from edgeseg.train.teacher import Teacher, check_targets, open_teacher
 from edgeseg.train.transfer import Transfer, start_from
+from edgeseg.train.unlabelled import Views, open_unlabelled
 from edgeseg.types import ImageU8, LabelsU8
 
 if TYPE_CHECKING:
@@ -121,7 +119,8 @@ class Trainer:
         self.transfer: Transfer | None = None
         with settings_of_a_run(config.threads, self.device):
             torch.manual_seed(config.seed)
-            open_losses(config.loss, torch.ones(self.dataset.num_classes))  # told before an hour of reading
+            losses = open_losses(config.whole_loss, torch.ones(self.dataset.num_classes))
+            check_targets(losses, taught=bool(config.teacher))  # told before an hour of reading
             self._before: ModelSpec | None = None
             self.network = self._build()
             self._figures = {
@@ -165,6 +164,15 @@ class Trainer:
         check_classes(self.train_set, self._pixels, self._scenes)
         in_val = self.val_set.class_pixels()
         self.missing = tuple(name for name, count in zip(self.dataset.names, in_val, strict=True) if not count)
+        images_of = [sample.image for sample in self.train_set.samples]
+        self.teacher: Teacher | None = None
+        if config.teacher:
+            threads = config.threads or None
+            self.teacher = open_teacher(str(config.teacher), self.dataset.names, images_of, threads=threads)
+            if self.teacher.soft is not None and config.fit != "stretch":
+                what = f"{config.teacher} is of pictures that are stretched, and fit is {config.fit}"
+                raise InputError(what, "Set fit to stretch, or name the teacher's own file")
+        self._unlabelled = open_unlabelled(config, self.dataset)
         for split in (self.train_set, self.val_set):
             if split.cached or split is self.val_set:
                 split.read_all()
@@ -178,35 +186,36 @@ class Trainer:
         self.task = SegmentationTask(
             self.network,
             self.normalise,
-            open_losses(config.loss, weights),
+            open_losses(config.whole_loss, weights),
             num_classes=num_classes,
             aux_weight=config.aux_weight,
             stride=config.loss_stride,
             amp_dtype=half if self.mixed else None,
+            drop_features=self._unlabelled is not None,
         ).to(self.device)
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
+        self._pseudo_labels = PseudoLabels(
+            lambda: self.averaged_network,
+            self._inputs,
+            confidence=config.confidence,
+            tagged=bool(config.tagged_split),
+        )
         scaled = self.mixed and half is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
         # A scaler asks the device in each step whether to make it, unless the optimizer does so itself: a fused one.
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=scaled or None)
 
-    def _batches(self) -> Batches:
-        config = self.config
-        samples: ConcatDataset[Pair] = ConcatDataset([self.train_set, *([self._scenes] if len(self._scenes) else [])])
-        height, width = config.crop_size
-        workers = workers_for(
+    def _supply(self) -> Supply:
+        soft = self.teacher.soft if self.teacher is not None else None
+        return open_supply(
+            self.config,
             self.device.type,
-            config.threads or available_cores(),
-            in_memory=self.train_set.cached,
-            batch_bytes=4 * height * width * self._batch_size,
-            shared_bytes=shared_memory_bytes(),
+            self.train_set,
+            self._scenes,
+            batch_size=self._batch_size,
+            soft=soft,
+            unlabelled=self._unlabelled,
         )
-        if workers:
-            self._scenes.render_all()  # once, not in each process
-        wants_index = config.class_uniform or config.copy_paste
-        index = ClassIndex(self.train_set.class_pixels_of_each()) if wants_index else None
-        augmented = Augmented(samples, len(samples), config, index)
-        return Batches(augmented, self._batch_size, workers=workers, pinned=self.device.type == "cuda")
 
     @property
     def spec(self) -> ModelSpec:
@@ -297,9 +306,9 @@ class Trainer:
             history = History(config.folder, self.resume() if resume else ())
             config.write(config.folder / CONFIG_FILE)
             try:
-                with closing(self._batches()) as batches:
+                with closing(self._supply()) as supply:
                     while self.epoch < config.epochs:
-                        row = self._train_and_keep(batches, history, on_step)
+                        row = self._train_and_keep(supply, history, on_step)
                         if on_epoch:
                             on_epoch(row)
             except (MemoryError, RuntimeError) as error:
@@ -313,23 +322,26 @@ class Trainer:
                 ) from None
             finally:
                 history.close()
+                if self.teacher is not None:
+                    self.teacher.close()
         last = history.rows[-1]
         classes = int(last.get("val_classes", self.dataset.num_classes))  # older runs have not counted them
         miou = last.get("val_miou", float("nan"))
         return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, miou, self.best_miou, classes)
 
-    def _train_and_keep(self, batches: Batches, history: History, on_step: OnStep | None) -> Row:
+    def _train_and_keep(self, supply: Supply, history: History, on_step: OnStep | None) -> Row:
         """One epoch, and all that is written after it."""
         started = time.monotonic()
         try:
-            loss, rate = self._train_epoch(batches, on_step)
+            losses, rate = self._train_epoch(supply, on_step)
         except NotFiniteError as error:
             raise self._diverged(f"the loss is {error.value} at step {error.step} of epoch {self.epoch + 1}") from None
         for network in (self.network, self.averaged_network):
             if (name := first_not_finite(network)) is not None:
                 raise self._diverged(f"weights are no finite numbers after epoch {self.epoch + 1} ({name})")
         done = self.epoch + 1
-        row: Row = {"epoch": done, "learning_rate": rate, "train_loss": loss}
+        row: Row = {"epoch": done, "learning_rate": rate, "train_loss": losses.mean()}
+        row.update({f"loss_{name}": value for name, value in losses.mean_terms().items()})
         if done == self.config.epochs or done % self.config.eval_every == 0:
             row.update(self._evaluate())
         row["seconds"] = time.monotonic() - started
@@ -352,9 +364,9 @@ class Trainer:
             f"Train into another output with {' or '.join(remedies)}" + (f", starting from {start}" if start else ""),
         )
 
-    def _train_epoch(self, batches: Batches, on_step: OnStep | None) -> tuple[float, float]:
-        """Mean loss and last learning rate of one epoch."""
-        steps = len(batches)
+    def _train_epoch(self, supply: Supply, on_step: OnStep | None) -> tuple[EpochLosses, float]:
+        """The losses, all looked at, and the last learning rate of one epoch."""
+        steps = len(supply)
         total, warmup = self.config.epochs * steps, int(self.config.warmup_epochs * steps)
         if self.rounding is not None:
             done = self.epoch / self.config.epochs
@@ -366,29 +378,41 @@ class Trainer:
         torch.manual_seed(seed)
         losses = EpochLosses(steps_between_looks(self.device.type))
         rate = 0.0
-        for step, (images, labels) in enumerate(batches.epoch(seed)):
-            factor = learning_rate_factor(self.config.schedule, self.epoch * steps + step, warmup, total)
+        for step, (batch, views) in enumerate(supply.epoch(seed)):
+            done_steps = self.epoch * steps + step
+            factor = learning_rate_factor(self.config.schedule, done_steps, warmup, total)
+            unlabelled_factor = ramp_up_factor(done_steps, int(self.config.unlabelled_ramp * steps))
             rate = self.config.learning_rate * factor
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group.get("rate", 1.0)
             try:
-                losses.add(self._step(images, labels))
+                losses.add(*self._step(batch, views, unlabelled_factor))
             except FloatingPointError:
                 losses.look()
                 raise NotFiniteError(step + 1, float("nan")) from None
             if on_step:
                 on_step(self.epoch + 1, step + 1, steps, losses.latest)
-        return losses.mean(), rate
+        losses.look()
+        return losses, rate
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        losses: dict[str, Tensor] = self.task(*(x.to(self.device, non_blocking=True) for x in (images, labels)))
+    def _step(
+        self, batch: tuple[Tensor, ...], views: Views | None, unlabelled_factor: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step; its loss, and the terms of that."""
+        images, labels, *taught = (x.to(self.device, non_blocking=True) for x in batch)
+        soft = self.teacher(images, *taught) if self.teacher is not None else None
+        unlabelled = None
+        if views is not None:
+            weight = unlabelled_factor * self.config.unlabelled_weight
+            unlabelled = self._pseudo_labels(views, self.device, weight)
+        losses: dict[str, Tensor] = self.task(images, labels, soft, unlabelled)
         loss = torch.stack([*losses.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.ema.update_parameters(self.network)
-        return loss.detach()
+        return loss.detach(), losses
 
     @torch.no_grad()
     def _evaluate(self) -> Row:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edgeseg.errors import DatasetError
+from edgeseg.spec.palette import IGNORE
 from edgeseg.types import ImageU8, LabelsU8
 
 
@@ -39,26 +41,41 @@ class ClassIndex:
         return pictures[_below(len(pictures), chance)]
 
 
-def pixel_of(labels: LabelsU8, index: int, chance: torch.Generator) -> tuple[int, int]:
-    """(row, column) of a pixel of that class, each as likely; (0, 0) where there is none."""
+def pixel_of(labels: LabelsU8, index: int, chance: torch.Generator) -> tuple[int, int] | None:
+    """(row, column) of a pixel of that class, each as likely; None where there is none."""
     found = np.flatnonzero(labels == index)
     if not found.size:
-        return 0, 0
+        return None
     row, column = divmod(int(found[_below(found.size, chance)]), labels.shape[1])
     return row, column
 
 
-def paste(image: ImageU8, labels: LabelsU8, other: ImageU8, other_labels: LabelsU8, index: int) -> None:
+def labelled_pixel(labels: LabelsU8, chance: torch.Generator) -> tuple[int, int] | None:
+    """(row, column) of a pixel with a label: any, or one of a class drawn from those there are; None without."""
+    counts = np.asarray(cv2.calcHist([labels], [0], None, [256], [0, 256])).ravel()[:IGNORE].astype(np.int64)
+    balanced, which = torch.rand(2, dtype=torch.float64, generator=chance).tolist()
+    shares = counts > 0 if balanced < 0.5 else counts
+    total = np.cumsum(shares)
+    if not total[-1]:
+        return None
+    return pixel_of(labels, int(np.searchsorted(total, which * total[-1], side="right")), chance)
+
+
+def paste(image: ImageU8, labels: LabelsU8, other: ImageU8, other_labels: LabelsU8, index: int) -> NDArray[np.bool_]:
     """Put what another picture shows of a class into this one, in place (after Ghiasi 2021, arXiv:2012.07177).
 
     Args:
         image, other: (H, W, 3) uint8.
         labels, other_labels: (H, W) uint8.
         index: the class.
+
+    Returns:
+        (H, W) bool: where that is.
     """
-    piece = other_labels == index
+    piece: NDArray[np.bool_] = other_labels == index
     image[piece] = other[piece]
     labels[piece] = index
+    return piece
 
 
 def _below(count: int, chance: torch.Generator) -> int:

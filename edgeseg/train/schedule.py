@@ -18,3 +18,10 @@ def learning_rate_factor(schedule: Schedule, step: int, warmup_steps: int, total
     if schedule == "poly":
         return float((1 - progress) ** 0.9)
     return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def ramp_up_factor(step: int, ramp_steps: int) -> float:
+    """A factor 0..1 that rises as exp(-5 (1 - t)^2) over the first steps (Laine, Aila, ICLR 2017, arXiv:1610.02242)."""
+    if step >= ramp_steps:
+        return 1.0
+    return math.exp(-5 * (1 - step / ramp_steps) ** 2)

@@ -1,8 +1,9 @@
-"""What is learned from labelled pictures: one module from images and labels to losses by name."""
+"""What is learned from pictures: one module from images and what is known of them to losses by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from edgeseg.models.blocks import resize
 from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
-from edgeseg.train.losses.base import Loss
+from edgeseg.train.consistency import CONSISTENCY, TAGS, FeatureDropout, Unlabelled, consistency_loss, tag_loss
+from edgeseg.train.losses.base import Loss, SoftLoss, SoftTargets
 
 AUX = "aux"
 """The name of what the auxiliary heads lose."""
@@ -20,7 +22,7 @@ AUX = "aux"
 class SegmentationTask(nn.Module):
     """A network, its auxiliary heads and its losses.
 
-    Auxiliary heads are trained by the first of the losses alone, each at its own resolution.
+    Auxiliary heads are trained by the first of the losses that look at labels alone, each at its own resolution.
 
     Args:
         network: to be trained.
@@ -30,6 +32,7 @@ class SegmentationTask(nn.Module):
         aux_weight: of the heads' losses; 0 for no heads.
         stride: the losses are taken at every so many-th pixel of each row and column.
         amp_dtype: the format of 16 bits that the network computes in where it can; None for float32.
+        drop_features: whether pictures without labels lose some of their features on the way.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class SegmentationTask(nn.Module):
         aux_weight: float,
         stride: int,
         amp_dtype: torch.dtype | None = None,
+        drop_features: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -51,32 +55,50 @@ class SegmentationTask(nn.Module):
         self.aux_weight = aux_weight
         self.stride = stride
         self.amp_dtype = amp_dtype
+        self._dropout = FeatureDropout(network, num_classes) if drop_features else None
 
     def inputs(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB as what the network takes."""
         pixels: Tensor = self.normalise(images)
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, labels: Tensor, soft: SoftTargets | None = None, unlabelled: Unlabelled | None = None
+    ) -> dict[str, Tensor]:
         """Scalars by name, weighted, whose sum is to become small.
 
         Args:
             images: (N, 3, H, W) uint8 RGB.
             labels: (N, H, W) integers, 255 = no label.
+            soft: what a teacher says of them, for the losses that look at it, which are left out without.
+            unlabelled: what is to be learned beside, from other pictures of the same size.
         """
         labels = labels.long()
-        with torch.autocast(images.device.type, self.amp_dtype, enabled=self.amp_dtype is not None):
+        count = images.shape[0]
+        if unlabelled is not None:
+            images = torch.cat([images, unlabelled.images])
+        dropped = self._dropout.after(count) if self._dropout and unlabelled is not None else nullcontext()
+        with torch.autocast(images.device.type, self.amp_dtype, enabled=self.amp_dtype is not None), dropped:
             logits, taps = self.network.features(self.inputs(images))
-            aux_logits = self.heads(taps) if self.heads is not None else []
+            aux_logits = self.heads(tuple(tap[:count] for tap in taps)) if self.heads is not None else []
         strided = labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
         size = (strided.shape[1], strided.shape[2])
         logits = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
         terms: list[tuple[str, Loss]] = [*self.losses.items()]  # type: ignore[list-item]  # it holds nothing else
-        losses = {name: loss.weight * loss(logits, strided) for name, loss in terms}
+        of_labels = [(name, loss) for name, loss in terms if not isinstance(loss, SoftLoss)]
+        losses = {name: loss.weight * loss(logits[:count], strided) for name, loss in of_labels}
+        if soft is not None:
+            for name, loss in terms:
+                if isinstance(loss, SoftLoss):
+                    losses[name] = loss.weight * loss(logits[:count], soft)
         for aux in aux_logits:
-            _, first = terms[0]
+            _, first = of_labels[0]
             reduced = F.interpolate(labels.unsqueeze(1).float(), aux.shape[2:], mode="nearest-exact").squeeze(1).long()
             losses[AUX] = losses.get(AUX, 0) + self.aux_weight * first(aux.float(), reduced)
+        if unlabelled is not None:
+            losses[CONSISTENCY] = unlabelled.weight * consistency_loss(logits[count:], unlabelled.labels)
+            if unlabelled.tags is not None:
+                losses[TAGS] = unlabelled.weight * tag_loss(logits[count:], unlabelled.tags)
         return losses
 
 

@@ -59,6 +59,7 @@ ONLY_PARSED = {
     r"stdin:|\brun -$": "reads a pipe of raw video; tests/edgeseg/video/sources/test_stdin.py",
     r"rtsps:": "needs a camera with a certificate; tests/edgeseg/video/test_reach.py",
     r"runs/gpu": "needs a GPU",
+    r"--unlabelled|--tagged-split": "takes a while; tests/edgeseg/train/test_unlabelled.py",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
     r"\bmine-int8\b": "needs what train --qat makes; tests/export/test_qat.py",
 }
@@ -117,11 +118,11 @@ NO_NAMES = {
     "edgeseg.backends",
     "edgeseg.label_formats",
     "edgeseg.dataset_formats",
+    "edgeseg.losses",
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
     "edgeseg.sinks",
-    "edgeseg.losses",
 }
 
 PREPARED = """

@@ -439,6 +439,35 @@ def _read_checkpoint(path: Path) -> None:
     load_network(path)
 
 
+def _soft_label_seeds() -> _Seeds:
+    import tempfile
+
+    import numpy as np
+
+    from edgeseg.data.soft_labels import SoftLabels
+
+    with tempfile.TemporaryDirectory() as folder:
+        labels = SoftLabels(Path(folder), ("a", "b"), (4, 6))
+        labels.write("x", np.random.default_rng(0).normal(0, 3, (2, 4, 6)).astype(np.float32))
+        return [(".npz", labels.path("x").read_bytes())]
+
+
+def _read_soft_labels(path: Path) -> None:
+    from edgeseg.data.soft_labels import SoftLabels
+
+    assert SoftLabels(path.parent, ("a", "b"), (4, 6)).read(path.stem).shape == (2, 4, 6)
+
+
+def _tag_seeds() -> _Seeds:
+    return [(".csv", 'a.png,road,car\n\n"b,c.png",road\nd,"car"\n'.encode("utf-8-sig"))]
+
+
+def _read_tags(path: Path) -> None:
+    from edgeseg.data.tags import read_tags
+
+    assert all(classes <= {0, 1} for classes in read_tags(path, ("road", "car")).values())
+
+
 _COMMANDS = (
     "eval NAME --data .",
     "eval good.onnx --data NAME",
@@ -536,6 +565,8 @@ TARGETS = {
         Target("recipe", _documents(_recipe, ".yaml", _as_yaml), _read_recipe),
         Target("record", _documents(_record, ".json", _as_json), _read_record),
         Target("commands", _name_seeds, _run_command),
+        Target("soft-labels", _soft_label_seeds, _read_soft_labels),
+        Target("tags", _tag_seeds, _read_tags),
         Target("checkpoint", _checkpoint_seeds, _read_checkpoint),
         *dataset_targets(_documents),
     )

@@ -33,6 +33,8 @@ COUNTS = {
     "sources": 2000,
     "recipe": 2000,
     "record": 2000,
+    "soft-labels": 2000,
+    "tags": 2000,
     "checkpoint": 100,
     "commands": 400,
     "list": 300,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-VERBS = ("convert",)
+VERBS = ("convert", "predict")
 
 EXAMPLES = """
 edgeseg data convert voc my_data
+edgeseg data predict model.onnx --data my_data --output teacher
 """
 
 
 def data() -> None:
-    """Work on data sets: convert."""
+    """Work on data sets: convert, predict."""

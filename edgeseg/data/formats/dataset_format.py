@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from edgeseg.data.description import Description
 from edgeseg.data.formats.base import LabelCoding
 from edgeseg.data.samples import Split
+from edgeseg.data.tags import TaggedSplit
 from edgeseg.plugins import Plugins
 from edgeseg.spec.palette import Rgb
 
@@ -24,12 +25,14 @@ class Contents:
         coding: how a label file is read, where there is one for each picture; of other formats the plain index, as
             predictions have it.
         splits: by name: ``train``, ``val`` and ``test``, whatever the folders are called, and others.
+        tagged: the splits of pictures that have tags in place of labels, by name.
     """
 
     names: tuple[str, ...]
     colors: tuple[Rgb, ...]
     coding: LabelCoding
     splits: Mapping[str, Split]
+    tagged: Mapping[str, TaggedSplit] = field(default_factory=dict)
 
 
 class DatasetFormat:

@@ -5,6 +5,7 @@ splits:
   val:   {images: val/images, labels: "val/masks/{stem}_mask.png"}       # or called otherwise
   deep:  {images: left, labels: "fine/{folder}/{stem}_ids.png", nested: true}     # and with folders in the folder
   last:  {list: test.txt}                                                # or an image and its label on each line
+  seen:  {images: more/images, tags: more/tags.csv}                      # without labels, but with what is in them
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from edgeseg.data.formats.dataset_format import Contents, DatasetFormat
 from edgeseg.data.image_files import MOVE_OUT, check_images, index_by_stem, list_images
 from edgeseg.data.listing import files_below
 from edgeseg.data.samples import Sample, Split
+from edgeseg.data.tags import TaggedSplit
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import read_text
 from edgeseg.spec.palette import Rgb, distinct_colors
@@ -46,10 +48,14 @@ class _Folders(DatasetFormat):
             raise description.error(error.what, error.remedy) from None
         ignore_colors = _ignore_colors(description, label_format, colors)
         coding = LabelCoding(len(names), ignore, colors, label_format, ignore_colors=ignore_colors)
-        pairings = {
-            name: _pairing(description, value, f"splits.{name}")
-            for name, value in description.splits(set(), {"images", "labels", "include", "nested", "list"}).items()
+        said = description.splits(set(), {"images", "labels", "include", "nested", "list", "tags"})
+        tagged = {
+            name: _tagged(description, said.pop(name), f"splits.{name}", names)
+            for name in sorted(name for name, value in said.items() if "tags" in value)
         }
+        if not said:
+            raise description.error("splits has none with labels", "Name at least one split with labels")
+        pairings = {name: _pairing(description, value, f"splits.{name}") for name, value in said.items()}
         undecided = len(names) == 2 and ignore is None and "label_format" not in description
         if undecided and are_masks([file for pairing in pairings.values() for file in pairing.label_files()]):
             told_as_masks(f"the labels of {description.path}")
@@ -58,7 +64,7 @@ class _Folders(DatasetFormat):
             name: Split(pairing.images, pairing.labels, partial(pairing.samples, coding))
             for name, pairing in pairings.items()
         }
-        return Contents(names, colors, coding, splits)
+        return Contents(names, colors, coding, splits, tagged)
 
 
 FOLDERS = _Folders()
@@ -216,6 +222,12 @@ def _pairing(description: Description, value: dict[str, Any], key: str) -> _Pair
     # The folder of a pattern is what comes before the first part that differs from image to image.
     fixed = Path(os.path.dirname(str(labels).partition("{")[0] + "x"))
     return _ByPattern(images, fixed, str(labels), include, nested)
+
+
+def _tagged(description: Description, value: dict[str, Any], key: str, names: tuple[str, ...]) -> TaggedSplit:
+    description.mapping(value, key, {"images", "tags"}, {"include"})
+    images, tags = (description.place(value[kind], f"{key}.{kind}") for kind in ("images", "tags"))
+    return TaggedSplit(images, tags, names, description.patterns(value.get("include", ["*"]), f"{key}.include"))
 
 
 def _included(images: list[Path], include: Sequence[str], folder: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,26 @@ class Loss(nn.Module):
         Returns:
             A scalar; zero, with gradients, where no pixel is labelled.
         """
+        raise NotImplementedError
+
+
+class SoftTargets(NamedTuple):
+    """What a teacher says of a batch, at the points where the losses are taken.
+
+    Attributes:
+        log_probabilities: (N, C, H, W) float32.
+        inside: (N, H, W) bool, False beyond a picture's border, where there is nothing to learn.
+    """
+
+    log_probabilities: Tensor
+    inside: Tensor
+
+
+class SoftLoss(Loss):
+    """A term that looks at what a teacher says, and not at the labels."""
+
+    def forward(self, logits: Tensor, targets: SoftTargets) -> Tensor:  # type: ignore[override]
+        """The loss without its weight; logits as for any loss. Zero, with gradients, where no pixel is inside."""
         raise NotImplementedError
 
 

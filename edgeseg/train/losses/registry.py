@@ -23,6 +23,7 @@ LOSSES: Plugins[Callable[..., Loss]] = Plugins(
         "dice": "edgeseg.train.losses.dice:Dice",
         "lovasz": "edgeseg.train.losses.lovasz:LovaszSoftmax",
         "boundary": "edgeseg.train.losses.boundary:Boundary",
+        "distil": "edgeseg.train.losses.distil:Distil",
     },
 )
 """What makes a loss of the weights of the classes and of numbers: its own first, then its weight in the sum."""

@@ -27,6 +27,14 @@ def test_the_mean_is_that_of_all_steps(every):
     assert losses_of([1.0, 2.0, 3.0, 4.0, 6.0], every).mean() == pytest.approx(3.2)
 
 
+def test_each_term_has_a_mean():
+    losses = EpochLosses(2)
+    for first, second in ((1.0, 4.0), (2.0, 5.0), (6.0, 9.0)):
+        losses.add(torch.tensor(first + second), {"dice": torch.tensor(first), "aux": torch.tensor(second)})
+    assert losses.mean() == pytest.approx(9)
+    assert losses.mean_terms() == pytest.approx({"dice": 3, "aux": 6})
+
+
 def test_the_latest_is_the_last_one_looked_at():
     losses = EpochLosses(3)
     seen = []
@@ -71,9 +79,19 @@ class Asked(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"loss": "ohem(0.7)"}, {"loss": "lovasz + boundary"}, {"amp": "on"}, {"class_weights": "none"}]
+    "changes",
+    [
+        {},
+        {"loss": "ohem(0.7)"},
+        {"loss": "lovasz + boundary"},
+        {"amp": "on"},
+        {"class_weights": "none"},
+        {"unlabelled": "train/images"},
+    ],
 )
 def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, changes):
+    if "unlabelled" in changes:
+        changes = {"unlabelled": shapes / changes["unlabelled"]}
     monkeypatch.setattr(loop, "steps_between_looks", lambda device: 20)  # as on a GPU
     trainer = Trainer(replace(QUICK, data=shapes, output=tmp_path, **changes))
     step, asked = trainer._step, Asked(trainer)
@@ -83,12 +101,13 @@ def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, change
             return step(*batch)
 
     monkeypatch.setattr(trainer, "_step", watched)
-    batches = trainer._batches()
+    batches = trainer._supply()
     told = []
     trainer._train_epoch(batches, None)  # an average begins otherwise than it goes on
     asked.count = 0
-    loss, _ = trainer._train_epoch(batches, lambda *step: told.append(step))
+    losses, _ = trainer._train_epoch(batches, lambda *step: told.append(step))
     assert asked.count == 0
     assert [step[:3] for step in told] == [(1, 1, 3), (1, 2, 3), (1, 3, 3)]
     assert all(math.isnan(step[3]) for step in told)  # nobody looked
-    assert math.isfinite(loss)
+    assert math.isfinite(losses.mean())
+    assert all(math.isfinite(mean) for mean in losses.mean_terms().values())

@@ -125,6 +125,25 @@ def test_a_finished_run_resumes_to_what_it_was(finished):
     assert (config.output / "model.pt").read_bytes() == before
 
 
+def test_pictures_without_labels_help_in_another_light(finished, shapes, tmp_path):
+    """Towards dusk, of which nothing is labelled."""
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        for path in (shapes / split / "images").iterdir():
+            image = np.asarray(Image.open(path)) * np.array([0.6, 0.7, 0.8]) + np.array([0, 0, 20])
+            Image.fromarray(image.astype(np.uint8)).save(tmp_path / split / path.name)
+    dataset = yaml.safe_load((shapes / "dataset.yaml").read_text())
+    for split in dataset["splits"].values():
+        split.update({kind: str(shapes / split[kind]) for kind in ("images", "labels")})
+    dataset["splits"]["val"]["images"] = "val"
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(dataset))
+    config = replace(finished[0], data=tmp_path, weights=finished[1].model, epochs=5, eval_every=5, confidence=0.7)
+    config = replace(config, learning_rate=3e-3, warmup_epochs=0.5, unlabelled_ramp=0.0, color_jitter=0.0)
+    alone = Trainer(replace(config, output=tmp_path / "alone")).run()
+    more = Trainer(replace(config, output=tmp_path / "more", unlabelled=tmp_path / "train")).run()
+    assert more.miou > alone.miou + 0.02
+
+
 def test_resuming_with_another_recipe_is_refused(finished):
     config = finished[0]
     with pytest.raises(ModelError, match=r"last\.pt was trained with learning_rate=0\.01, not 0\.02"):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgeseg.train.schedule import learning_rate_factor
+from edgeseg.train.schedule import learning_rate_factor, ramp_up_factor
 
 SCHEDULES = ["poly", "cosine"]
 
@@ -31,3 +31,11 @@ def test_half_way():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_warm_up_longer_than_the_run_never_exceeds_the_peak(schedule):
     assert all(0 < learning_rate_factor(schedule, step, 30, 10) < 1 for step in range(10))
+
+
+def test_what_is_ramped_up_rises_to_1_and_stays():
+    factors = [ramp_up_factor(step, 10) for step in range(15)]
+    assert factors[0] == pytest.approx(0.0067, abs=1e-4)
+    assert all(later > earlier for earlier, later in pairwise(factors[:11]))
+    assert factors[10:] == [1.0] * 5
+    assert ramp_up_factor(0, 0) == 1

@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from cases_of_losses import certain
 from torch import nn
 
+from edgeseg.models.blocks import resize
 from edgeseg.models.network import Features, Network
+from edgeseg.train.consistency import Unlabelled, consistency_loss, tag_loss
+from edgeseg.train.losses.base import SoftTargets
 from edgeseg.train.losses.registry import open_losses
 from edgeseg.train.task import SegmentationTask
 
@@ -54,6 +57,35 @@ def test_auxiliary_heads_have_the_first_loss_at_their_own_resolution():
     # the centre of each 4x4 cell, which "nearest" takes
     expected = 0.4 * F.cross_entropy(aux, labels[:, 2::4, 2::4])
     torch.testing.assert_close(one(pictures(labels), labels)["aux"], expected)
+
+
+def test_a_teacher_is_looked_at_by_its_own_terms_and_on_all_pixels():
+    labels = torch.full((1, 16, 24), 255)
+    logits, taught = torch.randn(1, 3, 4, 6), torch.randn(1, 3, 8, 12)
+    soft = SoftTargets(taught.log_softmax(1), torch.ones(1, 8, 12, dtype=torch.bool))
+    one = task(logits, "distil(0.5, 2) + cross_entropy", tap=torch.randn(1, 3, 4, 6), aux_weight=0.4, stride=2)
+    losses = one(pictures(labels), labels, soft)
+    assert set(losses) == {"distil", "cross_entropy", "aux"}
+    assert losses["cross_entropy"] == 0
+    expected = 0.5 * one.losses["distil"](resize(logits, (8, 12)), soft)
+    torch.testing.assert_close(losses["distil"], expected)
+    assert "distil" not in one(pictures(labels), labels)
+
+
+def test_pictures_without_labels_are_told_apart():
+    labels = torch.randint(0, 3, (1, 16, 24))
+    logits = torch.randn(3, 3, 16, 24)
+    pseudo = torch.full((2, 16, 24), 255)
+    pseudo[1, :8] = 2
+    tags = torch.tensor([[1, 1, 255], [0, 255, 1]], dtype=torch.uint8)
+    others = Unlabelled(pictures(pseudo), pseudo, tags, torch.tensor(0.5))
+    one = task(logits, "cross_entropy", tap=torch.randn(3, 3, 4, 6), aux_weight=0.4)
+    losses = one(pictures(labels), labels, None, others)
+    assert list(losses) == ["cross_entropy", "aux", "consistency", "tags"]
+    torch.testing.assert_close(losses["cross_entropy"], F.cross_entropy(logits[:1], labels))
+    torch.testing.assert_close(losses["consistency"], 0.5 * consistency_loss(logits[1:], pseudo))
+    torch.testing.assert_close(losses["tags"], 0.5 * tag_loss(logits[1:], tags))
+    assert "tags" not in one(pictures(labels), labels, None, others._replace(tags=None))
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy + dice"])
