@@ -129,7 +129,7 @@ def samples_with_a_dot():
 def augmented(**settings):
     samples, index = samples_with_a_dot()
     config = TrainConfig(**{"data": Path(), "height": SIZE[0], "width": SIZE[1], "color_jitter": 0.0, **settings})
-    return Augmented(samples, 4, config, index)
+    return Augmented(samples, 4, config, index=index)
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 0.17, 0.33), (1.0, 0.4, 0.6)])

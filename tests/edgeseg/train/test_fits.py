@@ -19,11 +19,12 @@ from edgeseg.models.checkpoint import load_network
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.train import data as training_data
-from edgeseg.train.augment import Augmented, labelled_point
+from edgeseg.train.augment import Augmented
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import SplitTensors
 from edgeseg.train.loop import Trainer
 from edgeseg.train.qat import begin, complete
+from edgeseg.train.rare import labelled_pixel
 from edgeseg.video.sources.image import ImageSource
 
 FITS = ("stretch", "letterbox", "crop", "tile")
@@ -115,11 +116,11 @@ def test_crops_of_tiles_are_those_of_the_whole_picture(large):
         assert (difference[known] < 30).float().mean() > 0.9
 
 
-def test_a_labelled_point_has_a_label():
+def test_a_labelled_pixel_has_a_label():
     labels = np.full((40, 50), 255, np.uint8)
-    assert labelled_point(labels, torch.Generator().manual_seed(0)) is None
+    assert labelled_pixel(labels, torch.Generator().manual_seed(0)) is None
     labels[7, 9], labels[20:40, :] = 2, 0
-    found = [labelled_point(labels, torch.Generator().manual_seed(seed)) for seed in range(60)]
+    found = [labelled_pixel(labels, torch.Generator().manual_seed(seed)) for seed in range(60)]
     values = [labels[point] for point in found]
     assert set(values) == {0, 2}
     assert 5 < values.count(2) < 30
