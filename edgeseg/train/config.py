@@ -148,7 +148,7 @@ class TrainConfig(Settings):
     scale_min: float = setting(0.5, "Smallest random zoom", panel=_RECIPE, above=0)
     scale_max: float = setting(2.0, "Largest random zoom", panel=_RECIPE)
     aspect: float = setting(1.2, "Largest random stretch of width to height", panel=_RECIPE)
-    flip: Flip = setting("horizontal", panel=_RECIPE)
+    flip: Flip = setting("horizontal", "How half of the crops are mirrored", panel=_RECIPE)
     class_uniform: float = setting(0.0, "Fraction of crops of classes drawn alike", panel=_RECIPE, least=0, most=1)
     copy_paste: float = setting(
         0.0, "Fraction of crops with a piece of a rare class put in", panel=_RECIPE, least=0, most=1
