@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-VERBS = ("convert",)
+VERBS = ("check", "convert")
 
 EXAMPLES = """
+edgeseg data check my_data
 edgeseg data convert voc my_data
 """
 
 
 def data() -> None:
-    """Work on data sets: convert."""
+    """Work on data sets: check, convert."""
