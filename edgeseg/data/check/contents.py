@@ -114,6 +114,8 @@ def odd_sizes(looks: Sequence[Look], input_size: Size | None) -> Iterator[Findin
     usual = f"{middle_area / 1e6:.3g} megapixels and {middle_aspect:.2f} times as wide as high"
     for (look, size), pixels, shape in zip(sized, area, aspect, strict=True):
         image = look.sample.image
+        if look.findings:
+            continue  # to be mended first: EXIF may have turned it
         if _ratio(pixels, middle_area) > _MOST_AREA_RATIO or _ratio(shape, middle_aspect) > _MOST_ASPECT_RATIO:
             what = f"{image} is {in_words(size)}, where the middle one of its split has {usual}"
             remedy = "Cut or leave out what is not like the rest: training stretches all pictures to one size"

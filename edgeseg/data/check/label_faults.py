@@ -19,8 +19,8 @@ from edgeseg.types import LabelsU8
 _LEAST_EDGES = 32
 """Places on edges that are looked at before a label is called anti-aliased."""
 
-_MOST_BLENDED = 0.5
-"""Labels drawn pixel by pixel have a few in a hundred, where a narrow thing lies between two others by chance."""
+_MOST_BLENDED = 0.25
+"""Labels drawn pixel by pixel have up to two in a hundred, where a narrow thing lies between two others by chance."""
 
 _FEW_VALUES = 3
 """So many values without a class may be classes that are not named; smoothing invents more."""

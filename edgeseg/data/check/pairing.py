@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from edgeseg.data.check.findings import Finding, of_error
 from edgeseg.data.dataset import Dataset
+from edgeseg.data.formats.base import FileLabels
 from edgeseg.data.samples import Matches, Sample
 from edgeseg.errors import DatasetError
 
@@ -34,7 +35,7 @@ def match_files(dataset: Dataset) -> tuple[dict[str, list[Sample]], list[Finding
             matches[name] = matched
             samples.setdefault(name, matched.samples)
         found = [*_unlabelled(matched), *_same_stems(matched)] if matched is not None else []
-        if refused is not None and not found:
+        if refused is not None and not found and not _of_another_kind(matched):
             nothing = matched is not None and not matched.samples and not matched.pictureless
             found = [of_error("empty-split" if nothing else "unusable-split", refused)]
         findings += found
@@ -42,6 +43,12 @@ def match_files(dataset: Dataset) -> tuple[dict[str, list[Sample]], list[Finding
             what = f"split {name} of {dataset.path} holds no picture"
             findings.append(Finding("empty-split", "error", what, "Put some into it, or take it out of dataset.yaml"))
     return samples, [*findings, *_pictureless(matches, samples)]
+
+
+def _of_another_kind(matched: Matches | None) -> bool:
+    """Whether there are labels in files that may be none, such as JPEG: looking at them tells why."""
+    labels = [sample.labels for sample in matched.samples] if matched is not None else []
+    return any(isinstance(own, FileLabels) and own.path.suffix.lower() not in own.coding.suffixes for own in labels)
 
 
 def _unlabelled(matched: Matches) -> list[Finding]:
