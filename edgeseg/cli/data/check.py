@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.train.config import TrainConfig
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -30,9 +32,9 @@ def check(
         str | None,
         typer.Option("--format", help="How it lies: voc, coco, yolo, … if its dataset.yaml does not say so."),
     ] = None,
-    train_split: Annotated[str, typer.Option(help="The split that must show every class.")] = "train",
-    height: Annotated[int, typer.Option(min=1, help="Pixels that training will resize to.")] = 360,
-    width: Annotated[int, typer.Option(min=1, help="Pixels that training will resize to.")] = 480,
+    train_split: Annotated[str, typer.Option(help="The split that must show every class.")] = TrainConfig.train_split,
+    height: Annotated[int, typer.Option(min=1, help="Pixels that training will resize to.")] = TrainConfig.height,
+    width: Annotated[int, typer.Option(min=1, help="Pixels that training will resize to.")] = TrainConfig.width,
     sheet: Annotated[
         Path | None, typer.Option(help="A PNG to be written: pictures with their classes over them, and the legend.")
     ] = None,

@@ -61,7 +61,7 @@ def uniform_labels(dataset: Dataset, looks: Sequence[Look]) -> Iterator[Finding]
             yield Finding("nothing-labelled", "warning", what, "Label it, or leave it out", (look.sample.label,))
         elif len(look.values) == 1:
             what = f"{look.sample.label} is {dataset.names[look.values[0]]} all over"
-            remedy = "Look whether somebody drew it, or leave it out"
+            remedy = "Draw it, if there is more to be seen"
             yield Finding("one-class-alone", "warning", what, remedy, (look.sample.label,))
 
 

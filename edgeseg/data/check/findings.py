@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeseg.errors import DatasetError
+from edgeseg.errors import EdgesegError
 
 Severity = Literal["error", "warning"]
 """An error harms training or makes its figures false; a warning may be meant."""
@@ -75,7 +75,7 @@ class Finding:
         }
 
 
-def of_error(kind: Kind, error: DatasetError, *files: Path) -> Finding:
+def of_error(kind: Kind, error: EdgesegError, *files: Path) -> Finding:
     """What reading raised, as an error found."""
     return Finding(kind, "error", error.what, error.remedy or "Correct it", files)
 

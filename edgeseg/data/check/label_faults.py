@@ -12,7 +12,7 @@ from edgeseg.data.check.findings import Finding, Kind, of_error
 from edgeseg.data.formats.base import FileLabels, LabelCoding
 from edgeseg.data.pictures import read_label_values, read_picture_header
 from edgeseg.data.samples import Sample
-from edgeseg.errors import DatasetError
+from edgeseg.errors import EdgesegError
 from edgeseg.spec.palette import IGNORE
 from edgeseg.types import LabelsU8
 
@@ -35,7 +35,7 @@ _NO_SMOOTHING = "Save labels without smooth edges, and resize them by nearest ne
 _AS_PNG = "Save labels as PNG from where they were drawn; what was lost does not come back"
 
 
-def diagnosed(sample: Sample, error: DatasetError) -> Finding:
+def diagnosed(sample: Sample, error: EdgesegError) -> Finding:
     """Why labels cannot be read: what lies behind the error that reading them raised.
 
     Args:
@@ -50,7 +50,7 @@ def diagnosed(sample: Sample, error: DatasetError) -> Finding:
             return of_error("jpeg-label", error, path)
         values = read_label_values(path)
         known = _known(values, coding)
-    except DatasetError:
+    except EdgesegError:
         return of_error("unreadable", error, path)
     if known is None or known.all():
         return of_error("unreadable", error, path)

@@ -15,7 +15,7 @@ from edgeseg.data.check.likeness import THUMB_PX, Thumb, thumb_of
 from edgeseg.data.picture_header import Header
 from edgeseg.data.pictures import decode_small, read_picture_header
 from edgeseg.data.samples import Sample
-from edgeseg.errors import DatasetError
+from edgeseg.errors import DatasetError, EdgesegError
 from edgeseg.spec.palette import IGNORE
 from edgeseg.types import LabelsU8
 
@@ -64,14 +64,14 @@ def look_at(sample: Sample, bit_depth: int | None) -> tuple[Look, NDArray[np.int
         # What was decoded at a part of its size has its own in the header.
         height, width = upright_size(header) or picture.shape[:2]
         size, thumb = (height, width), thumb_of(picture)
-    except DatasetError as error:
+    except EdgesegError as error:
         findings.append(of_error("unreadable", error, sample.image))
     labels = None
     counts = np.zeros(IGNORE + 1, dtype=np.int64)
     try:
         labels = sample.read_labels()
         counts = _counted(labels)
-    except DatasetError as error:
+    except EdgesegError as error:
         findings.append(diagnosed(sample, error))
     if labels is not None:
         findings += _of_both(sample, header, size, labels)

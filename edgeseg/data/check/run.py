@@ -48,7 +48,7 @@ def check(
         progress: wraps the samples, to show how far it has come.
 
     Raises:
-        MissingDependencyError: a picture is HEIC, and pillow-heif is not installed.
+        MissingDependencyError: pictures are HEIC by their names, and pillow-heif is not installed.
     """
     samples, findings = match_files(dataset)
     unpaired = bool(findings)

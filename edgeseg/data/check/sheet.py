@@ -11,7 +11,7 @@ import numpy as np
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.samples import Sample
 from edgeseg.data.sampling import spread
-from edgeseg.errors import DatasetError
+from edgeseg.errors import EdgesegError
 from edgeseg.files.whole import check_writable, keep_apart, written_whole
 from edgeseg.spec.palette import IGNORE, colorize
 from edgeseg.types import ImageU8, LabelsU8
@@ -52,7 +52,7 @@ def write_sheet(path: str | Path, dataset: Dataset, samples: Mapping[str, Sequen
     path = Path(path)
     check_place(path, dataset)
     keep_apart([path], [file for own in samples.values() for sample in own for file in (sample.image, sample.label)])
-    with written_whole(path, make_folders=True) as part:
+    with written_whole(path) as part:
         Image.fromarray(_drawn(dataset, samples, most)).save(part, "PNG")
     return path
 
@@ -87,7 +87,7 @@ def _tiles(dataset: Dataset, split: str, samples: Sequence[Sample]) -> Iterator[
     for sample in samples:
         try:
             image, labels = dataset.read(sample)
-        except DatasetError:
+        except EdgesegError:
             continue
         yield _tile(dataset, image, labels, f"{split}: {sample.image.name}")
 
