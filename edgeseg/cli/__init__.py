@@ -1,7 +1,8 @@
 """The ``edgeseg`` command: one verb a file, imported lightly here; the heavy parts load when the verb runs.
 
-Exit codes: 0 done; 1 ``doctor`` found something broken, ``quantize`` lost too much accuracy, or the reader of the
-output went away; 2 the user can mend it (one line says how); 130 and 143 ended by Ctrl-C or SIGTERM.
+Exit codes: 0 done; 1 ``doctor`` found something broken, ``data check`` what harms training, ``quantize`` lost too much
+accuracy, or the reader of the output went away; 2 the user can mend it (one line says how); 130 and 143 ended by Ctrl-C
+or SIGTERM.
 """
 
 from __future__ import annotations

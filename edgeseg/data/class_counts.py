@@ -42,10 +42,23 @@ def class_pixels(
     if kept is not None and (known := _read(kept, dataset.num_classes)) is not None:
         return known
     counts = dataset.class_pixels(split, progress)
-    if kept is not None:
-        with suppress(EdgesegError):  # a disk that is full must not end a training
-            write_whole(kept, json.dumps({"pixels": counts.tolist()}))
+    _write(kept, counts)
     return counts
+
+
+def keep_class_pixels(dataset: Dataset, split: str, counts: NDArray[np.int64]) -> None:
+    """Keep (C,) pixels that have been counted while the labels of a split were read for something else.
+
+    Raises:
+        DatasetError: no such split, or its files cannot be listed.
+    """
+    _write(_place(dataset, split), counts)
+
+
+def _write(place: Path | None, counts: NDArray[np.int64]) -> None:
+    if place is not None:
+        with suppress(EdgesegError):  # a disk that is full must not end a training
+            write_whole(place, json.dumps({"pixels": counts.tolist()}))
 
 
 def _place(dataset: Dataset, split: str) -> Path | None:

@@ -74,8 +74,15 @@ def _check_size(height: int, width: int, limit: PictureLimit) -> None:
         )
 
 
-def pages(header: Header, limit: PictureLimit, as_label: bool = False) -> Iterator[Page]:
-    """The pictures in a file; exceptions are the decoders' own."""
+def pages(header: Header, limit: PictureLimit, as_label: bool = False, least_px: int | None = None) -> Iterator[Page]:
+    """The pictures in a file; exceptions are the decoders' own.
+
+    Args:
+        header: of the file.
+        limit: larger ones are refused.
+        as_label: palettes give their indices, and values stay as they are stored.
+        least_px: the shorter side that is enough, where a decoder is quicker at a part of the size; None for all of it.
+    """
     if header.format == "webp" and header.animated:
         limit = PictureLimit(limit.side_px, min(limit.area_px, _MOST_ANIMATED))
     if header.size is not None:
@@ -85,7 +92,7 @@ def pages(header: Header, limit: PictureLimit, as_label: bool = False) -> Iterat
     elif header.format == "jpeg" or (header.format == "webp" and not header.animated and not as_label):
         if header.format == "jpeg" and (wrong := jpeg_damage(header.data)):
             raise DamagedError(wrong)  # OpenCV would fill what is missing with grey
-        yield Page(_upright(_by_opencv(header), header.orientation), header)
+        yield Page(_upright(_by_opencv(header, least_px), header.orientation), header)
     elif (header.depth > 8 and header.color) or _beyond_pillow(header):
         if header.animated:
             raise UnusualError("holds several pictures with colours of more than 8 bits")
@@ -102,13 +109,31 @@ def _beyond_pillow(header: Header) -> bool:
     return header.format == "tiff" and bool(most and header.size and header.size[0] * header.size[1] > most)
 
 
-def _by_opencv(header: Header) -> NDArray[Any]:
+def _by_opencv(header: Header, least_px: int | None = None) -> NDArray[Any]:
     """(H, W, 3) uint8 RGB."""
+    reduced = _reduced(header, least_px)
+    if reduced is not None:
+        bgr = _decoded(header, reduced | cv2.IMREAD_IGNORE_ORIENTATION)
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
     if _COLOR_RGB is not None:
         return _decoded(header, _COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     return np.asarray(
         cv2.cvtColor(_decoded(header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
     )
+
+
+def _reduced(header: Header, least_px: int | None) -> int | None:
+    """OpenCV's flag for the smallest JPEG that is large enough: fewer frequencies of each block are worked out."""
+    if least_px is None or header.format != "jpeg" or header.size is None:
+        return None
+    for factor, flag in (
+        (8, cv2.IMREAD_REDUCED_COLOR_8),
+        (4, cv2.IMREAD_REDUCED_COLOR_4),
+        (2, cv2.IMREAD_REDUCED_COLOR_2),
+    ):
+        if min(header.size) >= factor * least_px:
+            return int(flag)
+    return None
 
 
 def _unchanged_by_opencv(header: Header) -> NDArray[Any]:

@@ -64,7 +64,7 @@ def read_image(path: str | Path, *, bit_depth: int | None = None, limit: Picture
         MissingDependencyError: HEIC without pillow-heif.
     """
     path = Path(path)
-    header = _header_of(path)
+    header = read_picture_header(path)
     with _told(str(path), DatasetError):
         found = list(islice(pages(header, limit), 2))
         if len(found) == 1:
@@ -78,12 +78,32 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         DatasetError: as :func:`read_image`.
     """
-    header = _header_of(Path(path))
+    header = read_picture_header(Path(path))
     if header.size is None:
         image = read_image(path)
         return image.shape[0], image.shape[1]
     height, width = header.size
     return (width, height) if header.orientation >= 5 else (height, width)
+
+
+def decode_small(header: Header, path: Path, *, least_px: int, bit_depth: int | None = None) -> ImageU8:
+    """(H, W, 3) uint8 RGB of a file whose header is known, upright; JPEG at an eighth of its size or more.
+
+    Args:
+        header: as :func:`read_picture_header` has read it.
+        path: the file, for messages and its folder's bit depth.
+        least_px: the shorter side is never made smaller than this.
+        bit_depth: as of :func:`read_image`.
+
+    Raises:
+        DatasetError: damaged, too large, or of several pages.
+        MissingDependencyError: HEIC without pillow-heif.
+    """
+    with _told(str(path), DatasetError):
+        found = list(islice(pages(header, FILE_LIMIT, least_px=least_px), 2))
+        if len(found) == 1:
+            return _to_rgb(found[0], bit_depth, path)
+    raise _several(path)
 
 
 def read_pages(
@@ -94,7 +114,7 @@ def read_pages(
     Arguments and errors are those of :func:`read_image`. Smaller copies of a TIFF page, and masks, are left out.
     """
     path = Path(path)
-    header = _header_of(path)
+    header = read_picture_header(path)
     found = pages(header, limit)
     while True:
         with _told(str(path), DatasetError):
@@ -135,7 +155,7 @@ def read_label_values(path: str | Path, *, limit: PictureLimit = FILE_LIMIT) -> 
         DatasetError: not there, no image, damaged, too large, of several pages, or compressed with loss.
     """
     path = Path(path)
-    header = _header_of(path)
+    header = read_picture_header(path)
     if header.lossy:
         raise DatasetError(
             f"{path} is compressed with loss, which invents classes", "Save labels as PNG, or as lossless WebP"
@@ -174,8 +194,8 @@ def _several(path: Path) -> DatasetError:
     return DatasetError(f"{path} holds several pictures", "Save each as a file of its own")
 
 
-def _header_of(path: Path) -> Header:
-    """The header of a file, which is read whole.
+def read_picture_header(path: Path) -> Header:
+    """The header of a file, which is read whole; nothing is decoded.
 
     Raises:
         DatasetError: not there, not a file, too large, or damaged as far as its header shows.
@@ -273,7 +293,7 @@ def _sampled_depth(folder: Path, changed_ns: int) -> int:
     highest = 0
     for path in (files[index] for index in chosen):
         with suppress(EdgesegError), _told(str(path), DatasetError):
-            header = _header_of(path)
+            header = read_picture_header(path)
             if header.depth <= 8:
                 continue
             for page in islice(pages(header, FILE_LIMIT), _SAMPLED):

@@ -49,6 +49,23 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """The files of a split, matched as far as they match.
+
+    Attributes:
+        samples: images that have a label.
+        unlabelled: images without one.
+        pictureless: labels without an image.
+        same_stem: files of one kind that are called the same but for their suffixes; the samples have the first.
+    """
+
+    samples: list[Sample]
+    unlabelled: list[Path]
+    pictureless: list[Path]
+    same_stem: list[tuple[Path, Path]]
+
+
+@dataclass(frozen=True)
 class Split:
     """Where the files of a split lie, and what lists them.
 
@@ -56,11 +73,14 @@ class Split:
         images: the folder of its pictures.
         labels: the folder, or the file, of its labels.
         list_samples: lists the samples, each time anew or from what is known already.
+        match: matches the files, whatever is missing, where each picture has a label file of its own; raises
+            DatasetError where there is no folder. None where the format does not find labels by their names.
     """
 
     images: Path
     labels: Path
     list_samples: Callable[[], list[Sample]]
+    match: Callable[[], Matches] | None = None
 
     def samples(self) -> list[Sample]:
         """The samples, in an order that stays.

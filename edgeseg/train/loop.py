@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from edgeseg.data.check.before_training import refuse_unusable
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
@@ -160,6 +161,7 @@ class Trainer:
                 f"batches of one image cannot train batch normalisation ({images} images)",
                 "Set batch_size to at least 2, and give two images or more",
             )
+        refuse_unusable(self.dataset, (config.train_split, config.val_split))
         self._pixels = self.train_set.class_pixels()
         check_classes(self.train_set, self._pixels, self._scenes)
         in_val = self.val_set.class_pixels()

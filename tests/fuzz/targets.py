@@ -100,6 +100,30 @@ def _read_label(path: Path) -> None:
     assert labels.ndim == 2
 
 
+def _check_picture(path: Path) -> None:
+    """A picture beside its label, and the same file as a label: whatever it holds is found, and nothing raised."""
+    import logging
+
+    from PIL import Image
+
+    from edgeseg.data.check.run import check
+    from edgeseg.data.dataset import Dataset
+
+    logging.getLogger("edgeseg").setLevel(logging.ERROR)
+    folder = path.parent / "checked"
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    Image.new("L", (48, 40), 1).save(folder / "labels" / "a.png")
+    Image.new("RGB", (36, 24), 1).save(folder / "images" / "b.png")
+    for place in ("images/a.png", "labels/b.png"):
+        (folder / place).write_bytes(path.read_bytes())
+    splits = "splits: {train: {images: images, labels: labels}}"
+    (folder / "dataset.yaml").write_text(f"names: [a, b, c]\nlabel_format: index\n{splits}\n")
+    report = check(Dataset.load(folder), input_size=(24, 36))
+    assert report.splits["train"].pictures == 2
+    report.to_dict()
+
+
 def _video_seeds() -> _Seeds:
     import av
     import numpy as np
@@ -553,6 +577,7 @@ TARGETS = {
     for target in (
         Target("images", _image_seeds, _read_frames),
         Target("labels", _label_seeds, _read_label),
+        Target("check", lambda: [*_image_seeds(), *_label_seeds()], _check_picture),
         Target("videos", _video_seeds, _read_frames),
         Target("pipe", _video_seeds, _read_pipe),
         Target("onnx", _onnx_seeds, _run_onnx),

@@ -23,6 +23,7 @@ NEEDS = {
 COUNTS = {
     "images": 3000,
     "labels": 5000,
+    "check": 400,
     "videos": 1500,
     "pipe": 1000,
     "onnx": 3000,

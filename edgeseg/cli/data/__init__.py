@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-VERBS = ("convert", "predict")
+VERBS = ("check", "convert", "predict")
 
 EXAMPLES = """
+edgeseg data check my_data
 edgeseg data convert voc my_data
 edgeseg data predict model.onnx --data my_data --output teacher
 """
 
 
 def data() -> None:
-    """Work on data sets: convert, predict."""
+    """Work on data sets: check, convert, predict."""

@@ -11,26 +11,29 @@ splits:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from edgeseg.data.description import Description
 from edgeseg.data.formats.base import LABEL_FORMATS, FileLabels, LabelCoding
 from edgeseg.data.formats.binary import MASKS, are_masks, told_as_masks
 from edgeseg.data.formats.dataset_format import Contents, DatasetFormat
-from edgeseg.data.image_files import MOVE_OUT, check_images, index_by_stem, list_images
+from edgeseg.data.image_files import MOVE_OUT, check_images, index_by_stem, list_images, natural_order
 from edgeseg.data.listing import files_below
-from edgeseg.data.samples import Sample, Split
+from edgeseg.data.samples import Matches, Sample, Split
 from edgeseg.data.tags import TaggedSplit
 from edgeseg.errors import DatasetError
 from edgeseg.files.documents import read_text
 from edgeseg.spec.palette import Rgb, distinct_colors
 
 _STEM, _FOLDER = "{stem}", "{folder}"
+
+_LOSSY = frozenset({".jpg", ".jpeg"})
 
 
 class _Folders(DatasetFormat):
@@ -61,7 +64,12 @@ class _Folders(DatasetFormat):
             told_as_masks(f"the labels of {description.path}")
             coding = MASKS
         splits = {
-            name: Split(pairing.images, pairing.labels, partial(pairing.samples, coding))
+            name: Split(
+                pairing.images,
+                pairing.labels,
+                partial(pairing.samples, coding),
+                partial(pairing.match, coding) if pairing.by_name else None,
+            )
             for name, pairing in pairings.items()
         }
         return Contents(names, colors, coding, splits, tagged)
@@ -86,8 +94,13 @@ class _Pairing:
 
     images: Path
     labels: Path
+    by_name: ClassVar[bool] = True
 
     def pairs(self, suffixes: frozenset[str]) -> list[tuple[Path, Path]]:
+        raise NotImplementedError
+
+    def match(self, coding: LabelCoding) -> Matches:
+        """What lies there, paired as far as it goes; JPEG labels too, so that they are told as what they are."""
         raise NotImplementedError
 
     def label_files(self) -> list[Path]:
@@ -131,6 +144,20 @@ class _ByStem(_Pairing):
             raise _unlabelled(missing, len(images), self.images, f"in {self.labels}", "of the same stem")
         return [(image, labels[self._key(image, self.images)]) for image in images]
 
+    def match(self, coding: LabelCoding) -> Matches:
+        images = files_below(self.images, nested=self.nested)
+        labels = files_below(self.labels, coding.suffixes | _LOSSY, nested=self.nested)
+        labels.sort(key=lambda label: label.suffix.lower() in _LOSSY)
+        found, same_labels = _first_of_each(labels, partial(self._key, folder=self.labels))
+        pictures, same_images = _first_of_each(images, partial(self._key, folder=self.images))
+        meant = {key: image for key, image in pictures.items() if _is_meant(image, self.include)}
+        return Matches(
+            [Sample(image, FileLabels(found[key], coding)) for key, image in meant.items() if key in found],
+            [image for key, image in meant.items() if key not in found],
+            [label for key, label in found.items() if key not in pictures],
+            [*same_images, *same_labels],
+        )
+
     def _list(self, folder: Path, suffixes: frozenset[str]) -> list[Path]:
         return files_below(folder, suffixes) if self.nested else list_images(folder, suffixes)
 
@@ -170,6 +197,24 @@ class _ByPattern(_Pairing):
             raise _unlabelled(missing, len(images), self.images, f"called {self.pattern}", "of that name")
         return [(image, Path(named[os.fspath(image)])) for image in images]
 
+    def match(self, coding: LabelCoding) -> Matches:
+        files = set(map(os.path.normpath, files_below(self.labels, coding.suffixes)))
+        called = re.compile(_regular_expression(os.path.normpath(self.pattern)))
+        labels = {file for file in files if called.fullmatch(file)}
+        images = files_below(self.images, nested=self.nested)
+        named = {image: os.path.normpath(self._label_of(image)) for image in images}
+        meant = {
+            image: label
+            for image, label in named.items()
+            if os.path.normpath(image) not in labels and _is_meant(image, self.include)
+        }
+        return Matches(
+            [Sample(image, FileLabels(Path(label), coding)) for image, label in meant.items() if label in files],
+            [image for image, label in meant.items() if label not in files],
+            natural_order(Path(label) for label in labels.difference(named.values())),
+            [],
+        )
+
     def _label_of(self, image: Path) -> str:
         folder = str(image.parent.relative_to(self.images))
         return self.pattern.replace(_FOLDER, folder).replace(_STEM, image.stem)
@@ -178,6 +223,8 @@ class _ByPattern(_Pairing):
 @dataclass(frozen=True)
 class _ByList(_Pairing):
     """The pairs on the lines of a file."""
+
+    by_name = False
 
     images: Path
     labels: Path
@@ -231,11 +278,34 @@ def _tagged(description: Description, value: dict[str, Any], key: str, names: tu
 
 
 def _included(images: list[Path], include: Sequence[str], folder: Path) -> list[Path]:
-    chosen = [path for path in images if any(fnmatch(path.name, pattern) for pattern in include)]
+    chosen = [path for path in images if _is_meant(path, include)]
     if not chosen:
         what = f"no images in {folder} match {list(include)}" if images else f"there is no image in {folder}"
         raise DatasetError(what, "Correct 'include'" if images else "Correct the path, or put images into it")
     return chosen
+
+
+def _is_meant(path: Path, include: Sequence[str]) -> bool:
+    return any(fnmatch(path.name, pattern) for pattern in include)
+
+
+def _first_of_each(
+    paths: Sequence[Path], key_of: Callable[[Path], str]
+) -> tuple[dict[str, Path], list[tuple[Path, Path]]]:
+    """The paths by their keys, and those whose keys are taken, each with the one that has it."""
+    found: dict[str, Path] = {}
+    same = []
+    for path in paths:
+        first = found.setdefault(key_of(path), path)
+        if first != path:
+            same.append((first, path))
+    return found, same
+
+
+def _regular_expression(pattern: str) -> str:
+    """Matches what a pattern may name."""
+    parts = re.split(f"({re.escape(_STEM)}|{re.escape(_FOLDER)})", pattern)
+    return "".join({_STEM: "[^/]+", _FOLDER: ".+"}.get(part, re.escape(part)) for part in parts)
 
 
 def _unlabelled(missing: Sequence[str], count: int, images: Path, where: str, called: str) -> DatasetError:

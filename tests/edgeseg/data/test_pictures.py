@@ -18,7 +18,16 @@ import pytest
 from picture_corpus import HEIGHT, WIDTH, blocks, broken, chunk, corpus, encoded, png
 from PIL import Image, ImageOps
 
-from edgeseg.data.pictures import LIVE_LIMIT, PictureLimit, decode_image, read_image, read_label_values, read_pages
+from edgeseg.data.pictures import (
+    LIVE_LIMIT,
+    PictureLimit,
+    decode_image,
+    decode_small,
+    read_image,
+    read_label_values,
+    read_pages,
+    read_picture_header,
+)
 from edgeseg.errors import DatasetError, MissingDependencyError, SourceError
 from edgeseg.installing import pip_install
 
@@ -533,3 +542,24 @@ def test_zlib_is_not_asked_for_more_than_the_picture(put):
     header = struct.pack(">IIBBBBB", 40, 40, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     assert not read_label_values(put(data)).any()
+
+
+# Small copies
+
+
+@pytest.mark.parametrize(("least_px", "size"), [(12, (12, 16)), (13, (24, 32)), (25, (48, 64)), (49, (96, 128))])
+def test_jpeg_is_decoded_at_the_smallest_size_that_is_enough(put, least_px, size):
+    picture = np.kron(np.arange(48, dtype=np.uint8).reshape(6, 8), np.ones((16, 16), np.uint8)) * 5
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = put(encoded(Image.fromarray(picture), "JPEG", quality=95, exif=exif), "x.jpg")
+    small = decode_small(read_picture_header(path), path, least_px=least_px)
+    assert small.shape == (*size[::-1], 3)
+    whole = read_image(path)
+    factor = 96 // size[0]
+    np.testing.assert_allclose(small, whole[factor // 2 :: factor, factor // 2 :: factor], atol=8)
+
+
+def test_other_formats_are_decoded_whole(put):
+    path = put(encoded(Image.fromarray(RGB), "PNG"))
+    np.testing.assert_array_equal(decode_small(read_picture_header(path), path, least_px=1), RGB)
