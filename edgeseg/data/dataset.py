@@ -22,7 +22,6 @@ files, up to 200 spread over all splits, hold 0 and 255 and nothing else, they a
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,11 +31,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.data.description import Description
-from edgeseg.data.formats.base import LABEL_FORMATS, LabelCoding
-from edgeseg.data.formats.dataset_format import DATASET_FORMATS
+from edgeseg.data.formats.base import LabelCoding
+from edgeseg.data.formats.reading import find
 from edgeseg.data.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES, index_by_stem, list_images
-from edgeseg.data.pictures import BIT_DEPTHS, read_image
+from edgeseg.data.pictures import read_image
 from edgeseg.data.samples import Sample, Split
 from edgeseg.data.tags import TaggedSplit
 from edgeseg.errors import DatasetError
@@ -58,8 +56,6 @@ __all__ = [
 _AT_A_TIME = 1 << 22
 """Pixels counted at a time: eight times as many bytes are needed for it."""
 
-_log = logging.getLogger("edgeseg")
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -73,6 +69,8 @@ class Dataset:
         splits: by name.
         bit_depth: of images with more than 8 bits, where it is said.
         format: how the files lie, one of :data:`DATASET_FORMATS`.
+        tagged: splits of pictures that have tags in place of labels, by name.
+        unions: of a joined data set, what its parts do not tell apart: sets of classes; see :meth:`read`.
     """
 
     path: Path
@@ -83,6 +81,7 @@ class Dataset:
     bit_depth: int | None = None
     format: str = "folders"
     tagged: Mapping[str, TaggedSplit] = field(default_factory=dict)
+    unions: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def load(cls, path: str | Path, format: str | None = None) -> Dataset:
@@ -97,20 +96,18 @@ class Dataset:
             DatasetError: missing, not YAML, a wrong or missing key, or a value of the wrong kind; or nothing says what
                 the format is.
         """
-        description = _describe(Path(path), format)
-        name = format or description.values.get("format") or _recognised(description)
-        if not isinstance(name, str) or name not in DATASET_FORMATS:
-            remedy = f"Use one of {', '.join(DATASET_FORMATS)}"
-            if isinstance(name, str) and name in LABEL_FORMATS:
-                remedy = f"Write label_format: {name} for files of that kind in folders"
-            raise description.error(f"format is {name!r:.80}", remedy)
-        bit_depth = description.values.get("bit_depth")
-        if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
-            raise description.error(f"bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
-        description.check_keys({*DATASET_FORMATS[name].keys, "format", "bit_depth"})
-        found = DATASET_FORMATS[name].read(description)
+        found = find(Path(path), format)
+        what = found.contents
         return cls(
-            description.path, found.names, found.colors, found.coding, found.splits, bit_depth, name, found.tagged
+            found.path,
+            what.names,
+            what.colors,
+            what.coding,
+            what.splits,
+            found.bit_depth,
+            found.format,
+            what.tagged,
+            what.unions,
         )
 
     @classmethod
@@ -167,46 +164,25 @@ class Dataset:
         """The names of the classes that no pixel of a split has; arguments and errors as :meth:`class_pixels`."""
         return tuple(name for name, count in zip(self.names, self.class_pixels(split), strict=True) if not count)
 
-    def read(self, sample: Sample) -> tuple[ImageU8, LabelsU8]:
+    def read(self, sample: Sample, *, unions: bool = False) -> tuple[ImageU8, LabelsU8]:
         """Image (H, W, 3) uint8 RGB and labels (H, W) uint8, 255 = no label.
+
+        Args:
+            sample: of one of the splits.
+            unions: whether a pixel that is of one of ``self.unions[k]``, and nobody knows of which, is labelled
+                ``num_classes + k``; it has no label otherwise.
 
         Raises:
             DatasetError: unreadable, of different sizes, or with an index outside the classes.
         """
         image = read_image(sample.image, bit_depth=self.bit_depth)
-        labels = sample.read_labels()
+        labels = sample.read_unions() if unions else sample.read_labels()
         if image.shape[:2] != labels.shape:
             raise DatasetError(
                 f"{sample.image} is {_size(image)} but its label {sample.label} is {_size(labels)}",
                 "Make both the same size",
             )
         return image, labels
-
-
-def _describe(path: Path, format: str | None) -> Description:
-    if format and format in DATASET_FORMATS and path.name in DATASET_FORMATS[format].files and os.path.isfile(path):
-        path = path.parent
-    if not os.path.isdir(path):
-        if not os.path.exists(path):
-            raise DatasetError(f"no dataset at {path}", "Pass a dataset.yaml or the folder that holds one")
-        return Description.read(path)
-    if os.path.exists(path / "dataset.yaml"):
-        return Description.read(path / "dataset.yaml")
-    return Description.without_file(path)
-
-
-def _recognised(description: Description) -> str:
-    """The format of a folder without a dataset.yaml; with one, and no word of the format in it, folders."""
-    if description.values or description.path != description.folder:
-        return "folders"
-    folder = description.folder
-    found = [name for name in DATASET_FORMATS if DATASET_FORMATS[name].recognises(folder)]
-    if len(found) != 1:
-        formats = ", ".join(found or DATASET_FORMATS)
-        what = f"{folder} looks like {' and '.join(found)}" if found else f"no dataset at {folder / 'dataset.yaml'}"
-        raise DatasetError(what, f"Write a dataset.yaml there, if only with the line format: NAME, one of {formats}")
-    _log.warning(f"{folder} has no dataset.yaml, and is read as {found[0]}")
-    return found[0]
 
 
 def _size(array: np.ndarray[Any, np.dtype[Any]]) -> str:

@@ -47,6 +47,11 @@ class Sample:
         """
         return self.labels.read()
 
+    def read_unions(self) -> LabelsU8:
+        """As :meth:`read_labels`, but with what is only known to be one of several classes; see ``Dataset.unions``."""
+        read: Callable[[], LabelsU8] = getattr(self.labels, "read_unions", self.labels.read)
+        return read()
+
 
 @dataclass(frozen=True)
 class Matches:

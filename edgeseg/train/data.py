@@ -63,7 +63,7 @@ class SplitTensors(TorchDataset[Pair]):
     def __getitem__(self, index: int) -> Pair:
         if index in self._cache:
             return self._cache[index]
-        image, labels = self.dataset.read(self.samples[index])
+        image, labels = self.dataset.read(self.samples[index], unions=True)
         pair = to_tensors(image, labels, self.place((labels.shape[0], labels.shape[1])))
         size = 4 * pair[1].numel()
         if self.cached and self._cached_bytes + size <= CACHE_BYTES:

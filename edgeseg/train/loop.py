@@ -39,6 +39,7 @@ from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
 from edgeseg.train.losses.cross_entropy import log_class_weights
 from edgeseg.train.losses.registry import open_losses
+from edgeseg.train.losses.union import UnionLoss
 from edgeseg.train.machine import (
     capability_of,
     device_named,
@@ -194,6 +195,7 @@ class Trainer:
             stride=config.loss_stride,
             amp_dtype=half if self.mixed else None,
             drop_features=self._unlabelled is not None,
+            union=UnionLoss(num_classes, self.dataset.unions) if self.dataset.unions else None,
         ).to(self.device)
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
         self._pseudo_labels = PseudoLabels(

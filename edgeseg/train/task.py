@@ -14,9 +14,13 @@ from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
 from edgeseg.train.consistency import CONSISTENCY, TAGS, FeatureDropout, Unlabelled, consistency_loss, tag_loss
 from edgeseg.train.losses.base import Loss, SoftLoss, SoftTargets
+from edgeseg.train.losses.union import UnionLoss
 
 AUX = "aux"
 """The name of what the auxiliary heads lose."""
+
+UNION = "union"
+"""The name of what is lost where labels name several classes."""
 
 
 class SegmentationTask(nn.Module):
@@ -33,6 +37,7 @@ class SegmentationTask(nn.Module):
         stride: the losses are taken at every so many-th pixel of each row and column.
         amp_dtype: the format of 16 bits that the network computes in where it can; None for float32.
         drop_features: whether pictures without labels lose some of their features on the way.
+        union: what is lost where labels name several classes; None where they never do.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class SegmentationTask(nn.Module):
         stride: int,
         amp_dtype: torch.dtype | None = None,
         drop_features: bool = False,
+        union: UnionLoss | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -55,6 +61,7 @@ class SegmentationTask(nn.Module):
         self.aux_weight = aux_weight
         self.stride = stride
         self.amp_dtype = amp_dtype
+        self.union = union
         self._dropout = FeatureDropout(network, num_classes) if drop_features else None
 
     def inputs(self, images: Tensor) -> Tensor:
@@ -69,11 +76,13 @@ class SegmentationTask(nn.Module):
 
         Args:
             images: (N, 3, H, W) uint8 RGB.
-            labels: (N, H, W) integers, 255 = no label.
+            labels: (N, H, W) integers, 255 = no label; C and more for a union of classes, where the task has those.
             soft: what a teacher says of them, for the losses that look at it, which are left out without.
             unlabelled: what is to be learned beside, from other pictures of the same size.
         """
         labels = labels.long()
+        if self.union is not None:
+            labels, labels_with_unions = self.union.classes_alone(labels), labels
         count = images.shape[0]
         if unlabelled is not None:
             images = torch.cat([images, unlabelled.images])
@@ -81,12 +90,14 @@ class SegmentationTask(nn.Module):
         with torch.autocast(images.device.type, self.amp_dtype, enabled=self.amp_dtype is not None), dropped:
             logits, taps = self.network.features(self.inputs(images))
             aux_logits = self.heads(tuple(tap[:count] for tap in taps)) if self.heads is not None else []
-        strided = labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+        strided = self._strided(labels)
         size = (strided.shape[1], strided.shape[2])
         logits = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
         terms: list[tuple[str, Loss]] = [*self.losses.items()]  # type: ignore[list-item]  # it holds nothing else
         of_labels = [(name, loss) for name, loss in terms if not isinstance(loss, SoftLoss)]
         losses = {name: loss.weight * loss(logits[:count], strided) for name, loss in of_labels}
+        if self.union is not None:
+            losses[UNION] = self.union(logits[:count], self._strided(labels_with_unions))
         if soft is not None:
             for name, loss in terms:
                 if isinstance(loss, SoftLoss):
@@ -100,6 +111,9 @@ class SegmentationTask(nn.Module):
             if unlabelled.tags is not None:
                 losses[TAGS] = unlabelled.weight * tag_loss(logits[count:], unlabelled.tags)
         return losses
+
+    def _strided(self, labels: Tensor) -> Tensor:
+        return labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
 
 
 class AuxiliaryHeads(nn.Module):

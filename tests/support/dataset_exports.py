@@ -366,6 +366,23 @@ def roboflow(folder: Path) -> Export:
     return Export(folder, "roboflow", ("background", "car", "tree"), labels)
 
 
+def joined(folder: Path) -> Export:
+    """Two data sets: of ground, car and tree; and of stone, which is ground, of car, and of bush, tree or ground."""
+    folders(folder / "first")
+    other = folder / "second"
+    picture(other / "images" / "z.png")
+    save(other / "labels" / "z.png", FIRST)
+    splits = {"train": {"images": "images", "labels": "labels"}}
+    (other / "dataset.yaml").write_text(yaml.safe_dump({"names": ["stone", "bush", "car"], "splits": splits}))
+    parts = [{"data": "first"}, {"data": "second", "map": {"stone": "ground", "bush": ["tree", "ground"]}}]
+    described = {"format": "joined", "names": ["ground", "tree", "car"], "parts": parts}
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(described))
+    first, second = (np.array([0, 2, 1], np.uint8)[values] for values in (FIRST, SECOND))
+    last = np.array([0, 255, 2], np.uint8)[FIRST]
+    labels = {"train": {"a": first, "b": second, "z": last}, "val": {"c": first}}
+    return Export(folder, "joined", ("ground", "tree", "car"), labels, recognised=False)
+
+
 EXPORTS: dict[str, Callable[[Path], Export]] = {
     "folders": folders,
     "cityscapes": cityscapes,
@@ -377,5 +394,6 @@ EXPORTS: dict[str, Callable[[Path], Export]] = {
     "label-studio": label_studio,
     "yolo": yolo,
     "roboflow": roboflow,
+    "joined": joined,
 }
 """By the format's name: writes one into a new folder."""

@@ -26,6 +26,7 @@ class Contents:
             predictions have it.
         splits: by name: ``train``, ``val`` and ``test``, whatever the folders are called, and others.
         tagged: the splits of pictures that have tags in place of labels, by name.
+        unions: sets of classes that some labels do not tell apart, of which one holds.
     """
 
     names: tuple[str, ...]
@@ -33,6 +34,7 @@ class Contents:
     coding: LabelCoding
     splits: Mapping[str, Split]
     tagged: Mapping[str, TaggedSplit] = field(default_factory=dict)
+    unions: tuple[tuple[int, ...], ...] = ()
 
 
 class DatasetFormat:
@@ -75,6 +77,7 @@ DATASET_FORMATS: Plugins[DatasetFormat] = Plugins(
         "label-studio": "edgeseg.data.formats.label_studio:LABEL_STUDIO",
         "yolo": "edgeseg.data.formats.yolo:YOLO",
         "roboflow": "edgeseg.data.formats.roboflow:ROBOFLOW",
+        "joined": "edgeseg.data.formats.joined:JOINED",
     },
 )
 """What ``format`` in a dataset.yaml may be."""

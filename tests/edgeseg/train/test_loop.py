@@ -137,7 +137,7 @@ def test_pictures_without_labels_help_in_another_light(finished, shapes, tmp_pat
         split.update({kind: str(shapes / split[kind]) for kind in ("images", "labels")})
     dataset["splits"]["val"]["images"] = "val"
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(dataset))
-    config = replace(finished[0], data=tmp_path, weights=finished[1].model, epochs=5, eval_every=5, confidence=0.7)
+    config = replace(finished[0], data=tmp_path, init=finished[1].model, epochs=5, eval_every=5, confidence=0.7)
     config = replace(config, learning_rate=3e-3, warmup_epochs=0.5, unlabelled_ramp=0.0, color_jitter=0.0)
     alone = Trainer(replace(config, output=tmp_path / "alone")).run()
     more = Trainer(replace(config, output=tmp_path / "more", unlabelled=tmp_path / "train")).run()
@@ -489,3 +489,24 @@ assert torch.rand(2).tolist() == expected
 assert "matplotlib.pyplot" not in sys.modules
 """)
     assert done.rc == 0, done.stderr
+
+
+def test_a_class_that_one_part_does_not_tell_apart_is_learned_from_the_other(shapes, tmp_path):
+    """Of the first data set boxes and discs are called shapes alone; a handful of pictures of the second says which."""
+    described = yaml.safe_load((shapes / "dataset.yaml").read_text())
+    for split in ("train", "val"):
+        described["splits"][split] = {kind: str(shapes / split / kind) for kind in ("images", "labels")}
+    described["splits"]["train"]["include"] = ["0[0-3].png"]
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "dataset.yaml").write_text(yaml.safe_dump(described))
+    described["names"], described["colors"] = ["ground", "thing", "other"], [[0, 0, 0], [9, 9, 9], [5, 5, 5]]
+    described["splits"]["train"]["include"] = ["0[4-9].png", "1*"]
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(described))
+    both = {"thing": ["box", "disc"], "other": ["box", "disc"]}
+    parts = [{"data": "few"}, {"data": "dataset.yaml", "map": both, "splits": ["train"]}]
+    joined = {"format": "joined", "names": ["ground", "box", "disc"], "parts": parts}
+    (tmp_path / "joined.yaml").write_text(yaml.safe_dump(joined))
+    trainer = Trainer(replace(QUICK, data=tmp_path / "joined.yaml", output=tmp_path / "run"))
+    assert len(trainer.train_set) == 12
+    assert trainer.run().miou > 0.7
+    assert float(rows_of(tmp_path / "run")[-1]["loss_union"]) < 0.3
