@@ -68,7 +68,7 @@ class Dataset:
         coding: how its label files are read, where there is one for each picture.
         splits: by name.
         bit_depth: of images with more than 8 bits, where it is said.
-        format: how the files lie, one of :data:`DATASET_FORMATS`.
+        format: how the files lie, one of ``DATASET_FORMATS``.
         tagged: splits of pictures that have tags in place of labels, by name.
         unions: of a joined data set, what its parts do not tell apart: sets of classes; see :meth:`read`.
     """
@@ -89,7 +89,7 @@ class Dataset:
 
         Args:
             path: of either; with a format also the file that it describes a data set in, such as YOLO's data.yaml.
-            format: one of :data:`DATASET_FORMATS`; wins over the dataset.yaml. None for what that says, or for what a
+            format: one of ``DATASET_FORMATS``; wins over the dataset.yaml. None for what that says, or for what a
                 folder without one looks like; that is told in a line.
 
         Raises:

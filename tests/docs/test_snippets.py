@@ -430,6 +430,9 @@ def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_pat
         assert set(edgeseg.RunConfig.read(file)) == set(content)
         edgeseg.RunConfig.load(file)
         return
+    if content.get("format") == "joined":
+        assert len(joined_in(content, tmp_path).split("train").samples()) == len(content["parts"])
+        return
     if "splits" not in content:
         assert read_sources(file) == content
         assert all(re.fullmatch(r"(rtsps?|camera):[^#\s]+(#\S+=\S+)?", uri) for uri in content.values())
@@ -441,6 +444,20 @@ def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_pat
         if content.get("format") == "coco":
             (tmp_path / split["labels"]).write_text(json.dumps(coco_document([], ("0001.png",))))
     assert all(len(split.samples()) == 1 for split in Dataset.load(file).splits.values())
+
+
+def joined_in(content: dict[str, Any], folder: Path) -> Dataset:
+    """The data set of others, each of which is there with the classes that its map names."""
+    for part in content["parts"]:
+        place = folder / "joined" / part["data"]
+        for kind in ("images", "labels"):
+            (place / kind).mkdir(parents=True)
+            Image.new("L", (16, 12)).save(place / kind / "a.png")
+        splits = {"train": {"images": "images", "labels": "labels"}}
+        (place / "dataset.yaml").write_text(yaml.safe_dump({"names": [*part["map"]], "splits": splits}))
+    (folder / "joined").mkdir(exist_ok=True)
+    (folder / "joined" / "dataset.yaml").write_text(yaml.safe_dump(content))
+    return Dataset.load(folder / "joined")
 
 
 def files_of_split(split: dict[str, Any], folder: Path) -> list[Path]:
