@@ -12,7 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.spec.palette import IGNORE
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair
+from edgeseg.train.picture_cache import Pair
 from edgeseg.types import ImageU8
 
 Draw = tuple[int, int]

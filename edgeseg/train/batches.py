@@ -18,8 +18,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.errors import DeviceError, EdgesegError
 from edgeseg.train.augment import Augmented, Draw
-from edgeseg.train.data import Pair
 from edgeseg.train.machine import READ_AHEAD
+from edgeseg.train.picture_cache import Pair
+from edgeseg.train.world import world
 
 _SEEDS = 1 << 62
 
@@ -27,18 +28,21 @@ _SEEDS = 1 << 62
 class Batches:
     """An endless supply of epochs over augmented samples.
 
+    Where several processes train together, this is one's own share of each batch.
+
     Args:
         samples: the samples.
-        batch_size: of each batch; what remains of an epoch is left out.
+        batch_size: of each batch, over all processes, by whose number it can be divided; what remains of an epoch is
+            left out.
         workers: processes beside this one; 0 for none.
         pinned: put the batches where a GPU can fetch them by itself.
     """
 
     def __init__(self, samples: Augmented, batch_size: int, *, workers: int, pinned: bool) -> None:
-        self._order = _Order(len(samples))
+        self._order = _Order(len(samples), batch_size)
         self._loader: DataLoader[Any] = DataLoader(
             _Told(samples),
-            batch_size=batch_size,
+            batch_size=batch_size // world().size,
             sampler=self._order,
             drop_last=True,
             collate_fn=_collate,
@@ -112,21 +116,25 @@ def _ended(reason: str) -> DeviceError:
 class _Order(Sampler[Draw]):
     """Every sample once, shuffled, each with the seed of its own randomness.
 
-    So it does not matter which process augments it, or how many there are.
+    So it does not matter which process augments it, or how many there are. Of several that train together each has
+    its part of every batch.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, batch_size: int) -> None:
         self.count = count
+        self.batch_size = batch_size
         self.seed = 0
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // self.batch_size * self.batch_size // world().size
 
     def __iter__(self) -> Iterator[Draw]:
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(self.count, generator=generator).tolist()
         seeds = torch.randint(_SEEDS, (self.count,), generator=generator).tolist()
-        return iter(list(zip(order, seeds, strict=True)))
+        share, first = self.batch_size // world().size, world().rank
+        for begin in range(first * share, self.count // self.batch_size * self.batch_size, self.batch_size):
+            yield from zip(order[begin : begin + share], seeds[begin : begin + share], strict=True)
 
 
 class _Told(TorchDataset[Any]):

@@ -9,22 +9,23 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset, Sample
+from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.runtime.preprocess import to_input
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
+from edgeseg.train.picture_cache import Pair, PictureCache
 from edgeseg.types import ImageU8, LabelsU8
 
-Pair = tuple[Tensor, Tensor]
-"""Image (3, H, W) uint8 RGB, labels (H, W) uint8 with 255 = no label."""
-
 CACHE_BYTES = 4 << 30
-"""Splits that fit are kept decoded in memory."""
+"""Splits that fit are kept decoded in memory, once for all processes of a machine."""
+
+LOOKED_AT = 200
+"""Pictures of a split that does not fit which are read before the first step. The rest is found out on the way."""
 
 
 class SplitTensors(TorchDataset[Pair]):
@@ -36,17 +37,17 @@ class SplitTensors(TorchDataset[Pair]):
         self.samples: list[Sample] = dataset.split(split).samples()
         self.size = size
         self.cached = len(self.samples) * size[0] * size[1] * 4 <= CACHE_BYTES
-        self._cache: dict[int, Pair] = {}
+        self._cache = PictureCache(len(self.samples), size) if self.cached else None
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Pair:
-        if index in self._cache:
-            return self._cache[index]
+        if self._cache is not None and (kept := self._cache.get(index)) is not None:
+            return kept
         pair = to_tensors(*self.dataset.read(self.samples[index]), self.size)
-        if self.cached:
-            self._cache[index] = pair
+        if self._cache is not None:
+            self._cache.keep(index, pair)
         return pair
 
     def image_path(self, index: int) -> Path:
@@ -59,12 +60,18 @@ class SplitTensors(TorchDataset[Pair]):
     def read_all(self) -> None:
         """Read every sample, so that a file that cannot be used is found now, and the cache is full where there is one.
 
+        Of a split that does not fit in memory two hundred are read, spread evenly. Processes that share a cache each
+        read a part.
+
         Raises:
             DatasetError: a file cannot be used.
         """
+        indices = spread(range(len(self)), LOOKED_AT)
+        if self._cache is not None:
+            indices = list(range(len(self)))[self._cache.reader :: self._cache.readers]
         threads = ThreadPoolExecutor(min(available_cores(), len(self)))  # decoders let them run together
         try:
-            for _ in threads.map(self.__getitem__, range(len(self))):
+            for _ in threads.map(self.__getitem__, indices):
                 pass
         finally:
             threads.shutdown(cancel_futures=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import ConcatDataset
 
-from edgeseg._native import available_cores
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
@@ -24,13 +26,14 @@ from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
-from edgeseg.runtime.postprocess import to_labels
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches, ended_process
+from edgeseg.train.budget import Budget
 from edgeseg.train.checkpoint import load_state, save_state, start_from
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors, check_classes
+from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
+from edgeseg.train.duration import seconds_of
 from edgeseg.train.ema import warm_ema
 from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
@@ -40,15 +43,22 @@ from edgeseg.train.losses.registry import open_losses
 from edgeseg.train.machine import (
     capability_of,
     device_named,
+    is_compiled,
+    own_cores,
     precision_for,
     settings_of_a_run,
     shared_memory_bytes,
     steps_between_looks,
     workers_for,
 )
+from edgeseg.train.picture_cache import Pair
+from edgeseg.train.plan import Plan
 from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
 from edgeseg.train.schedule import learning_rate_factor
+from edgeseg.train.synchronised import synchronise
 from edgeseg.train.task import SegmentationTask
+from edgeseg.train.validation import confusion_on
+from edgeseg.train.world import world
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -56,6 +66,9 @@ if TYPE_CHECKING:
 OnStep = Callable[[int, int, int, float], None]
 """Called after each step with epoch, step of the epoch, steps per epoch and the latest loss that the host knows: on a
 CPU that of the step, on a GPU that of one of the last twenty, NaN before the first."""
+
+_TRIAL_PICTURES = 4
+"""That each process measures before a run is planned by time."""
 
 OnEpoch = Callable[[Row], None]
 """Called after each epoch with its row of the history."""
@@ -84,7 +97,8 @@ class Trained:
 class Trainer:
     """All state of a run. :meth:`run` trains to the end; killed, it can be resumed from the last whole epoch.
 
-    PyTorch's threads and random numbers are as before once a method has returned.
+    Where several processes train together (:func:`edgeseg.train.distributed.joined`) each has one of these; the first
+    alone writes. PyTorch's threads and random numbers are as before once a method has returned.
 
     Args:
         config: the recipe.
@@ -92,6 +106,7 @@ class Trainer:
     Attributes:
         missing: names of the classes that no pixel of the validation split has.
         confusion: what the last evaluation counted; None before the first.
+        plan: how many steps there are; with a time budget it is made in :meth:`run`.
 
     Raises:
         InputError: the network cannot take the size, the device is not there, or a checkpoint does not fit.
@@ -102,7 +117,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.device = device_named(config.device)
+        self.budget = Budget(seconds_of(config.time_budget)) if config.time_budget else None
+        self.device = world().device if world().is_shared else device_named(config.device)
         self.dataset = Dataset.load(config.data)
         self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
         self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
@@ -144,19 +160,33 @@ class Trainer:
         config = self.config
         self._scenes = SyntheticTensors(self.dataset, config.synthetic_scenes, config.input_size, config.seed)
         images = len(self.train_set) + len(self._scenes)
-        self._batch_size = min(config.batch_size, images)
+        self._batch_size = self._shared_evenly(min(config.batch_size, images))
         if self._batch_size < 2:
             raise DatasetError(
                 f"batches of one image cannot train batch normalisation ({images} images)",
                 "Set batch_size to at least 2, and give two images or more",
             )
-        self._pixels = self.train_set.class_pixels()
+        if not (epoch_steps := images // self._batch_size // config.accumulate):
+            what = f"{images} images are fewer than {config.accumulate} batches of {self._batch_size}"
+            raise InputError(what, "Set a smaller accumulate")
+        self.plan = Plan.of_epochs(config, epoch_steps)
+        self._pixels = world().from_first(self.train_set.class_pixels)
         check_classes(self.train_set, self._pixels, self._scenes)
-        in_val = self.val_set.class_pixels()
+        in_val = world().from_first(self.val_set.class_pixels)
         self.missing = tuple(name for name, count in zip(self.dataset.names, in_val, strict=True) if not count)
         for split in (self.train_set, self.val_set):
             if split.cached or split is self.val_set:
                 split.read_all()
+
+    def _shared_evenly(self, batch_size: int) -> int:
+        """The size of a batch, which each process has an equal share of."""
+        size = world().size
+        if self.config.batch_size % size:
+            what = f"batches of {self.config.batch_size} images cannot be shared evenly by {size} processes"
+            raise InputError(what, f"Set batch_size to a multiple of {size}")
+        if world().is_shared and self.config.qat:
+            raise InputError("qat trains in one process", "Start it without torchrun")
+        return batch_size // size * size
 
     def _prepare_steps(self) -> None:
         config, num_classes = self.config, self.dataset.num_classes
@@ -173,6 +203,8 @@ class Trainer:
             stride=config.loss_stride,
             amp_dtype=half if self.mixed else None,
         ).to(self.device)
+        synchronise(self.task)
+        self._shared_task: nn.Module = self.task
         self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
         scaled = self.mixed and half is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
@@ -185,10 +217,10 @@ class Trainer:
         height, width = config.crop_size
         workers = workers_for(
             self.device.type,
-            config.threads or available_cores(),
+            config.threads or own_cores(),
             in_memory=self.train_set.cached,
-            batch_bytes=4 * height * width * self._batch_size,
-            shared_bytes=shared_memory_bytes(),
+            batch_bytes=4 * height * width * self._batch_size // world().size,
+            shared_bytes=shared_memory_bytes() // world().local_size,
         )
         if workers:
             self._scenes.render_all()  # once, not in each process
@@ -219,16 +251,14 @@ class Trainer:
             ModelError: it is not there, damaged, or of another recipe or data.
         """
         path = self.config.folder / RESUME_FILE
-        state = load_state(self.config.folder, self.config)
+        state = world().from_first(lambda: load_state(self.config.folder, self.config))
         try:
-            self.network.load_state_dict(state["network"])
-            self.ema.load_state_dict(state["ema"])
-            if self.task.heads is not None:
-                self.task.heads.load_state_dict(state["heads"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scaler.load_state_dict(state["scaler"])
+            self._restore(state)
             self.epoch = int(state["epoch"])
             self.best_miou = float(state["best_miou"])
+            if self.budget is not None:
+                self.plan = Plan.from_state(state["plan"])
+                self.budget = Budget(seconds_of(self.config.time_budget), spent_s=float(state["spent_s"]))
             rows: list[Row] = [{str(k): float(v) for k, v in row.items()} for row in state["history"]]
         except Exception:  # of what a file holds instead
             raise ModelError(
@@ -242,7 +272,7 @@ class Trainer:
         return rows
 
     def run(self, *, resume: bool = False, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None) -> Trained:
-        """Train until ``config.epochs`` are done.
+        """Train until ``config.epochs`` are done, or until ``config.time_budget`` is over.
 
         The losses are looked at before anything of an epoch is kept, and so are the weights: what is in the folder is
         always of finite numbers.
@@ -256,19 +286,28 @@ class Trainer:
             DeviceError: out of memory, or a process that prepares pictures was ended.
         """
         config = self.config
-        with held(config.folder, resume=resume), settings_of_a_run(config.threads, self.device):
+        with ExitStack() as parts:
+            if world().is_first:
+                parts.enter_context(held(config.folder, resume=resume))
+            world().wait()  # the first has the folder
+            parts.enter_context(settings_of_a_run(config.threads, self.device))
             if config.weights and not resume:
                 start_from(self.network, Path(config.weights))
-            history = History(config.folder, self.resume() if resume else ())
-            config.save(config.folder / CONFIG_FILE)
+            self.rows = self.resume() if resume else []
+            history = parts.enter_context(closing(History(config.folder, self.rows))) if world().is_first else None
+            if world().is_first:
+                config.save(config.folder / CONFIG_FILE)
+            self._share_and_compile()
             try:
                 with closing(self._batches()) as batches:
-                    while self.epoch < config.epochs:
+                    if self.budget is not None:
+                        self._plan_by_time(batches, self.budget)
+                    while self.epoch < self.plan.epochs:
                         row = self._train_and_keep(batches, history, on_step)
                         if on_epoch:
                             on_epoch(row)
             except (MemoryError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and (told := ended_process(error)) is not None:
+                if isinstance(error, RuntimeError) and (told := ended_process(error) or not_compiled(error)):
                     raise told from None
                 if not _is_out_of_memory(error):
                     raise
@@ -276,33 +315,72 @@ class Trainer:
                     f"{self.device} has not enough memory for batches of {config.batch_size}",
                     "Set a smaller batch_size, or smaller crop_height and crop_width",
                 ) from None
-            finally:
-                history.close()
-        last = history.rows[-1]
+        last = self.rows[-1]
         classes = int(last.get("val_classes", self.dataset.num_classes))  # older runs have not counted them
         miou = last.get("val_miou", float("nan"))
         return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, miou, self.best_miou, classes)
 
-    def _train_and_keep(self, batches: Batches, history: History, on_step: OnStep | None) -> Row:
+    def _share_and_compile(self) -> None:
+        """Make of the task what takes the steps; the weights of all processes are those of the first then."""
+        if world().is_shared:
+            gpu = [self.device] if self.device.type == "cuda" else None
+            self._shared_task = DistributedDataParallel(self.task, device_ids=gpu, forward_sync_buffers=False)
+        if not self.config.qat and is_compiled(self.config.compile, self.device.type, self.plan.end):
+            self.task.compile()
+
+    def _plan_by_time(self, batches: Batches, budget: Budget) -> None:
+        """Take a few steps and measure a few pictures, undo it, and plan by what that took."""
+        before = copy.deepcopy(self._state())
+        parts = (part for seed in count() for part in self._parts(batches, seed))
+
+        def took(steps: int) -> float:
+            started = time.monotonic()
+            torch.stack([self._step(next(parts)) for _ in range(steps)]).tolist()  # which a GPU is waited for
+            return time.monotonic() - started
+
+        self.task.train()
+        took(1)  # which prepares much
+        steps = world().from_first(lambda: budget.trial_steps(took_s)) if (took_s := took(1)) else 1
+        step_s = took(steps) / steps
+        parts.close()
+        started = time.monotonic()
+        pictures = min(len(self.val_set), _TRIAL_PICTURES * world().size)
+        self._measure(at_most=pictures)
+        evaluation_s = (time.monotonic() - started) / pictures * len(self.val_set)
+        self._restore(before)
+        budget.took(step_s=step_s, evaluation_s=budget.pace.evaluation_s + evaluation_s)
+        done = self.epoch * self.plan.epoch_steps
+        if not self.epoch:
+            steps = world().from_first(lambda: budget.steps_left(self.plan.epoch_steps, self.config.eval_every))
+            self.plan = Plan.of_steps(self.config, self.plan.epoch_steps, steps)
+        self.plan = budget.planned(self.plan, done, self.config.eval_every)
+
+    def _train_and_keep(self, batches: Batches, history: History | None, on_step: OnStep | None) -> Row:
         """One epoch, and all that is written after it."""
         started = time.monotonic()
         try:
             loss, rate = self._train_epoch(batches, on_step)
         except NotFiniteError as error:
             raise self._diverged(f"the loss is {error.value} at step {error.step} of epoch {self.epoch + 1}") from None
+        trained = time.monotonic()
         for network in (self.network, self.averaged_network):
             if (name := first_not_finite(network)) is not None:
                 raise self._diverged(f"weights are no finite numbers after epoch {self.epoch + 1} ({name})")
         done = self.epoch + 1
         row: Row = {"epoch": done, "learning_rate": rate, "train_loss": loss}
-        if done == self.config.epochs or done % self.config.eval_every == 0:
+        if done == self.plan.epochs or done % self.config.eval_every == 0:
             row.update(self._evaluate())
         row["seconds"] = time.monotonic() - started
-        history.add(row)
-        self._save(done, history.rows)
+        self.rows.append(row)
+        if history is not None:
+            history.add(row)
+            self._save(done)
+            if "val_miou" in row:
+                history.plot()
         self.epoch = done
-        if "val_miou" in row:
-            history.plot()
+        if self.budget is not None:
+            kind = "evaluation_s" if "val_miou" in row else "epoch_s"
+            self.budget.took(**{kind: time.monotonic() - trained})
         return row
 
     def _diverged(self, what: str) -> DivergedError:
@@ -319,24 +397,31 @@ class Trainer:
 
     def _train_epoch(self, batches: Batches, on_step: OnStep | None) -> tuple[float, float]:
         """Mean loss and last learning rate of one epoch."""
-        steps = len(batches)
-        total, warmup = self.config.epochs * steps, int(self.config.warmup_epochs * steps)
+        config, first = self.config, self.epoch * self.plan.epoch_steps
         if self.rounding is not None:
-            done = self.epoch / self.config.epochs
+            done = self.plan.position(first) / self.plan.total
             self.rounding.freeze(statistics=done >= FREEZE_STATISTICS, ranges=done >= FREEZE_RANGES)
         self.network.train()
         # All randomness of an epoch follows from seed and epoch: a resumed run needs no generator's state.
-        seed = self.config.seed * 1_000_003 + self.epoch
+        seed = config.seed * 1_000_003 + self.epoch
         torch.manual_seed(seed)
         losses = EpochLosses(steps_between_looks(self.device.type))
         rate = 0.0
-        for step, (images, labels) in enumerate(batches.epoch(seed)):
-            factor = learning_rate_factor(self.config.schedule, self.epoch * steps + step, warmup, total)
-            rate = self.config.learning_rate * factor
+        started = time.monotonic()
+        for step, parts in enumerate(self._parts(batches, seed)):
+            if self.budget is not None and self.budget.is_due(first + step, self.plan):
+                self.budget.took(step_s=(time.monotonic() - started) / step if step else self.budget.pace.step_s)
+                self.plan = self.budget.planned(self.plan, first + step, config.eval_every)
+            if step == (steps := self.plan.steps_of(self.epoch)):
+                break
+            place = self.plan.position(first + step)
+            rate = config.learning_rate * learning_rate_factor(
+                config.schedule, place, self.plan.warmup, self.plan.total
+            )
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             try:
-                losses.add(self._step(images, labels))
+                losses.add(self._step(parts))
             except FloatingPointError:
                 losses.look()
                 raise NotFiniteError(step + 1, float("nan")) from None
@@ -344,29 +429,41 @@ class Trainer:
                 on_step(self.epoch + 1, step + 1, steps, losses.latest)
         return losses.mean(), rate
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        losses: dict[str, Tensor] = self.task(*(x.to(self.device, non_blocking=True) for x in (images, labels)))
-        loss = torch.stack([*losses.values()]).sum()
+    def _parts(self, batches: Batches, seed: int) -> Iterator[Sequence[tuple[Tensor, Tensor]]]:
+        """The batches of each step of an epoch."""
+        parts: list[tuple[Tensor, Tensor]] = []
+        for batch in batches.epoch(seed):
+            parts.append(batch)
+            if len(parts) == self.config.accumulate:
+                yield parts
+                parts = []
+
+    def _step(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Change the weights by the gradient of the mean loss of one or more batches, and return that loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total = []
+        for number, part in enumerate(parts, 1):
+            last, shared = number == len(parts), self._shared_task
+            with shared.no_sync() if isinstance(shared, DistributedDataParallel) and not last else nullcontext():
+                losses: dict[str, Tensor] = shared(*(x.to(self.device, non_blocking=True) for x in part))
+                loss = torch.stack([*losses.values()]).sum() / len(parts)
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total.append(loss.detach())
+        if self.config.clip_grad_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.task.parameters(), self.config.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.ema.update_parameters(self.network)
-        return loss.detach()
+        return torch.stack(total).sum()
 
-    @torch.no_grad()
-    def _evaluate(self) -> Row:
-        """Measure the averaged weights and keep them: model.pt always, best.pt when better than before.
-
-        As ``edgeseg eval`` does: one picture after the other, in float32, at the label file's own size.
-        """
+    def _measure(self, at_most: int | None = None) -> ConfusionMatrix:
         network = self.averaged_network.eval()
-        confusion = ConfusionMatrix(self.dataset.num_classes)
-        for index in range(len(self.val_set)):
-            logits = network(self._inputs(self.val_set[index][0].unsqueeze(0))).float().cpu().numpy()
-            labels = self.val_set.file_labels(index)
-            size = (labels.shape[0], labels.shape[1])
-            confusion.update(labels, to_labels(logits, size, self.config.threads))
+        return confusion_on(self.val_set, network, self._inputs, self.config.threads, at_most=at_most)
+
+    def _evaluate(self) -> Row:
+        """Measure the averaged weights and keep them: model.pt always, best.pt when better than before."""
+        network, confusion = self.averaged_network, self._measure()
         self.confusion = confusion
         miou = confusion.miou()
         classes = int(np.isfinite(confusion.iou()).sum())
@@ -374,11 +471,13 @@ class Trainer:
         spec = self.spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
         if classes < self.dataset.num_classes:
             spec = spec.with_metrics(val_classes=classes)
-        self._keep(MODEL_FILE, network, spec)
-        plot_confusion(confusion.matrix, spec.class_names, self.config.folder / CONFUSION_FILE)
+        if world().is_first:
+            self._keep(MODEL_FILE, network, spec)
+            plot_confusion(confusion.matrix, spec.class_names, self.config.folder / CONFUSION_FILE)
         if miou > self.best_miou:
             self.best_miou = miou
-            self._keep(BEST_FILE, network, spec)
+            if world().is_first:
+                self._keep(BEST_FILE, network, spec)
         return {"val_miou": miou, "val_classes": float(classes), "val_pixel_accuracy": confusion.pixel_accuracy()}
 
     def _keep(self, name: str, network: Network, spec: ModelSpec) -> None:
@@ -429,21 +528,38 @@ class Trainer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
-    def _save(self, epoch: int, rows: list[Row]) -> None:
-        save_state(
-            self.config.folder,
-            self.config,
-            epoch,
-            {
-                "network": self.network.state_dict(),
-                "ema": self.ema.state_dict(),
-                "heads": self.task.heads.state_dict() if self.task.heads is not None else {},
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "best_miou": self.best_miou,
-                "history": rows,
-            },
-        )
+    def _state(self) -> dict[str, Any]:
+        """What steps change."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "heads": self.task.heads.state_dict() if self.task.heads is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go back to such a state."""
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        if self.task.heads is not None:
+            self.task.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def _save(self, epoch: int) -> None:
+        state = {**self._state(), "best_miou": self.best_miou, "history": self.rows}
+        if self.budget is not None:
+            state |= {"plan": self.plan.to_state(), "spent_s": self.budget.spent_s}
+        save_state(self.config.folder, self.config, epoch, state)
+
+
+def not_compiled(error: RuntimeError) -> DeviceError | None:
+    """What to say where PyTorch's compiler failed."""
+    if type(error).__module__.partition("._")[2].partition(".")[0] not in ("dynamo", "inductor"):
+        return None
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return DeviceError(f"the network could not be compiled ({reason:.120})", "Set compile to off")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,71 @@
+"""The time that a run may take: what is left of it, what its parts take here, and the plan that fits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from edgeseg.train.plan import Pace, Plan
+from edgeseg.train.world import world
+
+FIRST_PACE = Pace(step_s=0.0, epoch_s=0.1, evaluation_s=1.0)
+"""Before anything has been measured: what is written after an epoch, and drawn after an evaluation."""
+
+_TRIAL_STEPS, _TRIAL_SHARE = 50, 0.02
+"""Steps that are tried before a run is planned, and the share of its time that they may take."""
+
+_LOOKS = 20
+"""How often a run sees whether it is on time."""
+
+
+class Budget:
+    """Time, which is measured as it goes by.
+
+    Args:
+        seconds: for the whole run.
+        spent_s: of them by earlier processes, which this one goes on from.
+        clock: seconds, from whatever moment on.
+
+    Attributes:
+        pace: of the parts of the run, as last measured.
+    """
+
+    def __init__(self, seconds: float, *, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pace = FIRST_PACE
+        self._seconds = seconds
+        self._clock = clock
+        self._before_s = spent_s
+        self._started_s = clock()
+
+    @property
+    def spent_s(self) -> float:
+        """By this process and the earlier ones."""
+        return self._before_s + self._clock() - self._started_s
+
+    def trial_steps(self, step_s: float) -> int:
+        """Steps to take for a try, before anything is planned."""
+        return max(1, min(_TRIAL_STEPS, int(_TRIAL_SHARE * self._seconds / step_s)))
+
+    def steps_left(self, epoch_steps: int, eval_every: int) -> int:
+        """Steps, at least one, that there is time for."""
+        return self.pace.steps_in(self._seconds - self.spent_s, epoch_steps, eval_every)
+
+    def is_due(self, step: int, plan: Plan) -> bool:
+        """Whether to see before this step if the run is on time: so often that an hour's drift can be made good."""
+        return step % max(1, plan.end // _LOOKS) == 0
+
+    def planned(self, plan: Plan, step: int, eval_every: int) -> Plan:
+        """The plan that meets the end of the schedule when the time is over, as the first process sees it.
+
+        Args:
+            plan: until now.
+            step: the next one.
+            eval_every: epochs between evaluations.
+        """
+        left = world().from_first(lambda: self.steps_left(plan.epoch_steps, eval_every))
+        return plan.ending_at(step, step + left)
+
+    def took(self, **seconds: float) -> None:
+        """Remember what parts took, by their names in :class:`Pace`."""
+        self.pace = replace(self.pace, **seconds)
