@@ -106,14 +106,18 @@ def _together(ending: _Ending) -> Iterator[Group | None]:
         return
     from edgeseg.train.distributed import joined
 
-    with joined(_end_at_once) as group:
-        ending.tells = group.tells
-        try:
-            yield group
-        except EdgesegError:
-            if not group.tells():
-                raise typer.Exit(2) from None
-            raise
+    try:
+        with joined(_end_at_once) as group:
+            ending.tells = group.tells
+            try:
+                yield group
+            except EdgesegError:
+                ending.told = group.tells()  # before it leaves, which the others hear of
+                raise
+    except EdgesegError:
+        if not (ending.told or ending.tells()):
+            raise typer.Exit(2) from None
+        raise
 
 
 def _end_at_once(words: str) -> None:
@@ -139,6 +143,7 @@ class _Ending:
         self._heard_s = 0.0
         self._trainer: Trainer | None = None
         self._previous: Mapping[int, Any] = {}
+        self.told = False
         self.tells: Callable[[], bool] = lambda: True
 
     def __enter__(self) -> _Ending:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from edgeseg.train.plan import Pace, Plan
 from edgeseg.train.world import world
 
@@ -14,6 +17,9 @@ FIRST_PACE = Pace(step_s=0.0, epoch_s=0.1, evaluation_s=1.0)
 
 _TRIAL_STEPS, _TRIAL_SHARE = 50, 0.02
 """Steps that are tried before a run is planned, and the share of its time that they may take."""
+
+_TRIAL_PICTURES = 4
+"""That each process measures then."""
 
 _LOOKS = 20
 """How often a run sees whether it is on time."""
@@ -43,9 +49,35 @@ class Budget:
         """By this process and the earlier ones."""
         return self._before_s + self._clock() - self._started_s
 
-    def trial_steps(self, step_s: float) -> int:
-        """Steps to take for a try, before anything is planned."""
-        return max(1, min(_TRIAL_STEPS, int(_TRIAL_SHARE * self._seconds / step_s)))
+    def try_steps(self, step: Callable[[], Tensor]) -> None:
+        """See what a step takes.
+
+        Args:
+            step: takes one, and returns a number that tells, when it is there, that the device has done it.
+        """
+
+        def took_s(steps: int) -> float:
+            started_s = self._clock()
+            torch.stack([step() for _ in range(steps)]).tolist()
+            return self._clock() - started_s
+
+        took_s(1)  # which prepares much
+        one_s = took_s(1)
+        most = max(1, min(_TRIAL_STEPS, int(_TRIAL_SHARE * self._seconds / max(one_s, 1e-9))))
+        steps = world().from_first(lambda: most)
+        self.took(step_s=took_s(steps) / steps)
+
+    def try_pictures(self, measure: Callable[[int], object], count: int) -> None:
+        """See what an evaluation takes.
+
+        Args:
+            measure: evaluates so many pictures.
+            count: pictures of the split.
+        """
+        pictures = min(count, _TRIAL_PICTURES * world().size)
+        started_s = self._clock()
+        measure(pictures)
+        self.took(evaluation_s=FIRST_PACE.evaluation_s + (self._clock() - started_s) / pictures * count)
 
     def steps_left(self, epoch_steps: int, eval_every: int) -> int:
         """Steps, at least one, that there is time for."""

@@ -21,22 +21,35 @@ from edgeseg.synthetic.street import StreetScene
 from edgeseg.train.picture_cache import Pair, PictureCache
 from edgeseg.types import ImageU8, LabelsU8
 
-CACHE_BYTES = 4 << 30
-"""Splits that fit are kept decoded in memory, once for all processes of a machine."""
+CACHE_BYTES = 1 << 30
+"""Splits that fit, the training split first, are kept decoded in memory, once for all processes of a machine."""
 
 LOOKED_AT = 200
 """Pictures of a split that does not fit which are read before the first step. The rest is found out on the way."""
 
 
 class SplitTensors(TorchDataset[Pair]):
-    """The samples of a split, resized to one size the way the runtime resizes, read once where they fit in memory."""
+    """The samples of a split, resized to one size the way the runtime resizes, read once where they fit in memory.
 
-    def __init__(self, dataset: Dataset, split: str, size: tuple[int, int]) -> None:
+    Args:
+        dataset: what the split is of.
+        split: its name.
+        size: (height, width) of the samples.
+        beside: bytes of memory that another split has taken.
+
+    Attributes:
+        cached: whether they are kept.
+        kept_bytes: memory for that.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, size: tuple[int, int], *, beside: int = 0) -> None:
         self.dataset = dataset
         self.name = split
         self.samples: list[Sample] = dataset.split(split).samples()
         self.size = size
-        self.cached = len(self.samples) * size[0] * size[1] * 4 <= CACHE_BYTES
+        self.kept_bytes = len(self.samples) * size[0] * size[1] * 4
+        self.cached = self.kept_bytes + beside <= CACHE_BYTES
+        self.kept_bytes *= self.cached
         self._cache = PictureCache(len(self.samples), size) if self.cached else None
 
     def __len__(self) -> int:

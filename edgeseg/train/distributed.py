@@ -225,4 +225,4 @@ def _is_of_connection(error: RuntimeError) -> bool:
 
 def _first_line(error: BaseException) -> str:
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return line.rpartition("] ")[2][:120].rstrip(". ") or type(error).__name__
+    return line.removeprefix("[").partition("] ")[2].partition(". ")[0].rstrip(".") or line[:120]

@@ -6,21 +6,19 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from edgeseg.data.dataset import Dataset
-from edgeseg.errors import DatasetError, DeviceError, InputError, ModelError
+from edgeseg.errors import DatasetError, InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.models.checkpoint import save_network
 from edgeseg.models.network import Network, count_macs, count_parameters, first_not_finite
@@ -28,22 +26,22 @@ from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.augment import Augmented
-from edgeseg.train.batches import Batches, ended_process
+from edgeseg.train.batches import Batches
 from edgeseg.train.budget import Budget
 from edgeseg.train.checkpoint import load_state, save_state, start_from
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 from edgeseg.train.duration import seconds_of
-from edgeseg.train.ema import warm_ema
+from edgeseg.train.failures import told
 from edgeseg.train.folder import BEST_FILE, CONFIG_FILE, CONFUSION_FILE, MODEL_FILE, RESUME_FILE, check_folder, held
 from edgeseg.train.health import DivergedError, EpochLosses, NotFiniteError
 from edgeseg.train.history import History, Row, plot_confusion
+from edgeseg.train.learner import Batch, Learner
 from edgeseg.train.losses.cross_entropy import log_class_weights
 from edgeseg.train.losses.registry import open_losses
 from edgeseg.train.machine import (
     capability_of,
     device_named,
-    is_compiled,
     own_cores,
     precision_for,
     settings_of_a_run,
@@ -53,22 +51,18 @@ from edgeseg.train.machine import (
 )
 from edgeseg.train.picture_cache import Pair
 from edgeseg.train.plan import Plan
-from edgeseg.train.qat import CALIBRATION_IMAGES, FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, save_learned
+from edgeseg.train.qat import FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, rounded, save_learned
 from edgeseg.train.schedule import learning_rate_factor
-from edgeseg.train.synchronised import synchronise
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.validation import confusion_on
 from edgeseg.train.world import world
 
 if TYPE_CHECKING:
-    from edgeseg.train.fake_quantize import FakeQuantized
+    pass
 
 OnStep = Callable[[int, int, int, float], None]
 """Called after each step with epoch, step of the epoch, steps per epoch and the latest loss that the host knows: on a
 CPU that of the step, on a GPU that of one of the last twenty, NaN before the first."""
-
-_TRIAL_PICTURES = 4
-"""That each process measures before a run is planned by time."""
 
 OnEpoch = Callable[[Row], None]
 """Called after each epoch with its row of the history."""
@@ -121,7 +115,8 @@ class Trainer:
         self.device = world().device if world().is_shared else device_named(config.device)
         self.dataset = Dataset.load(config.data)
         self.train_set = SplitTensors(self.dataset, config.train_split, config.input_size)
-        self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size)
+        beside = self.train_set.kept_bytes
+        self.val_set = SplitTensors(self.dataset, config.val_split, config.input_size, beside=beside)
         check_folder(config, self.dataset)
         self.epoch = 0
         self.best_miou = -1.0
@@ -137,7 +132,7 @@ class Trainer:
             }
             self.normalise = Normalise(self.spec).to(self.device)
             self._read_data()
-            self.rounding = self._round() if config.qat else None
+            self.rounding = rounded(self.network, config, self.train_set, self._inputs) if config.qat else None
             if self.rounding is not None:
                 self.network = self.rounding
             self._prepare_steps()
@@ -145,8 +140,7 @@ class Trainer:
     def _build(self) -> Network:
         config = self.config
         if config.qat:
-            network, self._float_spec = begin(config)
-            self._check_classes(self._float_spec)
+            network, self._float_spec = begin(config, self.dataset)
         else:
             network = build(config.network, self.dataset.num_classes, config.network_args)
         network.to(self.device)
@@ -203,13 +197,7 @@ class Trainer:
             stride=config.loss_stride,
             amp_dtype=half if self.mixed else None,
         ).to(self.device)
-        synchronise(self.task)
-        self._shared_task: nn.Module = self.task
-        self.ema = AveragedModel(self.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
-        scaled = self.mixed and half is torch.float16
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
-        # A scaler asks the device in each step whether to make it, unless the optimizer does so itself: a fused one.
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=scaled or None)
+        self.learner = Learner(self.task, config, self.device)
 
     def _batches(self) -> Batches:
         config = self.config
@@ -253,7 +241,7 @@ class Trainer:
         path = self.config.folder / RESUME_FILE
         state = world().from_first(lambda: load_state(self.config.folder, self.config))
         try:
-            self._restore(state)
+            self.learner.restore(state)
             self.epoch = int(state["epoch"])
             self.best_miou = float(state["best_miou"])
             if self.budget is not None:
@@ -266,7 +254,7 @@ class Trainer:
                 f"{self.dataset.path}",
                 "Resume with the dataset of the run, or start anew in another output",
             ) from None
-        if (name := first_not_finite(self.ema.module)) is not None or not rows:
+        if (name := first_not_finite(self.averaged_network)) is not None or not rows:
             what = f"{path} holds weights that are no finite numbers ({name})" if rows else f"{path} holds no epoch"
             raise ModelError(what, "Start anew in another output, with a lower learning_rate")
         return rows
@@ -297,7 +285,7 @@ class Trainer:
             history = parts.enter_context(closing(History(config.folder, self.rows))) if world().is_first else None
             if world().is_first:
                 config.save(config.folder / CONFIG_FILE)
-            self._share_and_compile()
+            self.learner.begin(self.plan.end)
             try:
                 with closing(self._batches()) as batches:
                     if self.budget is not None:
@@ -307,53 +295,26 @@ class Trainer:
                         if on_epoch:
                             on_epoch(row)
             except (MemoryError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and (told := ended_process(error) or not_compiled(error)):
-                    raise told from None
-                if not _is_out_of_memory(error):
+                if (in_words := told(error, config, self.device)) is None:
                     raise
-                raise DeviceError(
-                    f"{self.device} has not enough memory for batches of {config.batch_size}",
-                    "Set a smaller batch_size, or smaller crop_height and crop_width",
-                ) from None
+                raise in_words from None
         last = self.rows[-1]
         classes = int(last.get("val_classes", self.dataset.num_classes))  # older runs have not counted them
         miou = last.get("val_miou", float("nan"))
         return Trained(config.folder / MODEL_FILE, config.folder / BEST_FILE, miou, self.best_miou, classes)
 
-    def _share_and_compile(self) -> None:
-        """Make of the task what takes the steps; the weights of all processes are those of the first then."""
-        if world().is_shared:
-            gpu = [self.device] if self.device.type == "cuda" else None
-            self._shared_task = DistributedDataParallel(self.task, device_ids=gpu, forward_sync_buffers=False)
-        if not self.config.qat and is_compiled(self.config.compile, self.device.type, self.plan.end):
-            self.task.compile()
-
     def _plan_by_time(self, batches: Batches, budget: Budget) -> None:
         """Take a few steps and measure a few pictures, undo it, and plan by what that took."""
-        before = copy.deepcopy(self._state())
-        parts = (part for seed in count() for part in self._parts(batches, seed))
-
-        def took(steps: int) -> float:
-            started = time.monotonic()
-            torch.stack([self._step(next(parts)) for _ in range(steps)]).tolist()  # which a GPU is waited for
-            return time.monotonic() - started
-
-        self.task.train()
-        took(1)  # which prepares much
-        steps = world().from_first(lambda: budget.trial_steps(took_s)) if (took_s := took(1)) else 1
-        step_s = took(steps) / steps
-        parts.close()
-        started = time.monotonic()
-        pictures = min(len(self.val_set), _TRIAL_PICTURES * world().size)
-        self._measure(at_most=pictures)
-        evaluation_s = (time.monotonic() - started) / pictures * len(self.val_set)
-        self._restore(before)
-        budget.took(step_s=step_s, evaluation_s=budget.pace.evaluation_s + evaluation_s)
-        done = self.epoch * self.plan.epoch_steps
+        before = copy.deepcopy(self.learner.state())
+        steps = (parts for seed in count() for parts in self._parts(batches, seed))
+        self.network.train()
+        budget.try_steps(lambda: self.learner.step(next(steps)))
+        steps.close()
+        budget.try_pictures(lambda pictures: self._measure(at_most=pictures), len(self.val_set))
+        self.learner.restore(before)
         if not self.epoch:
-            steps = world().from_first(lambda: budget.steps_left(self.plan.epoch_steps, self.config.eval_every))
-            self.plan = Plan.of_steps(self.config, self.plan.epoch_steps, steps)
-        self.plan = budget.planned(self.plan, done, self.config.eval_every)
+            steps_left = world().from_first(lambda: budget.steps_left(self.plan.epoch_steps, self.config.eval_every))
+            self.plan = Plan.of_steps(self.config, self.plan.epoch_steps, steps_left)
 
     def _train_and_keep(self, batches: Batches, history: History | None, on_step: OnStep | None) -> Row:
         """One epoch, and all that is written after it."""
@@ -418,10 +379,10 @@ class Trainer:
             rate = config.learning_rate * learning_rate_factor(
                 config.schedule, place, self.plan.warmup, self.plan.total
             )
-            for group in self.optimizer.param_groups:
+            for group in self.learner.optimizer.param_groups:
                 group["lr"] = rate
             try:
-                losses.add(self._step(parts))
+                losses.add(self.learner.step(parts))
             except FloatingPointError:
                 losses.look()
                 raise NotFiniteError(step + 1, float("nan")) from None
@@ -429,33 +390,14 @@ class Trainer:
                 on_step(self.epoch + 1, step + 1, steps, losses.latest)
         return losses.mean(), rate
 
-    def _parts(self, batches: Batches, seed: int) -> Iterator[Sequence[tuple[Tensor, Tensor]]]:
+    def _parts(self, batches: Batches, seed: int) -> Iterator[Sequence[Batch]]:
         """The batches of each step of an epoch."""
-        parts: list[tuple[Tensor, Tensor]] = []
+        parts: list[Batch] = []
         for batch in batches.epoch(seed):
             parts.append(batch)
             if len(parts) == self.config.accumulate:
                 yield parts
                 parts = []
-
-    def _step(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Change the weights by the gradient of the mean loss of one or more batches, and return that loss."""
-        self.optimizer.zero_grad(set_to_none=True)
-        total = []
-        for number, part in enumerate(parts, 1):
-            last, shared = number == len(parts), self._shared_task
-            with shared.no_sync() if isinstance(shared, DistributedDataParallel) and not last else nullcontext():
-                losses: dict[str, Tensor] = shared(*(x.to(self.device, non_blocking=True) for x in part))
-                loss = torch.stack([*losses.values()]).sum() / len(parts)
-                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total.append(loss.detach())
-        if self.config.clip_grad_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.task.parameters(), self.config.clip_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.ema.update_parameters(self.network)
-        return torch.stack(total).sum()
 
     def _measure(self, at_most: int | None = None) -> ConfusionMatrix:
         network = self.averaged_network.eval()
@@ -490,81 +432,18 @@ class Trainer:
     @property
     def averaged_network(self) -> Network:
         """The network with the moving average of the weights."""
-        network = self.ema.module
-        assert isinstance(network, Network)
-        return network
-
-    def _check_classes(self, spec: ModelSpec) -> None:
-        if spec.class_names != self.dataset.names:
-            raise InputError(
-                f"{self.config.qat} has other classes than {self.dataset.path}",
-                "Pass the data it was trained on, or train without qat first",
-            )
-
-    def _round(self) -> FakeQuantized:
-        """The network with the rounding of INT8, whose first ranges are those that training images reach."""
-        from edgeseg.train.fake_quantize import FakeQuantized
-
-        rounding = FakeQuantized(self.network, self.config.qat_target, self.config.input_size)
-        count = min(CALIBRATION_IMAGES, len(self.train_set))
-        chosen = torch.linspace(0, len(self.train_set) - 1, count).round().long()
-        try:
-            rounding.calibrate(self._inputs(self.train_set[int(index)][0].unsqueeze(0)) for index in chosen)
-        except FloatingPointError:
-            raise ModelError(
-                f"{self.config.qat} does not return finite numbers for the training images", "Train it again"
-            ) from None
-        return rounding
+        return self.learner.averaged
 
     def _inputs(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 RGB to what the network takes, on its device."""
         pixels = self.normalise(images.to(self.device, non_blocking=True))
         return pixels.contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
-    def _parameter_groups(self) -> list[dict[str, object]]:
-        parameters = [*self.task.parameters()]
-        return [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-
-    def _state(self) -> dict[str, Any]:
-        """What steps change."""
-        return {
-            "network": self.network.state_dict(),
-            "ema": self.ema.state_dict(),
-            "heads": self.task.heads.state_dict() if self.task.heads is not None else {},
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Go back to such a state."""
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        if self.task.heads is not None:
-            self.task.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-
     def _save(self, epoch: int) -> None:
-        state = {**self._state(), "best_miou": self.best_miou, "history": self.rows}
+        state = {**self.learner.state(), "best_miou": self.best_miou, "history": self.rows}
         if self.budget is not None:
             state |= {"plan": self.plan.to_state(), "spent_s": self.budget.spent_s}
         save_state(self.config.folder, self.config, epoch, state)
-
-
-def not_compiled(error: RuntimeError) -> DeviceError | None:
-    """What to say where PyTorch's compiler failed."""
-    if type(error).__module__.partition("._")[2].partition(".")[0] not in ("dynamo", "inductor"):
-        return None
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return DeviceError(f"the network could not be compiled ({reason:.120})", "Set compile to off")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class of its own for GPUs, and for the CPU but words."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _printable(name: str) -> str:

@@ -11,6 +11,9 @@ from edgeseg.train.config import TrainConfig
 WARMUP_SHARE = 0.1
 """The most of a run that is planned by time which is warm-up."""
 
+_KEPT_SHARE = 0.05
+"""The last part of a run, of which the plan is not changed any more."""
+
 _TOLERANCE = 0.01
 """Plans that differ by less are one."""
 
@@ -71,8 +74,12 @@ class Plan:
         return self.place + (self.total - self.place) * (step - self.since) / (self.end - self.since)
 
     def ending_at(self, step: int, end: int) -> Plan:
-        """The plan that goes on from a step where this one is, and meets the end of the schedule at another step."""
-        if abs(end - self.end) <= _TOLERANCE * (self.end - step) or end <= step:
+        """The plan that goes on from a step where this one is, and meets the end of the schedule at another step.
+
+        Near its end a plan stays as it is: steps that were added there would be taken at a rate of nearly nothing.
+        """
+        near = self.position(step) >= (1 - _KEPT_SHARE) * self.total
+        if near or end <= step or abs(end - self.end) <= _TOLERANCE * (self.end - step):
             return self
         return replace(self, since=step, place=self.position(step), end=end)
 

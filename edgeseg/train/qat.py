@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from torch import Tensor
 
+from edgeseg.data.dataset import Dataset
+from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models.checkpoint import load_network, load_trusted, save_atomically
 from edgeseg.models.network import Network
 from edgeseg.spec import ModelSpec
 from edgeseg.train.capture import PREFIX, capture, normalisation_of, stem_of
 from edgeseg.train.config import QatTarget, TrainConfig
+from edgeseg.train.data import SplitTensors
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -67,12 +70,12 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**DEFAULTS, **own, **settings}
 
 
-def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
+def begin(config: TrainConfig, dataset: Dataset) -> tuple[Network, ModelSpec]:
     """The network that ``config.qat`` holds, and its spec, with an input that INT8 can take; see ``_centre``.
 
     Raises:
         ModelError: not a checkpoint of edgeseg, or one that has been through this already.
-        InputError: the configuration is for another network or size.
+        InputError: the configuration is for another network or size, or the data have other classes.
     """
     network, spec = _load(Path(str(config.qat)))
     if config.network != spec.network:
@@ -83,7 +86,37 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
     if config.input_size != spec.input_size:
         height, width = spec.input_size
         raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out height and width")
+    if spec.class_names != dataset.names:
+        what = f"{config.qat} has other classes than {dataset.path}"
+        raise InputError(what, "Pass the data it was trained on, or train without qat first")
     return network, _centre(network, spec, config.qat_target)
+
+
+def rounded(
+    network: Network, config: TrainConfig, samples: SplitTensors, inputs: Callable[[Tensor], Tensor]
+) -> FakeQuantized:
+    """The network with the rounding of INT8, whose first ranges are those that training images reach.
+
+    Args:
+        network: of :func:`begin`, on its device.
+        config: the recipe.
+        samples: to train on.
+        inputs: makes what the network takes of (1, 3, H, W) uint8 RGB.
+
+    Raises:
+        ModelError: the network does not return finite numbers.
+    """
+    from edgeseg.train.fake_quantize import FakeQuantized
+
+    rounding = FakeQuantized(network, config.qat_target, config.input_size)
+    chosen = spread(range(len(samples)), CALIBRATION_IMAGES)
+    try:
+        rounding.calibrate(inputs(samples[index][0].unsqueeze(0)) for index in chosen)
+    except FloatingPointError:
+        raise ModelError(
+            f"{config.qat} does not return finite numbers for the training images", "Train it again"
+        ) from None
+    return rounding
 
 
 def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: QatTarget) -> None:

@@ -118,7 +118,7 @@ def test_a_loss_as_it_was_told_before_it_had_a_language(tmp_path):
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 @pytest.mark.parametrize("value", [[], {}, b"x", object(), 1j, float("nan"), float("-inf"), "a\0b", -1, 2.5, True])
 def test_a_value_of_another_kind_is_one_line(field, value):
-    fitting = {"float": (2.5,), "Amp": (True,), "NetworkArgs": ({},)}.get(field.type, ())
+    fitting = {"float": (2.5,), "Amp": (True,), "Compile": (True,), "NetworkArgs": ({},)}.get(field.type, ())
     if value in fitting or (field.type == "str" and value == "a\0b"):
         return
     with pytest.raises(InputError, match=f"{field.name}") as caught:

@@ -61,28 +61,36 @@ class Asked(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         out = func(*args, **(kwargs or {}))
-        if name in ("eq", "gt") and args[0] is self.trainer.ema.n_averaged:
+        if name in ("eq", "gt") and args[0] is self.trainer.learner.ema.n_averaged:
             self.compared.append(out)  # kept, so that no other tensor takes its place in memory
         if name in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2"):
-            steps = [state["step"] for state in self.trainer.optimizer.state.values()]
-            own = {tensor.data_ptr() for tensor in (self.trainer.ema.n_averaged, *self.compared, *steps)}
+            steps = [state["step"] for state in self.trainer.learner.optimizer.state.values()]
+            own = {tensor.data_ptr() for tensor in (self.trainer.learner.ema.n_averaged, *self.compared, *steps)}
             self.count += args[0].data_ptr() not in own
         return out
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"loss": "ohem(0.7)"}, {"loss": "lovasz + boundary"}, {"amp": "on"}, {"class_weights": "none"}]
+    "changes",
+    [
+        {},
+        {"loss": "ohem(0.7)"},
+        {"loss": "lovasz + boundary"},
+        {"amp": "on"},
+        {"class_weights": "none"},
+        {"clip_grad_norm": 1.0},
+    ],
 )
 def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(loop, "steps_between_looks", lambda device: 20)  # as on a GPU
     trainer = Trainer(replace(QUICK, data=shapes, output=tmp_path, **changes))
-    step, asked = trainer._step, Asked(trainer)
+    step, asked = trainer.learner.step, Asked(trainer)
 
     def watched(*batch):
         with asked:
             return step(*batch)
 
-    monkeypatch.setattr(trainer, "_step", watched)
+    monkeypatch.setattr(trainer.learner, "step", watched)
     batches = trainer._batches()
     told = []
     trainer._train_epoch(batches, None)  # an average begins otherwise than it goes on
