@@ -43,7 +43,7 @@ def confusion_on(
     """
     confusion = ConfusionMatrix(split.dataset.num_classes)
     for image, labels in _read_ahead(split, range(len(split))[:at_most][world().rank :: world().size]):
-        logits = network(inputs(image.unsqueeze(0))).float().cpu().numpy()
+        logits = network(inputs(image.unsqueeze(0))).to("cpu", torch.float32).numpy()
         confusion.update(labels, to_labels(logits, (labels.shape[0], labels.shape[1]), threads))
     confusion.matrix = world().total(confusion.matrix)
     confusion.unlabelled = world().total(confusion.unlabelled)

@@ -196,7 +196,7 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
         (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out network"),
         (["--height", 32], "model.pt takes images of 96x64. Leave out height and width"),
         (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
-        (["--amp", "on"], "no mixed precision. Leave out weights, crop_height, crop_width and amp"),
+        (["--amp", "on"], "no compilation. Leave out weights, crop_height, crop_width, amp and compile"),
         (["--crop-width", 48], "whole images"),
         (["--weights", "other.pt"], "takes the weights of its own checkpoint"),
     ],
