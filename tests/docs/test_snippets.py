@@ -69,6 +69,7 @@ OTHER_PROGRAMS = {
     "ffmpeg": "makes raw video",
     "rpicam-vid": "a Raspberry Pi's",
     "openssl": "asks a camera for its certificate",
+    "torchrun": "PyTorch's; tests/edgeseg/train/test_distributed.py",
     "your_program": "the reader's",
     "umask": "the shell's",
     "echo": "the shell's",
@@ -89,6 +90,7 @@ FLAGS_OF_OTHERS = {
     "--stronglyTyped",
     "--useCudaGraph",
     "--shm-size",  # docker
+    "--nproc-per-node",  # torchrun
     "--every",  # benchmarks/temporal.py
     "--images",  # benchmarks/dense_crf.py
     "--params",

@@ -22,7 +22,7 @@ from edgeseg.train.world import world
 
 
 def main(data: str, output: str, resume: str) -> None:
-    """Train for two epochs; what was there after the first, and the losses of all steps, lie beside what a run leaves."""
+    """Train for two epochs; the losses of all steps, and the folder as it was after the first, are left too."""
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
     loss = "ohem(0.5) + dice + lovasz(0.5) + boundary(0.2)"

@@ -214,7 +214,7 @@ def test_qat_needs_a_checkpoint(refused, data, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch: 3", "unknown key 'epoch'. Allowed are amp, aspect,"),
+        ("epoch: 3", "unknown key 'epoch'. Allowed are accumulate, amp, aspect,"),
         ("epochs: many", "epochs is 'many'. Give a whole number"),
         ("epochs: 2.5", "epochs is 2.5. Give a whole number"),
         ("epochs: true", "epochs is True. Give a whole number"),

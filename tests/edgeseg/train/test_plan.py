@@ -25,7 +25,7 @@ def test_times_as_people_write_them(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "2", "h", "0m", "-1h", "30m1h", "1.5h", "soon", "9" * 100 + "h", "367d"])
 def test_what_is_no_time(text):
-    with pytest.raises(InputError, match="time_budget is .*Write it as 2h, 30m or 1h30m"):
+    with pytest.raises(InputError, match=r"time_budget is .*Write it as 2h, 30m or 1h30m"):
         seconds_of(text)
 
 
