@@ -51,7 +51,15 @@ from edgeseg.train.machine import (
 )
 from edgeseg.train.picture_cache import Pair
 from edgeseg.train.plan import Plan
-from edgeseg.train.qat import FREEZE_RANGES, FREEZE_STATISTICS, ROUNDED_MIOU, begin, rounded, save_learned
+from edgeseg.train.qat import (
+    FREEZE_RANGES,
+    FREEZE_STATISTICS,
+    ROUNDED_MIOU,
+    begin,
+    check_same_classes,
+    rounded,
+    save_learned,
+)
 from edgeseg.train.schedule import learning_rate_factor
 from edgeseg.train.task import SegmentationTask
 from edgeseg.train.validation import confusion_on
@@ -140,7 +148,8 @@ class Trainer:
     def _build(self) -> Network:
         config = self.config
         if config.qat:
-            network, self._float_spec = begin(config, self.dataset)
+            network, self._float_spec = begin(config)
+            check_same_classes(config, self._float_spec, self.dataset)
         else:
             network = build(config.network, self.dataset.num_classes, config.network_args)
         network.to(self.device)

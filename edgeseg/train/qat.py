@@ -70,12 +70,12 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**DEFAULTS, **own, **settings}
 
 
-def begin(config: TrainConfig, dataset: Dataset) -> tuple[Network, ModelSpec]:
+def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
     """The network that ``config.qat`` holds, and its spec, with an input that INT8 can take; see ``_centre``.
 
     Raises:
         ModelError: not a checkpoint of edgeseg, or one that has been through this already.
-        InputError: the configuration is for another network or size, or the data have other classes.
+        InputError: the configuration is for another network or size.
     """
     network, spec = _load(Path(str(config.qat)))
     if config.network != spec.network:
@@ -86,10 +86,14 @@ def begin(config: TrainConfig, dataset: Dataset) -> tuple[Network, ModelSpec]:
     if config.input_size != spec.input_size:
         height, width = spec.input_size
         raise InputError(f"{config.qat} takes images of {width}x{height}", "Leave out height and width")
+    return network, _centre(network, spec, config.qat_target)
+
+
+def check_same_classes(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> None:
+    """Raise InputError unless the checkpoint that is begun with is one for this dataset."""
     if spec.class_names != dataset.names:
         what = f"{config.qat} has other classes than {dataset.path}"
         raise InputError(what, "Pass the data it was trained on, or train without qat first")
-    return network, _centre(network, spec, config.qat_target)
 
 
 def rounded(

@@ -90,7 +90,6 @@ FLAGS_OF_OTHERS = {
     "--stronglyTyped",
     "--useCudaGraph",
     "--shm-size",  # docker
-    "--nproc-per-node",  # torchrun
     "--every",  # benchmarks/temporal.py
     "--images",  # benchmarks/dense_crf.py
     "--params",
@@ -117,6 +116,7 @@ NO_NAMES = {
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",
+    "edgeseg.losses",
 }
 
 PREPARED = """
