@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,15 @@ from edgeseg.train.losses.base import Loss, SoftLoss, SoftTargets
 
 AUX = "aux"
 """The name of what the auxiliary heads lose."""
+
+
+class Batch(NamedTuple):
+    """What a task learns from, on its device; see :meth:`SegmentationTask.forward`."""
+
+    images: Tensor
+    labels: Tensor
+    soft: SoftTargets | None = None
+    unlabelled: Unlabelled | None = None
 
 
 class SegmentationTask(nn.Module):

@@ -193,7 +193,7 @@ def test_a_checkpoint_is_read_once_whatever_is_asked_for(checkpoint, data, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"head": "labels", "format": "tensorrt"}, "head belongs to the format onnx. Leave it out, or use"),
+        ({"height": 64, "format": "tensorrt"}, "height belongs to the format onnx. Leave it out, or use"),
         ({"batch": 2}, "batch belongs to the format tensorrt"),
         ({"format": "tflite"}, "format is 'tflite'. Use one of onnx, tensorrt"),
         ({"refine": "crf", "head": "labels"}, "refine crf needs logits"),

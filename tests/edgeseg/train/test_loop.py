@@ -137,7 +137,7 @@ def test_pictures_without_labels_help_in_another_light(finished, shapes, tmp_pat
         split.update({kind: str(shapes / split[kind]) for kind in ("images", "labels")})
     dataset["splits"]["val"]["images"] = "val"
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(dataset))
-    config = replace(finished[0], data=tmp_path, weights=finished[1].model, epochs=5, eval_every=5, confidence=0.7)
+    config = replace(finished[0], data=tmp_path, init=finished[1].model, epochs=5, eval_every=5, confidence=0.7)
     config = replace(config, learning_rate=3e-3, warmup_epochs=0.5, unlabelled_ramp=0.0, color_jitter=0.0)
     alone = Trainer(replace(config, output=tmp_path / "alone")).run()
     more = Trainer(replace(config, output=tmp_path / "more", unlabelled=tmp_path / "train")).run()
@@ -380,7 +380,7 @@ def test_a_class_that_only_validation_lacks_is_told_and_the_mean_says_of_how_man
     data = copy_of(shapes, tmp_path / "data")
     relabel(data / "val" / "labels", lambda labels: np.where(labels == 2, 255, labels).astype(np.uint8))
     trainer = Trainer(replace(QUICK, data=data, output=tmp_path / "run", epochs=1))
-    assert trainer.missing == ("disc",)
+    assert trainer.material.missing == ("disc",)
     trained = trainer.run()
     assert rows_of(tmp_path / "run")[-1]["val_classes"] == trained.classes
     with Segmenter.open(trained.model, threads=1) as segmenter:
