@@ -120,6 +120,7 @@ NO_NAMES = {
     "edgeseg.label_formats",
     "edgeseg.dataset_formats",
     "edgeseg.losses",
+    "edgeseg.backbones",
     "edgeseg.refiners",
     "edgeseg.sources",
     "edgeseg.live_sources",

@@ -24,6 +24,7 @@ from quick_training import QUICK
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.soft_labels import SoftLabels
 from edgeseg.errors import InputError
+from edgeseg.models.backbones.registry import build_backbone
 from edgeseg.train.distributed import SILENT_S, Group, Watch
 from edgeseg.train.loop import Trainer
 from edgeseg.train.world import ALONE, World, set_world
@@ -77,13 +78,15 @@ def told(shapes, taught, tmp_path_factory):
         return {**kind, "data": str(shapes), "output": str(folder / name)}
 
     plain = {**PLAIN, "teacher": str(taught)}
+    frozen = {**FROZEN, "init": str(folder / "backbone.pth")}
+    torch.save(build_backbone("mobilenet_v3_small").state_dict(), frozen["init"])
     with trains_together.twice_the_digits():
         trains_together.train(changes(plain, "alone"))
-        trains_together.train(changes(FROZEN, "frozen-alone"))
+        trains_together.train(changes(frozen, "frozen-alone"))
     together = [
         (changes(plain, "together"), False),
         (changes(plain, "alone-begun"), True),
-        (changes(FROZEN, "frozen-together"), False),
+        (changes(frozen, "frozen-together"), False),
     ]
     (folder / "runs.json").write_text(json.dumps(together))
     run = torchrun(SUPPORT / "trains_together.py", folder / "runs.json")
