@@ -29,6 +29,7 @@ LONGEST = (
     "tests/edgeseg/train/test_qat.py",
     "tests/edgeseg/train/test_loop.py",
     "tests/edgeseg/cli/test_train_ending.py",
+    "tests/edgeseg/train/test_distributed.py",
     "tests/docs/test_snippets.py",
     "tests/fuzz/test_fuzz.py",
     "tests/export/tensorrt/test_engine.py",

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeseg.cli.options import ConfigFile, completed, with_settings
-from edgeseg.errors import InputError
+from edgeseg.errors import EdgesegError, InputError
 from edgeseg.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeseg.train.distributed import Group
     from edgeseg.train.loop import Trainer
 
 EXAMPLES = """
@@ -57,7 +58,7 @@ def train(
     are its own; --epochs is 5, --learning-rate 0.00002, --warmup-epochs 0.5
     and --aux-weight 0 if you do not say otherwise.
     """
-    with _Ending() as ending:
+    with _Ending() as ending, _together(ending) as group:
         from edgeseg.files.whole import keep_apart
         from edgeseg.train.folder import CONFIG_FILE
         from edgeseg.train.recipes import read_recipe
@@ -75,18 +76,23 @@ def train(
         if config and not resume:
             keep_apart([chosen.folder / CONFIG_FILE], [config])
 
+        if group is not None:
+            group.connect(chosen.device)
         from rich.console import Console
 
         from edgeseg.train.loop import Trainer
 
-        console = Console(highlight=False, markup=False, soft_wrap=True)  # paths are shown as they are, in one piece
+        # Paths are shown as they are, in one piece.
+        console = Console(highlight=False, markup=False, soft_wrap=True, quiet=group is not None and group.rank > 0)
         trainer = Trainer(chosen)
+        material = trainer.material
         console.print(
-            f"{chosen.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(trainer.train_set)} training "
-            f"and {len(trainer.val_set)} validation images, {chosen.synthetic_scenes} rendered, on {trainer.device}"
+            f"{chosen.network}: {trainer.spec.metrics['parameters']:,} parameters, {len(material.train_set)} training "
+            f"and {len(material.val_set)} validation images, {chosen.synthetic_scenes} rendered, on {trainer.device}"
+            + (f" and {group.size - 1} more" if group is not None else "")
         )
-        if trainer.missing:
-            console.print(f"split {chosen.val_split} has no pixel of {', '.join(trainer.missing)}")
+        if material.missing:
+            console.print(f"split {chosen.val_split} has no pixel of {', '.join(material.missing)}")
         if not resume and (transfer := trainer.begin()) is not None:
             console.print(str(transfer))
         with ending.in_good_order(trainer), _Progress(console, trainer) as progress:
@@ -98,6 +104,36 @@ def train(
             trained = trainer.run(resume=resume, on_step=on_step, on_epoch=progress.epoch)
             console.print(f"{trained.model}  {_miou(trained.miou, trained.classes, trainer)}")
             console.print(f"next: edgeseg export {trained.model}")
+
+
+@contextmanager
+def _together(ending: _Ending) -> Iterator[Group | None]:
+    """What torchrun has started, if it has; why it ends is told by one process, and the others end without a word."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield None
+        return
+    from edgeseg.train.distributed import joined
+
+    try:
+        with joined(_end_at_once) as group:
+            ending.tells = group.tells
+            try:
+                yield group
+            except EdgesegError:
+                ending.told = group.tells()  # before it leaves, which the others hear of
+                raise
+    except EdgesegError:
+        if not (ending.told or ending.tells()):
+            raise typer.Exit(2) from None
+        raise
+
+
+def _end_at_once(words: str) -> None:
+    from edgeseg.cli.signals import leave
+
+    if words:
+        leave(f"error: {words}", 2)
+    os._exit(2)
 
 
 class _Ending:
@@ -115,6 +151,8 @@ class _Ending:
         self._heard_s = 0.0
         self._trainer: Trainer | None = None
         self._previous: Mapping[int, Any] = {}
+        self.told = False
+        self.tells: Callable[[], bool] = lambda: True
 
     def __enter__(self) -> _Ending:
         if threading.current_thread() is threading.main_thread():
@@ -155,9 +193,11 @@ class _Ending:
         raise KeyboardInterrupt
 
     def _say(self) -> None:
+        if not self.tells():
+            return
         line = "edgeseg: interrupted"
         if self._trainer is not None and self._trainer.epoch:
-            line += f" after epoch {self._trainer.epoch} of {self._trainer.config.epochs}; go on with --resume"
+            line += f" after epoch {self._trainer.epoch} of {self._trainer.plan.epochs}; go on with --resume"
         with suppress(OSError):
             os.write(2, f"{line}\n".encode())
 
@@ -182,7 +222,6 @@ class _Progress:
 
         self._console = console
         self._trainer = trainer
-        self._epochs = trainer.config.epochs
         self._bar = Bar(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -193,7 +232,7 @@ class _Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("train", epoch=0, epochs=self._epochs, loss=float("nan"))
+        self._task = self._bar.add_task("train", epoch=0, epochs=trainer.plan.epochs, loss=float("nan"))
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -204,11 +243,13 @@ class _Progress:
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=step, total=steps, epoch=epoch, loss=loss)
+        epochs = self._trainer.plan.epochs
+        self._bar.update(self._task, completed=step, total=steps, epoch=epoch, epochs=epochs, loss=loss)
 
     def epoch(self, row: dict[str, float]) -> None:
         """Print the epoch's line."""
-        line = f"epoch {row['epoch']:.0f}/{self._epochs}  loss {row['train_loss']:.4f}  {row['seconds']:.1f} s"
+        epochs = self._trainer.plan.epochs
+        line = f"epoch {row['epoch']:.0f}/{epochs}  loss {row['train_loss']:.4f}  {row['seconds']:.1f} s"
         if "val_miou" in row:
             line += f"  {_miou(row['val_miou'], row['val_classes'], self._trainer)}"
         self._console.print(line)

@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
+from functools import lru_cache
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
+@lru_cache(maxsize=1024)  # of the folders above thousands of files
 def _natural(name: str) -> list[tuple[int, str]]:
     """Text and numbers by turns; a number's own digits settle nothing but ties (``1`` and ``01``)."""
     parts = _DIGITS.split(name)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair
 from edgeseg.train.geometry import Geometry, Matrix
+from edgeseg.train.picture_cache import Pair
 from edgeseg.train.rare import ClassIndex, labelled_pixel, paste, pixel_of
 from edgeseg.train.soft_pictures import SoftPictures
 from edgeseg.types import ImageU8, LabelsU8

@@ -20,6 +20,7 @@ from edgeseg.errors import DeviceError, EdgesegError
 from edgeseg.train.augment import Augmented, Draw
 from edgeseg.train.machine import READ_AHEAD
 from edgeseg.train.unlabelled import UnlabelledViews
+from edgeseg.train.world import world
 
 _SEEDS = 1 << 62
 
@@ -27,9 +28,12 @@ _SEEDS = 1 << 62
 class Batches:
     """An endless supply of epochs over augmented samples.
 
+    Where several processes train together, this is one's own share of each batch.
+
     Args:
         samples: the samples.
-        batch_size: of each batch; what remains of an epoch is left out.
+        batch_size: of each batch, over all processes, by whose number it can be divided; what remains of an epoch is
+            left out.
         workers: processes beside this one; 0 for none.
         pinned: put the batches where a GPU can fetch them by itself.
         draws: samples of an epoch, which begin again when all have had their turn; None for each once.
@@ -44,10 +48,10 @@ class Batches:
         pinned: bool,
         draws: int | None = None,
     ) -> None:
-        self._order = _Order(len(samples), len(samples) if draws is None else draws)
+        self._order = _Order(len(samples), len(samples) if draws is None else draws, batch_size)
         self._loader: DataLoader[Any] = DataLoader(
             _Told(samples),
-            batch_size=batch_size,
+            batch_size=batch_size // world().size,
             sampler=self._order,
             drop_last=True,
             collate_fn=_collate,
@@ -121,25 +125,28 @@ def _ended(reason: str) -> DeviceError:
 class _Order(Sampler[Draw]):
     """Every sample once, shuffled, each with the seed of its own randomness; or as many draws as are wanted.
 
-    So it does not matter which process augments it, or how many there are.
+    So it does not matter which process augments it, or how many there are. Of several that train together each has
+    its part of every batch.
     """
 
-    def __init__(self, count: int, draws: int) -> None:
+    def __init__(self, count: int, draws: int, batch_size: int) -> None:
         self.count = count
         self.draws = draws
+        self.batch_size = batch_size
         self.seed = 0
 
     def __len__(self) -> int:
-        return self.draws
+        return self.draws // self.batch_size * self.batch_size // world().size
 
     def __iter__(self) -> Iterator[Draw]:
         generator = torch.Generator().manual_seed(self.seed)
         order: list[int] = []
         while len(order) < self.draws:
             order += torch.randperm(self.count, generator=generator).tolist()
-        order = order[: self.draws]
         seeds = torch.randint(_SEEDS, (self.draws,), generator=generator).tolist()
-        return iter(list(zip(order, seeds, strict=True)))
+        share, first = self.batch_size // world().size, world().rank
+        for begin in range(first * share, self.draws // self.batch_size * self.batch_size, self.batch_size):
+            yield from zip(order[begin : begin + share], seeds[begin : begin + share], strict=True)
 
 
 class _Told(TorchDataset[Any]):

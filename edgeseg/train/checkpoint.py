@@ -11,7 +11,7 @@ from edgeseg.models.checkpoint import load_trusted, save_atomically
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.folder import CONFIG_FILE, RESUME_FILE
 
-_FREE = frozenset({"data", "output", "device", "threads", "eval_every"})
+_FREE = frozenset({"data", "output", "device", "threads", "compile", "eval_every"})
 """Settings that may differ between the run and its continuation: they are no part of the recipe.
 
 Another device, other threads or another version of PyTorch add numbers up in another order, so that the curve goes on

@@ -14,12 +14,14 @@ from edgeseg.settings import Settings, setting
 from edgeseg.spec.int8 import Int8Target
 from edgeseg.spec.model_spec import MOST_TILE_SCALE, NetworkArgs, checked_args
 from edgeseg.spec.placement import PictureFit
+from edgeseg.train.duration import seconds_of
 from edgeseg.train.losses.registry import LOSSES, parse_losses
 
 Schedule = Literal["poly", "cosine"]
 ClassWeights = Literal["log", "none"]
 Flip = Literal["none", "horizontal", "both"]
 Amp = Literal["auto", "on", "off"]
+Compile = Literal["auto", "on", "off"]
 
 _RECIPE, _RUN, _QAT = "Recipe", "Run", "Quantization-aware training"
 _TEACHING = "Beyond the labels"
@@ -90,7 +92,10 @@ class TrainConfig(Settings):
         crop_height, crop_width: pixels of the training crops; 0 means the whole height or width. Smaller ones are
             quicker, but a network that pools over the whole picture then sees at work what it was not trained on.
         epochs: passes over the training split.
-        batch_size: images a step.
+        time_budget: text such as ``2h``, ``30m`` or ``1h30m``: as many epochs as there is time for, in place of
+            ``epochs``; empty for none. See :mod:`edgeseg.train.budget`.
+        batch_size: images a step, of all processes that train together.
+        accumulate: batches whose gradients are added up for a step.
         learning_rate: peak learning rate of AdamW.
         weight_decay: of AdamW; normalisation layers and biases are left out.
         schedule: ``poly`` (power 0.9) or ``cosine`` (half a period), both after a linear warm-up. ``one-cycle`` is an
@@ -107,6 +112,7 @@ class TrainConfig(Settings):
         class_weights: ``log``: 1 / ln(1.10 + frequency), ENet's form with a milder constant; ``none``: all 1.
         loss: names of :data:`edgeseg.train.losses.registry.LOSSES` with ``+`` between them, each with or without its
             numbers: ``ohem(0.7) + dice + lovasz(0.5)``.
+        clip_grad_norm: gradients whose norm is larger are scaled down to this; 0 leaves them as they are.
         aux_weight: weight of the loss of each auxiliary head, which is the first of ``loss``; 0 trains without them.
         loss_stride: the losses are taken at every so many-th pixel of each row and column.
         ema_decay: decay per step of the exponential moving average of the weights, which is what is kept.
@@ -115,7 +121,9 @@ class TrainConfig(Settings):
         seed: of weights, order and augmentation.
         device: ``auto``, ``cpu``, ``cuda``, …
         amp: mixed precision; ``auto`` is on where the device is a GPU, ``qat`` excepted.
-        threads: CPU threads; 0 for all cores that this process may use.
+        compile: have PyTorch compile the network and its losses, which takes a minute first; ``auto`` is on for a GPU
+            and a run that is long enough for it.
+        threads: CPU threads of each process; 0 for all cores that they may use.
 
     Raises:
         InputError: a value of another kind or out of range.
@@ -140,7 +148,9 @@ class TrainConfig(Settings):
     crop_height: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
     crop_width: int = setting(0, "Pixels of training crops; 0: all", panel=_RECIPE, least=0)
     epochs: int = setting(200, "Passes over the split", above=0)
+    time_budget: str = setting("", "Time to train for, such as 2h or 1h30m, in place of epochs")
     batch_size: int = setting(8, "Images a step", above=0)
+    accumulate: int = setting(1, "Batches whose gradients make a step", panel=_RECIPE, above=0)
     learning_rate: float = setting(1e-3, "Peak rate of AdamW", panel=_RECIPE, above=0)
     weight_decay: float = setting(0.01, "Of AdamW", panel=_RECIPE, least=0)
     schedule: Schedule = setting("poly", panel=_RECIPE)
@@ -156,6 +166,7 @@ class TrainConfig(Settings):
     color_jitter: float = setting(0.2, "Largest random change of colours; 0: none", panel=_RECIPE)
     class_weights: ClassWeights = setting("log", "Weigh rare classes more", panel=_RECIPE)
     loss: str = setting("cross_entropy + dice", f"Of {', '.join(LOSSES.own_names)}", panel=_RECIPE)
+    clip_grad_norm: float = setting(0.0, "Largest norm of the gradients; 0: any", panel=_RECIPE, least=0)
     aux_weight: float = setting(0.4, "Weight of auxiliary losses; 0: none", panel=_RECIPE, least=0)
     loss_stride: int = setting(2, "Take the loss at every so many-th pixel", panel=_RECIPE, above=0)
     backbone_rate: float = setting(1.0, "Learning rate of the backbone, as a factor", panel=_RECIPE, least=0)
@@ -177,6 +188,7 @@ class TrainConfig(Settings):
     seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN, least=0, most=(1 << 32) - 1)
     device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
     amp: Amp = setting("auto", "Mixed precision; auto: on a GPU", panel=_RUN)
+    compile: Compile = setting("auto", "By torch.compile; auto: for long runs on a GPU", panel=_RUN)
     threads: int = setting(0, "CPU threads; 0: all cores", panel=_RUN, least=0, most=1024)
 
     def __post_init__(self) -> None:
@@ -200,15 +212,18 @@ class TrainConfig(Settings):
         if not 0 <= self.unlabelled_jitter < 1:
             raise InputError(f"unlabelled_jitter {self.unlabelled_jitter} is outside 0..1", "Correct it")
         parse_losses(self.loss)
+        if self.time_budget:
+            seconds_of(self.time_budget)
         if self.loss_stride > min(self.crop_size):
             raise InputError(
                 f"loss_stride {self.loss_stride} is more than the crops' {min(self.crop_size)} pixels",
                 "Give a smaller one",
             )
-        if self.qat and (self.init or self.amp == "on" or self.crop_size != self.input_size):
+        apart = self.init or self.crop_size != self.input_size or "on" in (self.amp, self.compile)
+        if self.qat and apart:
             raise InputError(
-                "qat takes the weights of its own checkpoint, whole images and no mixed precision",
-                "Leave out init, crop_height, crop_width and amp",
+                "qat takes the weights of its own checkpoint, whole images, no mixed precision and no compilation",
+                "Leave out init, crop_height, crop_width, amp and compile",
             )
 
     @classmethod

@@ -7,73 +7,80 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg._native import available_cores
 from edgeseg.data.class_counts import class_pixels
 from edgeseg.data.dataset import Dataset, Sample
+from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.runtime.preprocess import labels_to_canvas, to_canvas
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.placement import Placement, Size, place
 from edgeseg.synthetic.classes import CAMVID_NAMES
 from edgeseg.synthetic.street import StreetScene
+from edgeseg.train.picture_cache import Pair, PictureCache, PicturesOfManySizes
 from edgeseg.types import ImageU8, LabelsU8
 
-Pair = tuple[Tensor, Tensor]
-"""Image (3, H, W) uint8 RGB, labels (H, W) uint8 with 255 = no label."""
+CACHE_BYTES = 1 << 30
+"""Splits that fit, the training split first, are kept decoded in memory, once for all processes of a machine."""
 
-CACHE_BYTES = 4 << 30
-"""Splits that fit are kept decoded in memory."""
+LOOKED_AT = 200
+"""Pictures of a split that does not fit which are read before the first step. The rest is found out on the way."""
 
 
 class SplitTensors(TorchDataset[Pair]):
     """The samples of a split, brought before the network the way the runtime does, read once where they fit in memory.
 
     Args:
-        dataset: the dataset.
-        split: the split's name.
+        dataset: what the split is of.
+        split: its name.
         size: (height, width) of the network's input.
         spec: says how pictures of another shape come before it; None stretches them. With tiles the samples are whole
             pictures, which are of many sizes.
+        beside: bytes of memory that another split has taken.
 
     Attributes:
-        cached: whether all of them fit in memory; with tiles, if they are as large as the first.
+        cached: whether they are kept; with tiles, as far as they are no larger than the first.
+        kept_bytes: memory for that.
 
     Raises:
         DatasetError: no such split, or, with tiles, its first sample cannot be used.
     """
 
-    def __init__(self, dataset: Dataset, split: str, size: Size, spec: ModelSpec | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, split: str, size: Size, spec: ModelSpec | None = None, *, beside: int = 0
+    ) -> None:
         self.dataset = dataset
         self.name = split
         self.samples: list[Sample] = dataset.split(split).samples()
         self.size = size
-        self._spec = spec
-        self._cache: dict[int, Pair] = {}
-        self._cached_bytes = 0
-        self.cached = False
-        of_one = size if spec is None or spec.fit != "tile" else self[0][1].shape
-        self.cached = len(self.samples) * of_one[0] * of_one[1] * 4 <= CACHE_BYTES
+        self.spec = spec
+        tiles = spec is not None and spec.fit == "tile"
+        self._cache: PictureCache | PicturesOfManySizes | None = None
+        height, width = self[0][1].shape if tiles else size
+        self.kept_bytes = len(self.samples) * height * width * 4
+        self.cached = self.kept_bytes + beside <= CACHE_BYTES
+        self.kept_bytes *= self.cached
+        if self.cached:
+            count = len(self.samples)
+            self._cache = PicturesOfManySizes(CACHE_BYTES - beside) if tiles else PictureCache(count, size)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Pair:
-        if index in self._cache:
-            return self._cache[index]
+        if self._cache is not None and (kept := self._cache.get(index)) is not None:
+            return kept
         image, labels = self.dataset.read(self.samples[index], unions=True)
         pair = to_tensors(image, labels, self.place((labels.shape[0], labels.shape[1])))
-        size = 4 * pair[1].numel()
-        if self.cached and self._cached_bytes + size <= CACHE_BYTES:
-            self._cache[index] = pair
-            self._cached_bytes += size
+        if self._cache is not None:
+            self._cache.keep(index, pair)
         return pair
 
     def place(self, size: Size) -> Placement:
         """Where a picture of (height, width) ``size`` lies before the network."""
-        return place("stretch", size, self.size) if self._spec is None else self._spec.place(size)
+        return place("stretch", size, self.size) if self.spec is None else self.spec.place(size)
 
     def file_labels(self, index: int) -> LabelsU8:
         """(H, W) uint8 labels at the label file's own size, 255 = no label."""
@@ -82,12 +89,18 @@ class SplitTensors(TorchDataset[Pair]):
     def read_all(self) -> None:
         """Read every sample, so that a file that cannot be used is found now, and the cache is full where there is one.
 
+        Of a split that does not fit in memory two hundred are read, spread evenly. Processes that share a cache each
+        read a part.
+
         Raises:
             DatasetError: a file cannot be used.
         """
+        indices = spread(range(len(self)), LOOKED_AT)
+        if self._cache is not None:
+            indices = list(range(len(self)))[self._cache.reader :: self._cache.readers]
         threads = ThreadPoolExecutor(min(available_cores(), len(self)))  # decoders let them run together
         try:
-            for _ in threads.map(self.__getitem__, range(len(self))):
+            for _ in threads.map(self.__getitem__, indices):
                 pass
         finally:
             threads.shutdown(cancel_futures=True)

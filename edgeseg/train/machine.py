@@ -11,6 +11,7 @@ import torch
 
 from edgeseg._native import available_cores
 from edgeseg.errors import InputError
+from edgeseg.train.world import world
 
 READ_AHEAD = 2
 """Batches that each process has ready."""
@@ -87,11 +88,34 @@ def steps_between_looks(device_type: str) -> int:
     return 1 if device_type == "cpu" else 20
 
 
+def own_cores() -> int:
+    """Cores that this process may use beside the others of its training on this machine."""
+    return max(1, available_cores() // world().local_size)
+
+
+WORTH_COMPILING = 3000
+"""Steps on a GPU after which the minute that it takes has come back."""
+
+
+def is_compiled(compile: str, device_type: str, steps: int) -> bool:
+    """Whether a run compiles its network.
+
+    On a CPU a step of Fast-SCNN gained nothing by it; and nobody has tried it for several GPUs yet.
+
+    Args:
+        compile: ``auto``, ``on`` or ``off``.
+        device_type: ``cpu``, ``cuda``, …
+        steps: of the run.
+    """
+    long = device_type == "cuda" and steps >= WORTH_COMPILING and not world().is_shared
+    return compile == "on" or (compile == "auto" and long)
+
+
 @contextmanager
 def settings_of_a_run(threads: int, device: torch.device) -> Iterator[None]:
     """PyTorch's threads as told, 0 for all cores, and random numbers of one's own; afterwards both are as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or available_cores())
+    torch.set_num_threads(threads or own_cores())
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from edgeseg.data.dataset import Dataset
+from edgeseg.data.sampling import spread
 from edgeseg.errors import InputError, ModelError
 from edgeseg.models.checkpoint import Checkpoint, read_checkpoint, save_atomically
 from edgeseg.models.network import Network
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.int8 import INT8_LEVELS, INT8_TARGETS, Int8Target
+from edgeseg.spec.placement import tiles_of
 from edgeseg.train.capture import PREFIX, capture, normalisation_of, stem_of
 from edgeseg.train.config import TrainConfig
+from edgeseg.train.data import SplitTensors
 
 if TYPE_CHECKING:
     from edgeseg.train.fake_quantize import FakeQuantized
@@ -89,6 +93,48 @@ def begin(config: TrainConfig) -> tuple[Network, ModelSpec]:
         scale = f" at scale {spec.tile_scale:g}" if spec.fit == "tile" else ""
         raise InputError(f"{config.qat} was trained with fit {spec.fit}{scale}", "Leave out fit and tile_scale")
     return network, _centre(network, spec, config.qat_target)
+
+
+def check_same_classes(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> None:
+    """Raise InputError unless the checkpoint that is begun with is one for this dataset."""
+    if spec.class_names != dataset.names:
+        what = f"{config.qat} has other classes than {dataset.path}"
+        raise InputError(what, "Pass the data it was trained on, or train without qat first")
+
+
+def rounded(
+    network: Network, config: TrainConfig, samples: SplitTensors, inputs: Callable[[Tensor], Tensor]
+) -> FakeQuantized:
+    """The network with the rounding of INT8, whose first ranges are those that training images reach.
+
+    Args:
+        network: of :func:`begin`, on its device.
+        config: the recipe.
+        samples: to train on, placed as the network's spec says.
+        inputs: makes what the network takes of (1, 3, H, W) uint8 RGB.
+
+    Raises:
+        ModelError: the network does not return finite numbers.
+    """
+    from edgeseg.train.fake_quantize import FakeQuantized
+
+    rounding = FakeQuantized(network, config.qat_target, config.input_size)
+    chosen = spread(range(len(samples)), CALIBRATION_IMAGES)
+    try:
+        rounding.calibrate(inputs(_one_input(samples, index).unsqueeze(0)) for index in chosen)
+    except FloatingPointError:
+        raise ModelError(
+            f"{config.qat} does not return finite numbers for the training images", "Train it again"
+        ) from None
+    return rounding
+
+
+def _one_input(samples: SplitTensors, index: int) -> Tensor:
+    """(3, H, W) uint8 RGB at the input size: a training image, or one of its tiles."""
+    image, spec = samples[index][0], samples.spec
+    assert spec is not None
+    tiles = tiles_of((image.shape[1], image.shape[2]), spec.input_size, spec.cell)
+    return image[tiles[index % len(tiles)].planes]
 
 
 def save_learned(path: Path, network: FakeQuantized, spec: ModelSpec, target: Int8Target) -> None:

@@ -10,7 +10,7 @@ WARMUP_START = 0.01
 """The factor the warm-up begins at."""
 
 
-def learning_rate_factor(schedule: Schedule, step: int, warmup_steps: int, total_steps: int) -> float:
+def learning_rate_factor(schedule: Schedule, step: float, warmup_steps: int, total_steps: int) -> float:
     """The factor 0..1 at a step: a linear warm-up, then ``poly`` of power 0.9 or half a period of a cosine."""
     if step < warmup_steps:
         return WARMUP_START + (1 - WARMUP_START) * step / warmup_steps

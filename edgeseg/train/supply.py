@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.utils.data import ConcatDataset
 
-from edgeseg._native import available_cores
 from edgeseg.train.augment import Augmented
 from edgeseg.train.batches import Batches
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import Pair, SplitTensors, SyntheticTensors
-from edgeseg.train.machine import shared_memory_bytes, workers_for
+from edgeseg.train.data import SplitTensors, SyntheticTensors
+from edgeseg.train.machine import own_cores, shared_memory_bytes, workers_for
+from edgeseg.train.picture_cache import Pair
 from edgeseg.train.rare import ClassIndex
 from edgeseg.train.soft_pictures import SoftPictures
 from edgeseg.train.unlabelled import UnlabelledPictures, UnlabelledViews, Views
+from edgeseg.train.world import world
 
 _APART = 1 << 40
 """Between the seeds of both: no epoch of one is drawn as an epoch of the other."""
+
+
+Part = tuple[tuple[Tensor, ...], Views | None]
+"""A batch of :class:`edgeseg.train.augment.Augmented`, and the views that are learned from beside it."""
 
 
 class Supply:
@@ -42,8 +47,8 @@ class Supply:
         if self._unlabelled is not None:
             self._unlabelled.close()
 
-    def epoch(self, seed: int) -> Iterator[tuple[tuple[Tensor, ...], Views | None]]:
-        """Samples of :class:`edgeseg.train.augment.Augmented` and views, as the seed says.
+    def epoch(self, seed: int) -> Iterator[Part]:
+        """What one pass is made of, as the seed says.
 
         Raises:
             EdgesegError, RuntimeError: as :meth:`edgeseg.train.batches.Batches.epoch`.
@@ -75,7 +80,7 @@ def open_supply(
         device_type: ``cpu``, ``cuda``, …
         pictures: with labels.
         scenes: rendered ones beside them.
-        batch_size: of pictures with labels.
+        batch_size: of pictures with labels, over all processes that train together.
         soft: what the teacher has said of ``pictures`` before.
         unlabelled: pictures without labels; None for none.
     """
@@ -84,17 +89,19 @@ def open_supply(
         height, width = config.crop_size
         return workers_for(
             device_type,
-            config.threads or available_cores(),
+            config.threads or own_cores(),
             in_memory=in_memory,
-            batch_bytes=4 * height * width * count,
-            shared_bytes=shared_memory_bytes(),
+            batch_bytes=4 * height * width * count // world().size,
+            shared_bytes=shared_memory_bytes() // world().local_size,
         )
 
     samples: ConcatDataset[Pair] = ConcatDataset([pictures, *([scenes] if len(scenes) else [])])
     processes = workers(batch_size, pictures.cached)
     if processes:
         scenes.render_all()  # once, not in each process
-    index = ClassIndex(pictures.class_pixels_of_each()) if config.class_uniform or config.copy_paste else None
+    index = None
+    if config.class_uniform or config.copy_paste:
+        index = ClassIndex(world().from_first(pictures.class_pixels_of_each))
     augmented = Augmented(samples, len(samples), config, index=index, taught=bool(config.teacher), soft=soft)
     pinned = device_type == "cuda"
     labelled = Batches(augmented, batch_size, workers=processes, pinned=pinned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,15 @@ AUX = "aux"
 
 UNION = "union"
 """The name of what is lost where labels name several classes."""
+
+
+class Batch(NamedTuple):
+    """What a task learns from, on its device; see :meth:`SegmentationTask.forward`."""
+
+    images: Tensor
+    labels: Tensor
+    soft: SoftTargets | None = None
+    unlabelled: Unlabelled | None = None
 
 
 class SegmentationTask(nn.Module):

@@ -23,10 +23,13 @@ from edgeseg.errors import DatasetError, InputError
 from edgeseg.runtime.preprocess import to_input
 from edgeseg.train.augment import Draw, jitter_color
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.data import CACHE_BYTES
 from edgeseg.train.geometry import Geometry
 from edgeseg.types import ImageU8
 from edgeseg.video.sources.registry import open_source
+
+CACHE_BYTES = 4 << 30
+"""Pictures without labels that fit are kept in memory; of a video, whose frames cannot be read again one by one, as
+many as do."""
 
 UNKNOWN = 255
 """Of a tag: nobody said whether the class is in the picture."""

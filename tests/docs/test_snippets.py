@@ -73,6 +73,7 @@ OTHER_PROGRAMS = {
     "ffmpeg": "makes raw video",
     "rpicam-vid": "a Raspberry Pi's",
     "openssl": "asks a camera for its certificate",
+    "torchrun": "PyTorch's; tests/edgeseg/train/test_distributed.py",
     "your_program": "the reader's",
     "umask": "the shell's",
     "echo": "the shell's",

@@ -14,7 +14,8 @@ class Loss(nn.Module):
     """One term of what a training makes small.
 
     Subclasses implement :meth:`forward`, and take ``class_weights`` first where they are made: (C,) float, how much
-    each class counts. The host never waits for a number of the device in them.
+    each class counts. The host never waits for a number of the device in them. Sums over the batch go through
+    :func:`edgeseg.train.world.summed`, as other processes may have a share of it.
 
     Args:
         weight: of this term in the sum.

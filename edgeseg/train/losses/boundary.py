@@ -4,10 +4,12 @@ arXiv:1905.07852): one minus the F1 score of boundaries that are found within a 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edgeseg.train.losses.base import Loss, one_hot
+from edgeseg.train.world import summed
 
 THICKNESS = 3
 """Pixels across a boundary."""
@@ -31,12 +33,13 @@ class Boundary(Loss):
         known = _erode(labelled.float(), THICKNESS)
         wanted, found = (_edges(x) * known for x in (truth, logits.softmax(1)))
         pixels = (0, 2, 3)
-        precision = (found * _dilate(wanted, TOLERANCE)).sum(pixels) / found.sum(pixels).clamp_min(1e-6)
-        length = wanted.sum(pixels)
-        recall = (_dilate(found, TOLERANCE) * wanted).sum(pixels) / length.clamp_min(1e-6)
+        maps = (found * _dilate(wanted, TOLERANCE), found, _dilate(found, TOLERANCE) * wanted, wanted)
+        right, said, met, length = summed(torch.stack([one.sum(pixels) for one in maps]))
+        precision, recall = right / said.clamp_min(1e-6), met / length.clamp_min(1e-6)
         f1 = 2 * precision * recall / (precision + recall).clamp_min(1e-6)
         present = length > 0
-        return ((1 - f1) * present).sum() / present.sum().clamp_min(1)
+        mean: Tensor = ((1 - f1) * present).sum() / present.sum().clamp_min(1)
+        return mean
 
 
 def _dilate(x: Tensor, pixels: int) -> Tensor:

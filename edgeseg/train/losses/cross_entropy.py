@@ -11,6 +11,7 @@ from torch import Tensor
 from edgeseg.errors import InputError
 from edgeseg.spec.palette import IGNORE
 from edgeseg.train.losses.base import Loss
+from edgeseg.train.world import gathered, summed, world
 
 HARD_SHARE = 16
 """Hard example mining keeps at least one in so many of the labelled pixels."""
@@ -78,8 +79,11 @@ def ohem_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor, th
     labelled = labels != IGNORE
     weights = torch.where(labelled, class_weights[torch.where(labelled, labels, 0)], 0.0)
     if threshold < 1:
-        hardest = nll.detach().flatten().topk(max(1, nll.numel() // HARD_SHARE)).values
-        last = (labelled.sum() // HARD_SHARE - 1).clamp_min(0)
+        count = max(1, world().size * nll.numel() // HARD_SHARE)
+        own = nll.detach().flatten().topk(min(count, nll.numel())).values
+        hardest = gathered(own).topk(count).values if world().is_shared else own
+        last = (summed(labelled.sum()) // HARD_SHARE - 1).clamp_min(0)
         limit = hardest.gather(0, last.view(1)).clamp_max(-math.log(threshold))
         weights = torch.where(nll.detach() >= limit, weights, 0.0)
-    return (nll * weights).sum() / weights.sum().clamp_min(1e-12)
+    sums = summed(torch.stack([(nll * weights).sum(), weights.sum()]))
+    return sums[0] / sums[1].clamp_min(1e-12)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from edgeseg.train.losses.base import Loss, one_hot
+from edgeseg.train.world import summed
 
 
 class Dice(Loss):
@@ -21,7 +23,9 @@ class Dice(Loss):
         truth, labelled = one_hot(labels, logits.shape[1])
         probabilities = logits.softmax(dim=1) * labelled
         pixels = (0, 2, 3)
-        area = truth.sum(pixels)
-        dice = 2 * (probabilities * truth).sum(pixels) / (probabilities.sum(pixels) + area).clamp_min(1e-12)
+        sums = torch.stack([x.sum(pixels) for x in (probabilities * truth, probabilities, truth)])
+        common, found, area = summed(sums)
+        dice = 2 * common / (found + area).clamp_min(1e-12)
         present = area > 0
-        return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+        mean: Tensor = ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+        return mean

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edgeseg.errors import InputError
 from edgeseg.train.losses.base import SoftLoss, SoftTargets
+from edgeseg.train.world import summed
 
 
 class Distil(SoftLoss):
@@ -37,4 +39,6 @@ class Distil(SoftLoss):
         said = F.log_softmax(logits / self.temperature, dim=1)
         divergence = F.kl_div(said, taught, reduction="none", log_target=True).sum(dim=1)
         inside = targets.inside.float()
-        return self.temperature**2 * (divergence * inside).sum() / inside.sum().clamp_min(1)
+        lost, pixels = summed(torch.stack([(divergence * inside).sum(), inside.sum()]))
+        loss: Tensor = self.temperature**2 * lost / pixels.clamp_min(1)
+        return loss

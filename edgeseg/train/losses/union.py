@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.spec.palette import IGNORE
+from edgeseg.train.world import summed
 
 
 class UnionLoss(nn.Module):
@@ -38,7 +39,8 @@ class UnionLoss(nn.Module):
         members = self.members[torch.where(is_union, labels - self.num_classes, 0)].movedim(-1, 1)
         log_probabilities = F.log_softmax(logits, dim=1).masked_fill(~members, float("-inf"))
         lost = -torch.where(is_union, log_probabilities.logsumexp(dim=1), 0.0)
-        return lost.sum() / (labels != IGNORE).sum().clamp_min(1)
+        total, pixels = summed(torch.stack([lost.sum(), (labels != IGNORE).sum().float()]))
+        return total / pixels.clamp_min(1)
 
     def classes_alone(self, labels: Tensor) -> Tensor:
         """The labels without the unions: 255 there."""

@@ -118,8 +118,8 @@ def test_a_loss_as_it_was_told_before_it_had_a_language(tmp_path):
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 @pytest.mark.parametrize("value", [[], {}, b"x", object(), 1j, float("nan"), float("-inf"), "a\0b", -1, 2.5, True])
 def test_a_value_of_another_kind_is_one_line(field, value):
-    fitting = {"float": (2.5,), "bool": (True,), "Amp": (True,), "NetworkArgs": ({},)}.get(field.type, ())
-    if value in fitting or (field.type == "str" and value == "a\0b"):
+    fitting = {"float": (2.5,), "bool": (True,), "Amp": (True,), "Compile": (True,), "NetworkArgs": ({},)}
+    if value in fitting.get(field.type, ()) or (field.type == "str" and value == "a\0b"):
         return
     with pytest.raises(InputError, match=f"{field.name}") as caught:
         TrainConfig(**{"data": "x", field.name: value})
@@ -196,7 +196,7 @@ def test_training_for_int8(run_cli, data, checkpoint, tmp_path):
         (["--network", "enet"], "model.pt is a fast_scnn, not a enet. Leave out network"),
         (["--height", 32], "model.pt takes images of 96x64. Leave out height and width"),
         (["--qat-target", "gpu"], "qat_target is 'gpu'. Use one of cpu, tensorrt"),
-        (["--amp", "on"], "no mixed precision. Leave out init, crop_height, crop_width and amp"),
+        (["--amp", "on"], "no compilation. Leave out init, crop_height, crop_width, amp and compile"),
         (["--crop-width", 48], "whole images"),
         (["--init", "other.pt"], "takes the weights of its own checkpoint"),
     ],
@@ -214,7 +214,7 @@ def test_qat_needs_a_checkpoint(refused, data, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch: 3", "unknown key 'epoch'. Allowed are amp, aspect,"),
+        ("epoch: 3", "unknown key 'epoch'. Allowed are accumulate, amp, aspect,"),
         ("epochs: many", "epochs is 'many'. Give a whole number"),
         ("epochs: 2.5", "epochs is 2.5. Give a whole number"),
         ("epochs: true", "epochs is True. Give a whole number"),

@@ -82,7 +82,7 @@ trainer.run(on_step=kill)
 LITTLE = """
 from edgeseg.train.machine import shared_memory_bytes
 assert shared_memory_bytes() <= 1 << 17
-print(trainer._supply()._labelled._loader.num_workers)
+print(trainer.material.supply("cpu")._labelled._loader.num_workers)
 print(trainer.run().model)
 """
 

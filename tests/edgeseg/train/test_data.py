@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError
+from edgeseg.train import data
 from edgeseg.train.data import SplitTensors, SyntheticTensors, check_classes
 
 
@@ -112,3 +114,36 @@ def test_rendered_pictures_show_classes_too(camvid_like):
     split = SplitTensors(Dataset.load(camvid_like), "train", (64, 96))
     scenes = SyntheticTensors(split.dataset, 200, (64, 96), seed=0)
     check_classes(split, split.class_pixels(), scenes)
+
+
+def test_what_is_kept_in_memory_is_bounded_over_both_splits(shapes, monkeypatch):
+    dataset = Dataset.load(shapes)
+    monkeypatch.setattr(data, "CACHE_BYTES", 4 * 64 * 96 * 15)
+    train = SplitTensors(dataset, "train", (64, 96))
+    assert train.cached
+    assert train.kept_bytes == 4 * 64 * 96 * 12
+    assert not SplitTensors(dataset, "val", (64, 96), beside=train.kept_bytes).cached
+    assert SplitTensors(dataset, "val", (64, 96)).cached
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that share memory are forked")
+def test_what_another_process_has_read_is_there(shapes):
+    split = SplitTensors(Dataset.load(shapes), "train", (64, 96))
+    if not (child := os.fork()):
+        image, labels = split[3]
+        os._exit(not (image.any() and labels.any()))
+    assert os.waitpid(child, 0)[1] == 0
+    assert split._cache is not None
+    kept, fresh = split._cache.get(3), SplitTensors(split.dataset, "train", (64, 96))[3]
+    assert kept is not None
+    assert all(torch.equal(one, other) for one, other in zip(kept, fresh, strict=True))
+    assert split._cache.get(4) is None
+
+
+def test_of_a_split_that_does_not_fit_a_few_pictures_are_looked_at(shapes, monkeypatch):
+    monkeypatch.setattr(data, "CACHE_BYTES", 0)
+    monkeypatch.setattr(data, "LOOKED_AT", 3)
+    split, read, real = SplitTensors(Dataset.load(shapes), "train", (64, 96)), [], Dataset.read
+    monkeypatch.setattr(Dataset, "read", lambda self, sample: read.append(sample) or real(self, sample))
+    split.read_all()
+    assert sorted(sample.image.name for sample in read) == ["00.png", "06.png", "11.png"]

@@ -69,11 +69,11 @@ class Asked(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         out = func(*args, **(kwargs or {}))
-        if name in ("eq", "gt") and args[0] is self.trainer.ema.n_averaged:
+        if name in ("eq", "gt") and args[0] is self.trainer.learner.ema.n_averaged:
             self.compared.append(out)  # kept, so that no other tensor takes its place in memory
         if name in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2"):
-            steps = [state["step"] for state in self.trainer.optimizer.state.values()]
-            own = {tensor.data_ptr() for tensor in (self.trainer.ema.n_averaged, *self.compared, *steps)}
+            steps = [state["step"] for state in self.trainer.learner.optimizer.state.values()]
+            own = {tensor.data_ptr() for tensor in (self.trainer.learner.ema.n_averaged, *self.compared, *steps)}
             self.count += args[0].data_ptr() not in own
         return out
 
@@ -87,6 +87,7 @@ class Asked(TorchDispatchMode):
         {"amp": "on"},
         {"class_weights": "none"},
         {"unlabelled": "train/images"},
+        {"clip_grad_norm": 1.0},
     ],
 )
 def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, changes):
@@ -101,7 +102,7 @@ def test_a_step_asks_nothing_of_the_device(shapes, tmp_path, monkeypatch, change
             return step(*batch)
 
     monkeypatch.setattr(trainer, "_step", watched)
-    batches = trainer._supply()
+    batches = trainer.material.supply("cpu")
     told = []
     trainer._train_epoch(batches, None)  # an average begins otherwise than it goes on
     asked.count = 0

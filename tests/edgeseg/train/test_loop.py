@@ -380,7 +380,7 @@ def test_a_class_that_only_validation_lacks_is_told_and_the_mean_says_of_how_man
     data = copy_of(shapes, tmp_path / "data")
     relabel(data / "val" / "labels", lambda labels: np.where(labels == 2, 255, labels).astype(np.uint8))
     trainer = Trainer(replace(QUICK, data=data, output=tmp_path / "run", epochs=1))
-    assert trainer.missing == ("disc",)
+    assert trainer.material.missing == ("disc",)
     trained = trainer.run()
     assert rows_of(tmp_path / "run")[-1]["val_classes"] == trained.classes
     with Segmenter.open(trained.model, threads=1) as segmenter:
@@ -507,6 +507,6 @@ def test_a_class_that_one_part_does_not_tell_apart_is_learned_from_the_other(sha
     joined = {"format": "joined", "names": ["ground", "box", "disc"], "parts": parts}
     (tmp_path / "joined.yaml").write_text(yaml.safe_dump(joined))
     trainer = Trainer(replace(QUICK, data=tmp_path / "joined.yaml", output=tmp_path / "run"))
-    assert len(trainer.train_set) == 12
+    assert len(trainer.material.train_set) == 12
     assert trainer.run().miou > 0.7
     assert float(rows_of(tmp_path / "run")[-1]["loss_union"]) < 0.3
