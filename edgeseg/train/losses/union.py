@@ -40,7 +40,8 @@ class UnionLoss(nn.Module):
         log_probabilities = F.log_softmax(logits, dim=1).masked_fill(~members, float("-inf"))
         lost = -torch.where(is_union, log_probabilities.logsumexp(dim=1), 0.0)
         total, pixels = summed(torch.stack([lost.sum(), (labels != IGNORE).sum().float()]))
-        return total / pixels.clamp_min(1)
+        mean: Tensor = total / pixels.clamp_min(1)
+        return mean
 
     def classes_alone(self, labels: Tensor) -> Tensor:
         """The labels without the unions: 255 there."""
