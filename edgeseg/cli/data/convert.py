@@ -21,8 +21,8 @@ def convert(
         str | None,
         typer.Option(
             "--format",
-            help="How it lies: folders, cityscapes, voc, ade20k, coco, labelme, cvat, label-studio, yolo, roboflow; "
-            "if left out, what its dataset.yaml says or it looks like.",
+            help="How it lies: folders, cityscapes, voc, ade20k, coco, labelme, cvat, label-studio, yolo, roboflow, "
+            "joined; if left out, what its dataset.yaml says or it looks like.",
         ),
     ] = None,
 ) -> None:

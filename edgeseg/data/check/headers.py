@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeseg.data.check.findings import Finding
 from edgeseg.data.formats.base import FileLabels
+from edgeseg.data.image_files import LABEL_SUFFIXES
 from edgeseg.data.picture_header import Header
 from edgeseg.data.pictures import read_picture_header
 from edgeseg.data.samples import Sample
@@ -17,12 +18,15 @@ Size = tuple[int, int]
 
 
 def label_header(sample: Sample) -> Header | None:
-    """The header of a sample's label; None where it has no file of its own.
+    """The header of a sample's label; None where that is no picture of its own: in a file for many, or of a plugged-in
+    format.
 
     Raises:
         DatasetError: the file cannot be read.
     """
-    return read_picture_header(sample.label) if isinstance(sample.labels, FileLabels) else None
+    if not isinstance(sample.labels, FileLabels) or sample.label.suffix.lower() not in LABEL_SUFFIXES:
+        return None
+    return read_picture_header(sample.label)
 
 
 def upright_size(header: Header) -> Size | None:

@@ -144,6 +144,6 @@ def test_of_a_split_that_does_not_fit_a_few_pictures_are_looked_at(shapes, monke
     monkeypatch.setattr(data, "CACHE_BYTES", 0)
     monkeypatch.setattr(data, "LOOKED_AT", 3)
     split, read, real = SplitTensors(Dataset.load(shapes), "train", (64, 96)), [], Dataset.read
-    monkeypatch.setattr(Dataset, "read", lambda self, sample: read.append(sample) or real(self, sample))
+    monkeypatch.setattr(Dataset, "read", lambda self, sample, **how: read.append(sample) or real(self, sample, **how))
     split.read_all()
     assert sorted(sample.image.name for sample in read) == ["00.png", "06.png", "11.png"]
