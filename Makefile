@@ -37,7 +37,7 @@ CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test test-core lint docs bench kernel-tests sanitize clean system
+.PHONY: all run test test-core lint docs bench kernel-tests built-kernel-tests sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -75,12 +75,14 @@ bench: $(PACKAGE)
 	$(BIN)/python benchmarks/kernels.py
 
 # What tests the kernels without Python. SANITIZE=address,undefined (or thread) compiles all of it with -fsanitize=.
-kernel-tests: $(DEV)
+kernel-tests: built-kernel-tests
+	$(BIN)/ctest --test-dir $(KERNEL_TESTS) --output-on-failure
+
+built-kernel-tests: $(DEV)
 	$(BIN)/cmake -S . -B $(KERNEL_TESTS) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DEDGESEG_SANITIZE=$(SANITIZE) -DEDGESEG_KERNEL_TESTS=ON -DEDGESEG_CUDA=OFF \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -Dnanobind_DIR="$$($(BIN)/python -m nanobind --cmake_dir)" $(CMAKE_ARGS)
 	$(BIN)/cmake --build $(KERNEL_TESTS) --target kernels/tests/all
-	$(BIN)/ctest --test-dir $(KERNEL_TESTS) --output-on-failure
 
 sanitize:
 	$(MAKE) kernel-tests SANITIZE=address,undefined
