@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypeVar, get_type_hints
+from typing import Annotated, Any, Optional, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -28,7 +28,7 @@ def with_settings(config: type[Settings]) -> Callable[[Callable[..., None]], Cal
     """
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(verb, include_extras=True)
+        hints = {name: _annotated(hint) for name, hint in get_type_hints(verb, include_extras=True).items()}
         own = [one for one in inspect.signature(verb).parameters.values() if one.kind is not one.VAR_KEYWORD]
         names = [field.name for field in dataclasses.fields(config)]
 
@@ -43,6 +43,12 @@ def with_settings(config: type[Settings]) -> Callable[[Callable[..., None]], Cal
         return command
 
     return decorate
+
+
+def _annotated(hint: Any) -> Any:
+    """What stands in the source: Python 3.10 makes Optional of whatever has None for its default."""
+    inside = [one for one in get_args(hint) if get_origin(one) is Annotated]
+    return inside[0] if inside and get_origin(hint) is not Annotated else hint
 
 
 def completed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import typer
 
 from edgeseg.cli import _build
+from edgeseg.cli.run import run
 from edgeseg.errors import InputError
 from edgeseg.run_config import RunConfig
 from edgeseg.video.sinks.registry import OUTPUTS
@@ -24,7 +26,8 @@ def test_every_field_is_a_flag_and_every_flag_a_field() -> None:
     for name in FIELDS:
         flag = f"--{name.replace('_', '-')}"
         assert name == "source" or flag in parameters[name].opts
-        assert FIELDS[name].metadata["help"].split(":")[0] in parameters[name].help
+        (said,) = inspect.signature(run).parameters[name].annotation.__metadata__
+        assert FIELDS[name].metadata["help"].split(":")[0] in said.help
     assert "--source" in parameters["source_option"].opts
 
 
