@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from edgeseg.errors import DatasetError, ModelError, SourceError
 from edgeseg.types import Inference, Segmentation
 
 
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgeseg")]
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("edgeseg")]
 
 
 def test_every_frame_of_a_file_is_labelled(tiny_onnx: Path) -> None:
@@ -40,11 +39,11 @@ def test_leaving_the_loop_ends_it_all(tiny_onnx: Path) -> None:
 class Counted(edgeseg.Segmenter):
     """A model that counts the frames it has labelled."""
 
-    finished = 0
+    finished = threading.Semaphore(0)
 
     def finish(self, inference: Inference) -> Segmentation:
         segmentation = super().finish(inference)
-        self.finished += 1
+        self.finished.release()
         return segmentation
 
 
@@ -54,9 +53,9 @@ def test_a_slow_loop_gets_the_latest_of_a_live_source(tiny_onnx: Path) -> None:
         indices = []
         for result in islice(edgeseg.stream("synthetic:?live=1&fps=50&size=64x48", model=model), 6):
             indices.append(result.frame.index)
-            before = model.finished
-            while model.finished < before + 5:  # a loop that takes so long
-                time.sleep(0.01)
+            model.finished = threading.Semaphore(0)
+            for _ in range(5):  # a loop that takes so long
+                model.finished.acquire()
     assert all(later - earlier >= 4 for earlier, later in pairwise(indices))
 
 
@@ -92,9 +91,8 @@ def test_sources_that_were_opened_before_one_that_cannot_be_are_closed(tiny_onnx
     try:
         with pytest.raises(SourceError, match="there is no file"):
             list(edgeseg.stream([server.uri(), "gone.mp4"], model=tiny_onnx))
-        until_s = time.monotonic() + 20
-        while _threads() and time.monotonic() < until_s:
-            time.sleep(0.05)  # its reader ends with the next packet
+        for thread in _threads():
+            thread.join(20)  # its reader ends with the next packet
         assert not _threads()
     finally:
         server.kill()
