@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,10 +34,11 @@ def conv_bn(
 
 
 def conv_bn_relu(
-    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1, *, dilation: int = 1
 ) -> nn.Sequential:
     """Convolution of the same padding without bias, batch normalisation, ReLU."""
-    return conv_bn(in_channels, out_channels, kernel, stride, groups, activation=lambda: nn.ReLU(inplace=True))
+    size = (in_channels, out_channels, kernel, stride, groups)
+    return conv_bn(*size, dilation=dilation, activation=lambda: nn.ReLU(inplace=True))
 
 
 def separable_conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -64,3 +66,22 @@ def grid_pool(features: Tensor, bins: int) -> Tensor:
     stride_y, stride_x = height // bins_y, width // bins_x
     window = (height - (bins_y - 1) * stride_y, width - (bins_x - 1) * stride_x)
     return F.avg_pool2d(features, window, (stride_y, stride_x))
+
+
+class PyramidPooling(nn.Module):
+    """The pyramid pooling module of PSPNet: averages over 1, 2, 3 and 6 bins beside the features themselves."""
+
+    def __init__(self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
+        super().__init__()
+        self.bins = bins
+        self.branches = nn.ModuleList(conv_bn_relu(channels, channels // len(bins), 1) for _ in bins)
+        self.project = conv_bn_relu(2 * channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, out, H, W)."""
+        size = (x.shape[2], x.shape[3])
+        pyramid = [
+            resize(branch(grid_pool(x, bins)), size) for bins, branch in zip(self.bins, self.branches, strict=True)
+        ]
+        y: Tensor = self.project(torch.cat([x, *pyramid], dim=1))
+        return y

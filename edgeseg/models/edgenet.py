@@ -12,30 +12,16 @@ from torch import Tensor, nn
 
 from edgeseg.errors import InputError
 from edgeseg.models.backbones.registry import build_backbone
-from edgeseg.models.blocks import conv_bn, conv_bn_relu, grid_pool, resize, separable_conv
+from edgeseg.models.blocks import PyramidPooling, conv_bn, conv_bn_relu, grid_pool, resize, separable_conv
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-class Pyramid(nn.Module):
-    """Averages over 1, 2, 3 and 6 bins beside the features themselves (PSPNet, Zhao 2017, arXiv:1612.01105)."""
+class Pyramid(nn.Sequential):
+    """Pyramid pooling (PSPNet, Zhao 2017, arXiv:1612.01105) of features that are made fewer first."""
 
-    def __init__(self, in_channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
-        super().__init__()
-        self.bins = bins
-        self.reduce = conv_bn_relu(in_channels, out_channels, 1)
-        self.branches = nn.ModuleList(conv_bn_relu(out_channels, out_channels // 4, 1) for _ in bins)
-        self.project = conv_bn_relu(out_channels * (4 + len(bins)) // 4, out_channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, H, W)."""
-        x = self.reduce(x)
-        size = (x.shape[2], x.shape[3])
-        pooled = [
-            resize(branch(grid_pool(x, bins)), size) for bins, branch in zip(self.bins, self.branches, strict=True)
-        ]
-        y: Tensor = self.project(torch.cat([x, *pooled], dim=1))
-        return y
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(conv_bn_relu(in_channels, out_channels, 1), PyramidPooling(out_channels, out_channels))
 
 
 class Atrous(nn.Module):
@@ -45,8 +31,7 @@ class Atrous(nn.Module):
         super().__init__()
         self.reduce = conv_bn_relu(in_channels, out_channels, 1)
         self.branches = nn.ModuleList(
-            conv_bn(out_channels, out_channels, 3, groups=out_channels, dilation=rate, activation=_relu)
-            for rate in rates
+            conv_bn_relu(out_channels, out_channels, 3, groups=out_channels, dilation=rate) for rate in rates
         )
         self.whole = conv_bn_relu(out_channels, out_channels, 1)
         self.project = conv_bn_relu(out_channels * (1 + len(rates)), out_channels, 1)
@@ -115,7 +100,3 @@ class EdgeNet(Network):
         context = self.context(at16)
         middle = self.to8(context, at8)
         return Features(self.classifier(self.to4(middle, at4)), (context, middle))
-
-
-def _relu() -> nn.Module:
-    return nn.ReLU(inplace=True)

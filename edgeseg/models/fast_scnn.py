@@ -7,11 +7,10 @@ at 11 classes, as in the reimplementation of Tramac, whose 1x1 convolutions of t
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from edgeseg.errors import InputError
-from edgeseg.models.blocks import conv_bn_relu, grid_pool, resize, scaled, separable_conv
+from edgeseg.models.blocks import PyramidPooling, conv_bn_relu, resize, scaled, separable_conv
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -34,25 +33,6 @@ class InvertedResidual(nn.Module):
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         y: Tensor = self.block(x)
         return x + y if self.residual else y
-
-
-class PyramidPooling(nn.Module):
-    """The pyramid pooling module of PSPNet: averages over 1, 2, 3 and 6 bins beside the features themselves."""
-
-    def __init__(self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
-        super().__init__()
-        self.bins = bins
-        self.branches = nn.ModuleList(conv_bn_relu(channels, channels // len(bins), 1) for _ in bins)
-        self.project = conv_bn_relu(2 * channels, out_channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to (N, out, H, W)."""
-        size = (x.shape[2], x.shape[3])
-        pyramid = [
-            resize(branch(grid_pool(x, bins)), size) for bins, branch in zip(self.bins, self.branches, strict=True)
-        ]
-        y: Tensor = self.project(torch.cat([x, *pyramid], dim=1))
-        return y
 
 
 class FeatureFusion(nn.Module):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from edgeseg.models.backbones.base import Step
 from edgeseg.models.blocks import conv_bn
 
 
@@ -17,9 +18,8 @@ class InvertedResidual(nn.Module):
         hidden: channels inside; the first convolution is left out where they are ``in_channels``.
         kernel: pixels across the depthwise convolution.
         stride: of the depthwise convolution.
-        activation: makes the layer after each of the first two convolutions.
+        activation: makes the layer after each of the first two convolutions; None for ReLU6.
         squeeze: makes what weighs the channels inside, of their number; None for nothing.
-        dilation: of the depthwise convolution.
     """
 
     def __init__(
@@ -32,15 +32,14 @@ class InvertedResidual(nn.Module):
         stride: int = 1,
         activation: Callable[[], nn.Module] | None = None,
         squeeze: Callable[[int], nn.Module] | None = None,
-        dilation: int = 1,
     ) -> None:
         super().__init__()
-        activation = activation or (lambda: nn.ReLU6(inplace=True))
+        activation = activation or relu6
         self.residual = stride == 1 and in_channels == out_channels
         layers: list[nn.Module] = []
         if hidden != in_channels:
             layers.append(conv_bn(in_channels, hidden, 1, activation=activation))
-        layers.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, dilation=dilation, activation=activation))
+        layers.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, activation=activation))
         if squeeze is not None:
             layers.append(squeeze(hidden))
         layers.append(conv_bn(hidden, out_channels, 1))
@@ -50,3 +49,21 @@ class InvertedResidual(nn.Module):
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         y: Tensor = self.block(x)
         return x + y if self.residual else y
+
+
+def stage(expansion: int, channels: int, repeats: int, stride: int, kernel: int = 3) -> Step:
+    """Inverted residuals with ReLU6, of which the first changes channels and stride: a row of the papers' tables."""
+
+    def make(in_channels: int) -> nn.Module:
+        blocks = []
+        for index in range(repeats):
+            before, step = (in_channels, stride) if index == 0 else (channels, 1)
+            blocks.append(InvertedResidual(before, channels, before * expansion, kernel=kernel, stride=step))
+        return nn.Sequential(*blocks)
+
+    return Step(make, channels, stride)
+
+
+def relu6() -> nn.Module:
+    """ReLU6, in place."""
+    return nn.ReLU6(inplace=True)

@@ -4,11 +4,9 @@ builds it. Hard swish and squeeze-and-excitation lose accuracy in INT8 that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-from edgeseg.models.backbones.base import Backbone
+from edgeseg.models.backbones.base import Chain, Step
 from edgeseg.models.backbones.inverted_residual import InvertedResidual
 from edgeseg.models.blocks import conv_bn
 
@@ -46,8 +44,6 @@ _SMALL: tuple[_Row, ...] = (
 )
 """Kernel, channels inside, channels outside, squeeze-and-excitation, hard swish, stride."""
 
-_EPSILON, _MOMENTUM = 1e-3, 0.01
-
 
 class SqueezeExcitation(nn.Module):
     """Weighs channels by what the whole picture says of them (Hu, Shen, Sun, 2018)."""
@@ -70,54 +66,36 @@ class SqueezeExcitation(nn.Module):
         return x * weights
 
 
-class MobileNetV3(Backbone):
-    """MobileNetV3 up to the features of a stride, 16 or 32.
+def mobilenet_v3_large(stride: int) -> Chain:
+    """MobileNetV3-Large that ends at stride 16 or 32: 0.79 or 2.82 million parameters."""
+    return _chain(_LARGE, stride)
 
-    Args:
-        rows: of the paper's table.
-        stride: of the last features.
-    """
 
-    def __init__(self, rows: tuple[_Row, ...], stride: int = 32) -> None:
-        super().__init__()
-        self.stem = conv_bn(3, 16, 3, 2, activation=_hard_swish)
-        strides = [2 * 2 ** sum(row[-1] == 2 for row in rows[: index + 1]) for index in range(len(rows))]
-        rows = tuple(row for row, reached in zip(rows, strides, strict=True) if reached <= stride)
-        strides = strides[: len(rows)]
-        blocks: list[nn.Module] = []
-        in_channels = 16
-        for kernel, hidden, channels, squeezes, swishes, step in rows:
-            activation: Callable[[], nn.Module] = _hard_swish if swishes else _relu
-            blocks.append(
-                InvertedResidual(
-                    in_channels,
-                    channels,
-                    hidden,
-                    kernel=kernel,
-                    stride=step,
-                    activation=activation,
-                    squeeze=SqueezeExcitation if squeezes else None,
-                )
-            )
-            in_channels = channels
-        self.blocks = nn.ModuleList(blocks)
-        self._last = {reached: index for index, reached in enumerate(strides)}
-        """The last block at each stride."""
-        found = {reached: rows[index][2] for reached, index in self._last.items()}
-        self.channels = tuple(found.get(2**power, 16) for power in range(1, stride.bit_length()))
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps, module.momentum = _EPSILON, _MOMENTUM
+def mobilenet_v3_small(stride: int) -> Chain:
+    """MobileNetV3-Small that ends at stride 16 or 32: 0.19 or 0.87 million parameters."""
+    return _chain(_SMALL, stride)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Features at strides 2, 4, 8, 16 (and 32) of (N, 3, H, W) normalised images."""
-        x: Tensor = self.stem(images)
-        features = [] if 2 in self._last else [x]
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self._last.values():
-                features.append(x)
-        return features
+
+def _chain(rows: tuple[_Row, ...], stride: int) -> Chain:
+    stem = conv_bn(3, 16, 3, 2, activation=_hard_swish)
+    return Chain(stem, 16, map(_step, rows), stride, epsilon=1e-3, momentum=0.01)
+
+
+def _step(row: _Row) -> Step:
+    kernel, hidden, channels, squeezes, swishes, stride = row
+
+    def make(in_channels: int) -> nn.Module:
+        return InvertedResidual(
+            in_channels,
+            channels,
+            hidden,
+            kernel=kernel,
+            stride=stride,
+            activation=_hard_swish if swishes else _relu,
+            squeeze=SqueezeExcitation if squeezes else None,
+        )
+
+    return Step(make, channels, stride)
 
 
 def _relu() -> nn.Module:
@@ -126,13 +104,3 @@ def _relu() -> nn.Module:
 
 def _hard_swish() -> nn.Module:
     return nn.Hardswish(inplace=True)
-
-
-def mobilenet_v3_large(stride: int) -> MobileNetV3:
-    """MobileNetV3-Large that ends at that stride."""
-    return MobileNetV3(_LARGE, stride)
-
-
-def mobilenet_v3_small(stride: int) -> MobileNetV3:
-    """MobileNetV3-Small that ends at that stride."""
-    return MobileNetV3(_SMALL, stride)

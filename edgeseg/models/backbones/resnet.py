@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgeseg.models.backbones.base import Backbone
-from edgeseg.models.blocks import conv_bn
+from edgeseg.models.backbones.base import Chain, Step
+from edgeseg.models.blocks import conv_bn, conv_bn_relu
 
 
 class _Residual(nn.Module):
@@ -20,19 +20,19 @@ class _Residual(nn.Module):
         layers: list[nn.Module]
         if expansion == 1:
             layers = [
-                conv_bn(in_channels, channels, 3, stride, activation=_relu),
+                conv_bn_relu(in_channels, channels, 3, stride),
                 conv_bn(channels, channels, 3),
             ]
         else:
             layers = [
-                conv_bn(in_channels, channels, 1, activation=_relu),
-                conv_bn(channels, channels, 3, stride, activation=_relu),
+                conv_bn_relu(in_channels, channels, 1),
+                conv_bn_relu(channels, channels, 3, stride),
                 conv_bn(channels, out_channels, 1),
             ]
         self.block = nn.Sequential(*layers)
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_bn(in_channels, out_channels, 1, stride)
-        self.relu = _relu()
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
@@ -40,57 +40,33 @@ class _Residual(nn.Module):
         return y
 
 
-class ResNet(Backbone):
-    """ResNet up to the features of a stride, 16 or 32.
-
-    Args:
-        repeats: blocks of each stage.
-        expansion: 1 for basic blocks, 4 for bottlenecks.
-        stride: of the last features.
-    """
-
-    def __init__(self, repeats: tuple[int, ...], expansion: int, stride: int = 32) -> None:
-        super().__init__()
-        self.stem = conv_bn(3, 64, 7, 2, activation=_relu)
-        self.pool = nn.MaxPool2d(3, 2, padding=1)
-        stages: list[nn.Module] = []
-        in_channels = 64
-        for index, count in enumerate(repeats if stride == 32 else repeats[:3]):
-            channels = 64 << index
-            blocks = []
-            for block in range(count):
-                step = 2 if index and block == 0 else 1
-                blocks.append(_Residual(in_channels, channels, step, expansion))
-                in_channels = channels * expansion
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
-        self.channels = (64, *((64 << index) * expansion for index in range(len(stages))))
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Features at strides 2, 4, 8, 16 (and 32) of (N, 3, H, W) normalised images."""
-        x: Tensor = self.stem(images)
-        features = [x]
-        x = self.pool(x)
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
+def resnet18(stride: int) -> Chain:
+    """ResNet-18 that ends at stride 16 or 32: 2.8 or 11.2 million parameters."""
+    return _chain((2, 2, 2, 2), 1, stride)
 
 
-def _relu() -> nn.Module:
-    return nn.ReLU(inplace=True)
+def resnet34(stride: int) -> Chain:
+    """ResNet-34 that ends at stride 16 or 32: 8.2 or 21.3 million parameters."""
+    return _chain((3, 4, 6, 3), 1, stride)
 
 
-def resnet18(stride: int) -> ResNet:
-    """ResNet-18 that ends at that stride."""
-    return ResNet((2, 2, 2, 2), 1, stride)
+def resnet50(stride: int) -> Chain:
+    """ResNet-50 that ends at stride 16 or 32: 8.5 or 23.5 million parameters."""
+    return _chain((3, 4, 6, 3), 4, stride)
 
 
-def resnet34(stride: int) -> ResNet:
-    """ResNet-34 that ends at that stride."""
-    return ResNet((3, 4, 6, 3), 1, stride)
+def _chain(repeats: tuple[int, ...], expansion: int, stride: int) -> Chain:
+    """Blocks of each stage, and by how much more channels there are outside of one than inside."""
+    steps = (_stage(64 << index, count, expansion, pooled=index == 0) for index, count in enumerate(repeats))
+    return Chain(conv_bn_relu(3, 64, 7, 2), 64, steps, stride)
 
 
-def resnet50(stride: int) -> ResNet:
-    """ResNet-50 that ends at that stride."""
-    return ResNet((3, 4, 6, 3), 4, stride)
+def _stage(channels: int, count: int, expansion: int, *, pooled: bool) -> Step:
+    def make(in_channels: int) -> nn.Module:
+        blocks: list[nn.Module] = [nn.MaxPool2d(3, 2, padding=1)] if pooled else []
+        for index in range(count):
+            before = in_channels if index == 0 else channels * expansion
+            blocks.append(_Residual(before, channels, 2 if index == 0 and not pooled else 1, expansion))
+        return nn.Sequential(*blocks)
+
+    return Step(make, channels * expansion, 2)
