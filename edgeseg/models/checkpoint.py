@@ -34,6 +34,10 @@ _KNOWN = re.compile(r"collections OrderedDict|torch \w+Storage|torch\._utils _re
 _REMEDY = "Pass the model.pt or best.pt of a training run"
 
 
+class ForeignFileError(ModelError):
+    """A file that edgeseg has not written as a checkpoint, or that has been damaged since."""
+
+
 def save_network(path: Path, network: Network, spec: ModelSpec) -> None:
     """Write weights and spec, complete or not at all.
 
@@ -94,7 +98,7 @@ def read_checkpoint(source: Path | Checkpoint) -> Checkpoint:
         return source
     raw = load_trusted(source)
     if not isinstance(raw.get("spec"), str) or "model" not in raw:
-        raise ModelError(f"{source} is not a model of edgeseg", _REMEDY)
+        raise ForeignFileError(f"{source} is not a model of edgeseg", _REMEDY)
     return Checkpoint(source, ModelSpec.from_json(raw["spec"], str(source)), raw)
 
 
@@ -159,9 +163,9 @@ def load_trusted(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
         reason = type(error).__name__
-        raise ModelError(f"{path} is not a checkpoint or is damaged ({reason})", _REMEDY) from None
+        raise ForeignFileError(f"{path} is not a checkpoint or is damaged ({reason})", _REMEDY) from None
     if not isinstance(raw, dict):
-        raise ModelError(f"{path} is not a checkpoint of edgeseg", _REMEDY)
+        raise ForeignFileError(f"{path} is not a checkpoint of edgeseg", _REMEDY)
     return raw
 
 
@@ -176,10 +180,12 @@ def _check_modest(file: io.BufferedReader, path: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > size or any(member.compress_type for member in members):
-            raise ModelError(f"{path} is not a checkpoint: it is compressed", _REMEDY)
+            raise ForeignFileError(f"{path} is not a checkpoint: it is compressed", _REMEDY)
         (plan,) = (member for member in members if member.filename.rpartition("/")[2] == "data.pkl")
         if plan.file_size > _MAX_PLAN_BYTES:
-            raise ModelError(f"{path} is not a checkpoint: its list of tensors is too large", _REMEDY)
+            raise ForeignFileError(f"{path} is not a checkpoint: its list of tensors is too large", _REMEDY)
         for operation, argument, _ in pickletools.genops(archive.read(plan)):
             if "GLOBAL" in operation.name and not _KNOWN.fullmatch(str(argument)):
-                raise ModelError(f"{path} is not a checkpoint: it holds more than tensors and plain values", _REMEDY)
+                raise ForeignFileError(
+                    f"{path} is not a checkpoint: it holds more than tensors and plain values", _REMEDY
+                )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgeseg.errors import ModelError
 from edgeseg.models.backbones.registry import BACKBONES
-from edgeseg.models.checkpoint import load_network
+from edgeseg.models.checkpoint import ForeignFileError, load_network
 from edgeseg.models.network import Network
 from edgeseg.train.pretrained import Weights, pretrained, read_weights
 
@@ -69,13 +69,11 @@ def start_from(network: Network, source: str) -> Transfer:
         return _into_backbone(network, read_weights(path))
     try:
         trained, spec = load_network(path)
-    except ModelError as error:
-        if "is not a model of edgeseg" not in error.what and "is not a checkpoint" not in error.what:
-            raise
+    except ForeignFileError:
         return _into_backbone(network, read_weights(path))
     weights = Weights(trained.state_dict(), path.name, spec.mean, spec.std)
     if type(trained) is type(network):
-        return _by_name(network, weights, "")
+        return _by_name(network, weights)
     if hasattr(trained, "backbone") and hasattr(network, "backbone"):
         return _into_backbone(network, weights)
     raise ModelError(
@@ -108,7 +106,7 @@ def _into_backbone(network: Network, weights: Weights) -> Transfer:
     return _report(network, weights, {name: given[theirs][0] for name, theirs in found.items()})
 
 
-def _by_name(network: Network, weights: Weights, prefix: str) -> Transfer:
+def _by_name(network: Network, weights: Weights) -> Transfer:
     own = network.state_dict()
     fitting = {name: value for name, value in weights.tensors.items() if name in own and value.shape == own[name].shape}
     network.load_state_dict(fitting, strict=False)
