@@ -6,6 +6,7 @@ The losses look at a grid of fewer points than the picture has pixels. What is w
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,30 +75,13 @@ class Geometry:
 
     def image(self, image: Tensor, matrix: Matrix) -> ImageU8:
         """The crop (height, width, 3) of a picture (3, H, W); beyond the picture it repeats the border."""
-        height, width = self.crop_size
-        pixels, matrix = self._reached(image.permute(1, 2, 0).numpy(), matrix)
-        warped = cv2.warpAffine(
-            pixels,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return np.asarray(warped, dtype=np.uint8)
+        pixels = image.permute(1, 2, 0).numpy()
+        return self._crop(pixels, matrix, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     def labels(self, labels: Tensor, matrix: Matrix) -> LabelsU8:
         """The labels (height, width) of a crop; beyond the picture there are none."""
-        height, width = self.crop_size
-        classes, matrix = self._reached(labels.numpy(), matrix)
-        warped = cv2.warpAffine(
-            classes,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(IGNORE,),
-        )
-        return np.asarray(warped, dtype=np.uint8)
+        nothing: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (IGNORE,)}
+        return self._crop(labels.numpy(), matrix, flags=cv2.INTER_NEAREST, **nothing)
 
     def shown(self, size: tuple[int, int], matrix: Matrix) -> float:
         """The share, 0..1, of a picture of (height, width) ``size`` that its crop shows."""
@@ -144,6 +128,11 @@ class Geometry:
     def on_grid(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What holds of the pixels (height, width) of a crop, at the points (h, w) of the losses' grid."""
         return mask[self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+
+    def _crop(self, pixels: NDArray[np.uint8], matrix: Matrix, **how: Any) -> NDArray[np.uint8]:
+        height, width = self.crop_size
+        pixels, matrix = self._reached(pixels, matrix)
+        return np.asarray(cv2.warpAffine(pixels, matrix, (width, height), **how), dtype=np.uint8)
 
     def _reached(self, pixels: NDArray[np.uint8], matrix: Matrix) -> tuple[NDArray[np.uint8], Matrix]:
         """The part that a crop is made of, and its map: to warp all of a large picture would only take memory."""
