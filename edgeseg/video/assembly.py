@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Assembly:
         reads: files that are read besides, such as the one that the configuration was read from.
 
     Attributes:
-        config: as given.
+        config: as given, with the token that its file holds.
         given: the sources by the names of their streams.
 
     Raises:
@@ -150,6 +150,11 @@ class Assembly:
             raise SettingError("{labels} belong to one source", "Run each source with its own")
         self._note = note
         self._reads = [*_read_besides(config), *reads]
+        if config.web is not None and config.web_token_file is not None:
+            from edgeseg.video.web.address import read_token
+
+            # Once: a pipe gives it a single time.
+            config = self.config = replace(config, web_token=read_token(config.web_token_file), web_token_file=None)
         files = (file for given in self.given.values() for file in _files_of(given))
         try_outputs(config, Streams(dict.fromkeys(self.given), note), chain(self._reads, files))
 

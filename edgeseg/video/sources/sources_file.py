@@ -75,6 +75,7 @@ def named(uris: Sequence[str]) -> dict[str, str]:
         name = shown = shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
         number = 2
         while name in names:
-            name, number = f"{shown} {number}", number + 1
+            end, number = f" {number}", number + 1
+            name = f"{shown[: _LONGEST - len(end)]}{end}"
         names[name] = uri
     return names

@@ -8,7 +8,7 @@ from edgeseg.settings import SettingError
 from edgeseg.types import Result
 from edgeseg.video.sinks.per_stream import Streams
 from edgeseg.video.status import SinkReports, Status
-from edgeseg.video.web.address import LOCAL, check_bind, open_socket, parse_address, read_token, url_of
+from edgeseg.video.web.address import LOCAL, check_bind, open_socket, parse_address, url_of
 from edgeseg.video.web.app import App
 from edgeseg.video.web.door import Limits
 from edgeseg.video.web.hub import Hub
@@ -101,17 +101,16 @@ def of_run(config: RunConfig, streams: Streams) -> WebSink | None:
     """The page of a run; before the sources are opened it is only tried whether it can be served.
 
     Raises:
-        InputError: everyone could see it, or the token cannot be read.
+        InputError: everyone could see it.
         SinkError: the address cannot be had.
     """
     host, port = parse_address(str(config.web))
-    token = config.web_token if config.web_token_file is None else read_token(config.web_token_file)
     if streams.are_open:
-        page = WebSink(host, port, token=token, encoding=Encoding(opacity=config.opacity))
+        page = WebSink(host, port, token=config.web_token, encoding=Encoding(opacity=config.opacity))
         streams.note(f"the page is at {page.url}")
         return page
     try:
-        check_bind(host, token)
+        check_bind(host, config.web_token)
     except InputError as error:
         raise SettingError(error.what, f"{error.remedy} ({{web_token_file}} FILE, {{web}} PORT)") from None
     open_socket(host, port).close()

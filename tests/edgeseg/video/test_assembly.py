@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
@@ -141,6 +144,23 @@ def test_an_output_may_not_be_a_file_that_is_read_besides(tiny_onnx: Path, tmp_p
     (tmp_path / "run.yaml").write_text("")
     with pytest.raises(edgeseg.EdgesegError, match=r"run\.yaml is read by this run as well"):
         Assembly(RunConfig(photos, model=tiny_onnx, jsonl=tmp_path / "run.yaml"), reads=[tmp_path / "run.yaml"])
+
+
+def test_a_token_is_read_once_so_that_it_may_come_from_a_pipe(segmenter: edgeseg.Segmenter, photos: str) -> None:
+    token = "6d1f0c2a9b8e47f3a5d0"
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as pipe:
+        pipe.write(f"{token}\n")
+    config = RunConfig(photos, show=False, web="0", web_token_file=Path(f"/dev/fd/{reading}"))
+    told: list[str] = []
+    try:
+        with Assembly(config, note=told.append).open(segmenter):
+            (line,) = (line for line in told if "the page is at" in line)
+            with pytest.raises(HTTPError, match="401"):
+                urlopen(line.split()[-1])
+            urlopen(Request(line.split()[-1], headers={"Authorization": f"Bearer {token}"})).close()
+    finally:
+        os.close(reading)
 
 
 def test_what_was_opened_is_closed_where_no_pipeline_does_it(segmenter: edgeseg.Segmenter, photos: str) -> None:

@@ -88,6 +88,13 @@ def test_names_in_any_script_and_words_that_yaml_knows(tmp_path: Path) -> None:
     assert list(read_sources(tmp_path / "list.yaml")) == ["двор", "улица", "on", "7"]
 
 
+def test_numbered_names_are_no_longer_than_others() -> None:
+    names = list(named(["x" * 300] * 11))
+    assert all(len(name) <= 200 for name in names)
+    assert names[0].endswith("x…")
+    assert names[10].endswith("x 11")
+
+
 def test_names_of_sources_are_unique_and_can_be_printed() -> None:
     uris = ["a\x1b.mp4", "a\x1b.mp4", "x" * 300, "x" * 300, "camera:0 2", "camera:0", "camera:0", "\udcff"]
     names = named(uris)
