@@ -70,6 +70,11 @@ def combined(errors: Sequence[BaseException]) -> BaseException:
     return type(first)("; ".join(dict.fromkeys(map(in_one_line, errors))), first.remedy)
 
 
+def counted(count: int, word: str) -> str:
+    """How many of something, such as ``no points``, ``1 point``, ``3 points``."""
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
+
+
 def in_one_line(error: BaseException) -> str:
     """What happened, without the remedy; of a bug with its cause."""
     if isinstance(error, EdgesegError):

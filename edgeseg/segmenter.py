@@ -62,7 +62,7 @@ class Segmenter:
     @classmethod
     def open(
         cls,
-        model: str | Path | None = None,
+        model: str | Path | Choice | None = None,
         *,
         backend: str = "auto",
         threads: int | None = None,
@@ -77,7 +77,7 @@ class Segmenter:
 
         Args:
             model: a name that ``edgeseg models`` lists, or a .onnx, .engine or .pt file; None for the shipped one that
-                suits the machine.
+                suits the machine; or what :func:`edgeseg.runtime.choose.choose` has said, which decides on the backend.
             backend: ``ort``, ``ort-cuda``, ``ort-tensorrt``, ``tensorrt``, ``pytorch``, or ``auto`` for what
                 :func:`edgeseg.runtime.choose.choose` says.
             threads: CPU threads; None means all cores.
@@ -94,31 +94,7 @@ class Segmenter:
             SpecError: the artifact carries no spec, or one that does not fit it; no such fit, or it cannot have it.
             MissingDependencyError: its engine is not installed.
         """
-        return cls.open_choice(
-            choose(model, backend),
-            threads=threads,
-            refine=refine,
-            trust_engine=trust_engine,
-            fit=fit,
-            tile_scale=tile_scale,
-            scales=scales,
-            flip=flip,
-        )
-
-    @classmethod
-    def open_choice(
-        cls,
-        choice: Choice,
-        *,
-        threads: int | None = None,
-        refine: str | Refiner = "none",
-        trust_engine: bool = False,
-        fit: PictureFit | None = None,
-        tile_scale: float | None = None,
-        scales: Sequence[float] = (1.0,),
-        flip: bool = False,
-    ) -> Segmenter:
-        """As :meth:`open`, where :func:`edgeseg.runtime.choose.choose` was asked before, to tell what it says."""
+        choice = model if isinstance(model, Choice) else choose(model, backend)
         engine = open_backend(choice.path, backend=choice.backend, threads=threads, trust_engine=trust_engine)
         try:
             if flip or tuple(scales) != (1.0,):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import FileBackend, TrustEngine
+from edgeseg.cli.open_model import FileBackend, Threads, TrustEngine
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +32,7 @@ def compare(
     ] = None,
     backend_a: FileBackend = None,
     backend_b: Annotated[str | None, typer.Option(help="The same for B.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    threads: Threads = None,
     trust_engine: TrustEngine = False,
 ) -> None:
     """Run the same frames through two models and set them side by side.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, TileScale, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, Threads, TileScale, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def eval(
     ] = False,
     backend: ChosenBackend = "auto",
     trust_engine: TrustEngine = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; figures are fractions of 1.")] = False,
 ) -> None:
     """Measure per-class IoU, mIoU, pixel and class accuracy, and Dice.
@@ -78,7 +77,10 @@ def eval(
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
     else:
         given = {"--refine": refine != "none", "--fit": fit is not None, "--tile-scale": tile_scale is not None}
-        _leave_out({**given, "--scales": scales != "1", "--flip": flip})
+        given |= {"--scales": scales != "1", "--flip": flip}
+        for flag, is_given in given.items():
+            if is_given:
+                raise InputError(f"{flag} is for a model, not for images predicted elsewhere", "Leave it out")
 
     import functools
 
@@ -131,11 +133,6 @@ def _factors(scales: str) -> list[float]:
         return [float(scale) for scale in scales.split(",")]
     except ValueError:
         raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
-
-
-def _leave_out(given: Mapping[str, bool]) -> None:
-    for flag in (flag for flag, is_given in given.items() if is_given):
-        raise InputError(f"{flag} is for a model, not for images predicted elsewhere", "Leave it out")
 
 
 def render(evaluation: Evaluation) -> RenderableType:

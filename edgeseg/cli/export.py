@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeseg.cli.open_model import UNTUNED, note
+from edgeseg.cli.options import comes_from
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _given(ctx: typer.Context) -> dict[str, Any]:
     """The flags that stand on the command line, as Python takes them; what is left out, is left out there too."""
     given: dict[str, Any] = {}
     for name, value in ctx.params.items():
-        if name != "model" and getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE":
+        if name != "model" and comes_from(ctx, name, "COMMANDLINE"):
             given[name] = value.value if isinstance(value, Enum) else value
     if "batch" in given:
         given["batch"] = _batch(given["batch"])

@@ -32,6 +32,8 @@ Fit = Annotated[str | None, typer.Option("--fit", help=words_of(RunConfig, "fit"
 
 TileScale = Annotated[float | None, typer.Option("--tile-scale", help=words_of(RunConfig, "tile_scale"))]
 
+Threads = Annotated[int | None, typer.Option(min=1, help=words_of(RunConfig, "threads"))]
+
 TrustEngine = Annotated[bool, typer.Option("--trust-engine", help=words_of(RunConfig, "trust_engine"))]
 
 
@@ -51,7 +53,7 @@ def open_model(
     from edgeseg.segmenter import Segmenter
 
     choice = choose(model, backend)
-    segmenter = Segmenter.open_choice(
+    segmenter = Segmenter.open(
         choice,
         threads=threads,
         refine=refine,

@@ -72,7 +72,12 @@ def completed(
 
 def is_around(context: typer.Context, name: str) -> bool:
     """Whether a parameter comes from the environment, and does not stand on the command line itself."""
-    return getattr(context.get_parameter_source(name), "name", "") == "ENVIRONMENT"
+    return comes_from(context, name, "ENVIRONMENT")
+
+
+def comes_from(context: typer.Context, name: str, place: str) -> bool:
+    """Whether a parameter comes from there: ``COMMANDLINE``, ``ENVIRONMENT`` or ``DEFAULT``."""
+    return getattr(context.get_parameter_source(name), "name", "") == place
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeseg.cli.open_model import Threads
 from edgeseg.errors import MissingDependencyError
 from edgeseg.installing import pip_install
 
@@ -72,7 +73,7 @@ def quantize(
     auto_exclude: Annotated[
         bool, typer.Option("--auto-exclude", help="Leave the worst layers in float, as few as --max-drop allows.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Quantize a model to INT8 after training: ONNX with Q/DQ pairs.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeseg.cli.open_model import FileBackend
+from edgeseg.cli.open_model import FileBackend, Threads
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +32,7 @@ def tune_crf(
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images and of the search.")] = 0,
     max_images: Annotated[int, typer.Option(min=1, help="The most to use, spread evenly over the split.")] = 60,
     backend: FileBackend = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    threads: Threads = None,
     force: Annotated[bool, typer.Option("--force", help="Write the best setting even if it does not help.")] = False,
 ) -> None:
     """Fit the dense CRF to a model: the sigmas, weights and iterations of the best mIoU.

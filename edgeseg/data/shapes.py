@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data.runs import Mask
+from edgeseg.errors import counted
 from edgeseg.types import LabelsU8
 
 Points = NDArray[np.float64]
@@ -61,14 +62,10 @@ def points_of(values: Any, least: int = 3) -> Points:
         raise ValueError("points that are no pairs of numbers")
     points = points.reshape(-1, 2).astype(np.float64)
     if len(points) < least:
-        raise ValueError(f"{_counted(len(points))} where {least} must be")
+        raise ValueError(f"{counted(len(points), 'point')} where {least} must be")
     if not np.isfinite(points).all():
         raise ValueError("points that are not finite")
     return points
-
-
-def _counted(points: int) -> str:
-    return f"{points or 'no'} point{'' if points == 1 else 's'}"
 
 
 def _check_reach(points: Points, size: tuple[int, int]) -> None:

@@ -53,7 +53,7 @@ def check(
     from edgeseg.data.check import run
     from edgeseg.data.check.sheet import check_place, write_sheet
     from edgeseg.data.dataset import Dataset
-    from edgeseg.errors import printable
+    from edgeseg.errors import counted, printable
 
     dataset = Dataset.load(data, format)
     if sheet is not None:
@@ -76,7 +76,7 @@ def check(
             console.print(Text.assemble((finding.severity, color), f" {finding.kind}: ", printable(str(finding))))
         errors = sum(finding.severity == "error" for finding in report.findings)
         console.print(
-            f"{dataset.path}: {_counted(errors, 'error')}, {_counted(len(report.findings) - errors, 'warning')}"
+            f"{dataset.path}: {counted(errors, 'error')}, {counted(len(report.findings) - errors, 'warning')}"
         )
     if sheet is not None:
         write_sheet(sheet, dataset, report.samples)
@@ -111,7 +111,3 @@ def sizes_in_words(sizes: Mapping[Size, int]) -> str:
         return "no picture that can be read"
     listed = ", ".join(f"{in_words(size)} ({count})" for size, count in list(sizes.items())[:_SIZES])
     return listed if len(sizes) <= _SIZES else f"{listed} and {len(sizes) - _SIZES} other sizes"
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Threads, TrustEngine, open_model
 from edgeseg.errors import InputError
 
 EXAMPLES = """
@@ -36,7 +36,7 @@ def predict(
     ] = 0.0,
     backend: ChosenBackend = "auto",
     trust_engine: TrustEngine = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Run a model over pictures and keep what it says of them.
 
