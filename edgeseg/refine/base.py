@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ModelError
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.placement import Box
 from edgeseg.types import ImageU8
 
 _MOST_PROBABILITIES = 1 << 29
@@ -48,21 +49,25 @@ def check_refinable(spec: ModelSpec) -> None:
         raise ModelError(what, "Export the model with a smaller input size")
 
 
-def probabilities_of(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def probabilities_of(
+    logits: NDArray[np.float32], size: tuple[int, int], part: Box | None = None
+) -> NDArray[np.float32]:
     """The probabilities of each pixel: logits upsampled bilinearly (half-pixel centres), then softmax.
 
     Args:
         logits: (1, C, h, w) float32, as a backend returns them.
         size: (height, width) in pixels.
+        part: of that, which alone is returned; None for all of it.
 
     Returns:
-        (C, height, width) float32 that sum to one over C.
+        (C, height, width) float32, of the part, that sum to one over C.
     """
     height, width = size
-    scores = np.empty((logits.shape[1], height, width), dtype=np.float32)
+    part = part or Box.whole(size)
+    scores = np.empty((logits.shape[1], *part.size), dtype=np.float32)
     # One class at a time: OpenCV limits the channels of an array.
     for score, plane in zip(scores, logits[0], strict=True):
-        score[:] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+        score[:] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)[part.slices]
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=0)

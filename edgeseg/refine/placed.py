@@ -34,8 +34,8 @@ def refine_placed(
     logits = _without_border(logits, placement)
     window, size = placement.window, spec.input_size
     if placement.canvas == size:
-        probabilities = probabilities_of(logits, size)[window.planes]
-        return refiner(np.ascontiguousarray(probabilities), np.ascontiguousarray(canvas[window.slices]))[np.newaxis]
+        probabilities = probabilities_of(logits, size, window)
+        return refiner(probabilities, np.ascontiguousarray(canvas[window.slices]))[np.newaxis]
     labels = np.empty(placement.canvas, dtype=np.uint8)
     cell = spec.cell
     parts = own_parts(placement.canvas, size, cell)
@@ -43,8 +43,7 @@ def refine_placed(
         top, left = tile.top // cell, tile.left // cell
         cells = logits[..., top : top + size[0] // cell, left : left + size[1] // cell]
         inside = tile.within(window)
-        seen = inside.moved(-tile.top, -tile.left).planes
-        probabilities = np.ascontiguousarray(probabilities_of(cells, size)[seen])
+        probabilities = probabilities_of(cells, size, inside.moved(-tile.top, -tile.left))
         scores = refiner(probabilities, np.ascontiguousarray(canvas[inside.slices]))
         mine = own.within(window)
         labels[mine.slices] = scores[mine.moved(-inside.top, -inside.left).planes].argmax(axis=0)
