@@ -25,12 +25,11 @@ def to_input(image: ImageU8, size: tuple[int, int]) -> ImageU8:
         (1, height, width, 3) uint8 RGB, C-contiguous; a view of ``image`` where its size fits.
     """
     height, width = size
-    image = np.ascontiguousarray(image)
     if image.shape[:2] != size:
         shrinks = height <= image.shape[0] and width <= image.shape[1]
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         image = np.asarray(resized, dtype=np.uint8)
-    return image[np.newaxis]
+    return np.ascontiguousarray(image)[np.newaxis]
 
 
 def to_canvas(image: ImageU8, placement: Placement) -> ImageU8:
