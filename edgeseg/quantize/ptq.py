@@ -236,11 +236,15 @@ def open_quantizable(path: Path, threads: int | None = None) -> OrtBackend:
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} is no ONNX file", f"Export it first: edgeseg export {path}")
     backend = OrtBackend(path, threads=threads)  # reads it all, and tells what is wrong with it
-    if backend.spec.output != "logits":
-        what = f"{path} returns labels, whose argmax hides what INT8 does"
-        raise ModelError(what, "Export it with logits: edgeseg export CHECKPOINT.pt --head logits")
-    if not backend.op_types.isdisjoint(_QUANTIZED):
-        raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
+    try:
+        if backend.spec.output != "logits":
+            what = f"{path} returns labels, whose argmax hides what INT8 does"
+            raise ModelError(what, "Export it with logits: edgeseg export CHECKPOINT.pt --head logits")
+        if not backend.op_types.isdisjoint(_QUANTIZED):
+            raise ModelError(f"{path} is already quantized", "Pass the float model it was made from")
+    except ModelError:
+        backend.close()
+        raise
     return backend
 
 
