@@ -71,7 +71,8 @@ def _known(values: NDArray[Any], coding: LabelCoding) -> NDArray[np.bool_] | Non
     if coding.format == "rgb":
         rgb = np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else values
         packed = (rgb.astype(np.int32) << np.array([16, 8, 0])).sum(axis=2)
-        return np.isin(packed, [0, *(r << 16 | g << 8 | b for r, g, b in coding.colors)])
+        meant = (*coding.colors, *coding.ignore_colors)
+        return np.isin(packed, [0, *(r << 16 | g << 8 | b for r, g, b in meant)])
     if values.ndim == 3:
         if not (values[..., :1] == values).all():
             return None

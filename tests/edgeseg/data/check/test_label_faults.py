@@ -35,6 +35,20 @@ def test_anti_aliased_colours(data):
     assert "colours without a class along the edges" in found.what
 
 
+def test_colours_that_mean_no_label_are_not_blamed(data):
+    data.as_colors()
+    between = [[45, 45, 0], [0, 0, 125], [100, 0, 125]]
+    data.describe(ignore_colors=between)
+    colors = np.array(COLORS, np.uint8)[stripes(1)]
+    for row, color in zip((8, 16, 24), between, strict=True):
+        colors[row] = color
+    data.label("a", colors)
+    assert data.check().findings == ()
+    colors[12, 5] = [255, 0, 1]
+    data.label("a", colors)
+    assert "[255, 0, 1], which no class has" in the_only(data.check(), "unknown-colour").what
+
+
 def test_anti_aliased_masks(data):
     data.describe(names=["ground", "car"], colors=None, label_format="binary")
     for stem in data.every():
