@@ -131,6 +131,27 @@ class Dataset:
             raise DatasetError(f"{self.path} has no split {name!r}", f"Use one of {', '.join(sorted(self.splits))}")
         return self.splits[name]
 
+    @property
+    def places(self) -> list[Path]:
+        """The files and folders that it is read from, which nothing may be written over."""
+        splits, tagged = self.splits.values(), self.tagged.values()
+        return [
+            self.path,
+            *(place for split in splits for place in (split.images, split.labels, *split.sources)),
+            *(place for split in tagged for place in (split.images, split.tags)),
+        ]
+
+    def files(self, *splits: str) -> list[Path]:
+        """The files that splits are read from one by one, which nothing may be written over: images and labels.
+
+        Raises:
+            DatasetError: no such split, or its files cannot be used.
+        """
+        chosen = [self.split(name) for name in splits]
+        pairs = [(sample.image, sample.label) for split in chosen for sample in split.samples()]
+        sources = [path for split in chosen for path in split.sources]
+        return [self.path, *sources, *(file for pair in pairs for file in pair)]
+
     def pictures(self, split: str) -> list[Path]:
         """The image files of a split, with labels or with tags, in natural order.
 
@@ -155,9 +176,7 @@ class Dataset:
         """
         counts = np.zeros(IGNORE + 1, dtype=np.int64)
         for sample in progress(self.split(split).samples()):
-            labels = sample.read_labels()
-            for rows in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
-                counts += np.bincount(rows.ravel(), minlength=IGNORE + 1)
+            counts += count_values(sample.read_labels())
         return counts[: self.num_classes]
 
     def absent_classes(self, split: str) -> tuple[str, ...]:
@@ -183,6 +202,14 @@ class Dataset:
                 "Make both the same size",
             )
         return image, labels
+
+
+def count_values(labels: LabelsU8) -> NDArray[np.int64]:
+    """(256,) pixels of each value in labels (H, W) uint8."""
+    counts = np.zeros(IGNORE + 1, dtype=np.int64)
+    for rows in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
+        counts += np.bincount(rows.ravel(), minlength=IGNORE + 1)
+    return counts
 
 
 def _size(array: np.ndarray[Any, np.dtype[Any]]) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeseg._native import jpeg_damage
 from edgeseg.data.image_files import how_to_read_heif
-from edgeseg.data.picture_header import DamagedError, Header
+from edgeseg.data.picture_header import SIDEWAYS, DamagedError, Header
 from edgeseg.errors import MissingDependencyError
 from edgeseg.installing import pip_install
 
@@ -237,7 +237,7 @@ def _by_pillow_heif(header: Header, limit: PictureLimit) -> Iterator[NDArray[Any
 
 def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turned as EXIF's orientation 1..8 says."""
-    if orientation >= 5:
+    if orientation >= SIDEWAYS:
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         values = values[::-1]

@@ -24,6 +24,9 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 ORIENTATION = 0x0112
 """The tag of EXIF and TIFF that says how a picture is to be turned, 1..8."""
 
+SIDEWAYS = 5
+"""From here on orientations exchange width and height."""
+
 MAX_PAGES = 1 << 16
 
 _SUBFILE = 0x00FE
@@ -72,6 +75,11 @@ class Header:
     inverted: bool = False
     turns: tuple[int, ...] = ()
     extra: frozenset[int] = frozenset()
+
+    @property
+    def upright_size(self) -> tuple[int, int] | None:
+        """(height, width) as it is shown; None where only the decoder finds it."""
+        return self.size[::-1] if self.size is not None and self.orientation >= SIDEWAYS else self.size
 
 
 def read_header(data: bytes) -> Header:

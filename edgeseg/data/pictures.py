@@ -64,12 +64,7 @@ def read_image(path: str | Path, *, bit_depth: int | None = None, limit: Picture
         MissingDependencyError: HEIC without pillow-heif.
     """
     path = Path(path)
-    header = read_picture_header(path)
-    with _told(str(path), DatasetError):
-        found = list(islice(pages(header, limit), 2))
-        if len(found) == 1:
-            return _to_rgb(found[0], bit_depth, path)
-    raise _several(path)
+    return decode_picture(read_picture_header(path), path, bit_depth=bit_depth, limit=limit)
 
 
 def read_image_size(path: str | Path) -> tuple[int, int]:
@@ -78,29 +73,34 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         DatasetError: as :func:`read_image`.
     """
-    header = read_picture_header(Path(path))
-    if header.size is None:
-        image = read_image(path)
-        return image.shape[0], image.shape[1]
-    height, width = header.size
-    return (width, height) if header.orientation >= 5 else (height, width)
+    path = Path(path)
+    header = read_picture_header(path)
+    height, width = header.upright_size or decode_picture(header, path).shape[:2]
+    return height, width
 
 
-def decode_small(header: Header, path: Path, *, least_px: int, bit_depth: int | None = None) -> ImageU8:
-    """(H, W, 3) uint8 RGB of a file whose header is known, upright; JPEG at an eighth of its size or more.
+def decode_picture(
+    header: Header,
+    path: Path,
+    *,
+    least_px: int | None = None,
+    bit_depth: int | None = None,
+    limit: PictureLimit = FILE_LIMIT,
+) -> ImageU8:
+    """(H, W, 3) uint8 RGB of a file whose header is known, upright.
 
     Args:
         header: as :func:`read_picture_header` has read it.
         path: the file, for messages and its folder's bit depth.
-        least_px: the shorter side is never made smaller than this.
-        bit_depth: as of :func:`read_image`.
+        least_px: JPEG is made up to eight times smaller, but no shorter side than this; None for the whole size.
+        bit_depth, limit: as of :func:`read_image`.
 
     Raises:
         DatasetError: damaged, too large, or of several pages.
         MissingDependencyError: HEIC without pillow-heif.
     """
     with _told(str(path), DatasetError):
-        found = list(islice(pages(header, FILE_LIMIT, least_px=least_px), 2))
+        found = list(islice(pages(header, limit, least_px=least_px), 2))
         if len(found) == 1:
             return _to_rgb(found[0], bit_depth, path)
     raise _several(path)

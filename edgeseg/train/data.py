@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg._native import available_cores
 from edgeseg.data.class_counts import class_pixels
-from edgeseg.data.dataset import Dataset, Sample
+from edgeseg.data.dataset import Dataset, Sample, count_values
 from edgeseg.data.sampling import spread
 from edgeseg.errors import DatasetError
 from edgeseg.runtime.preprocess import labels_to_canvas, to_canvas
@@ -111,9 +111,8 @@ class SplitTensors(TorchDataset[Pair]):
         Raises:
             DatasetError: a file cannot be used.
         """
-        classes = range(self.dataset.num_classes)
         labels = (self[index][1].numpy() if self.cached else self.file_labels(index) for index in range(len(self)))
-        return np.array([[np.count_nonzero(one == index) for index in classes] for one in labels], dtype=np.int64)
+        return np.array([count_values(one)[: self.dataset.num_classes] for one in labels])
 
     def class_pixels(self) -> NDArray[np.int64]:
         """(C,) labelled pixels of each class in the label files, which alone are read, and but once while they stay.

@@ -5,12 +5,9 @@ from __future__ import annotations
 from edgeseg.data.check.findings import Finding
 from edgeseg.data.formats.base import FileLabels
 from edgeseg.data.image_files import LABEL_SUFFIXES
-from edgeseg.data.picture_header import Header
+from edgeseg.data.picture_header import SIDEWAYS, Header
 from edgeseg.data.pictures import read_picture_header
 from edgeseg.data.samples import Sample
-
-_SIDEWAYS = 5
-"""From here on orientations exchange width and height."""
 
 _SAVE_UPRIGHT = "Save both upright, without EXIF's orientation"
 
@@ -29,13 +26,6 @@ def label_header(sample: Sample) -> Header | None:
     return read_picture_header(sample.label)
 
 
-def upright_size(header: Header) -> Size | None:
-    """(height, width) as it is shown; None where only the decoder finds it."""
-    if header.size is None:
-        return None
-    return _turned(header.size) if header.orientation >= _SIDEWAYS else header.size
-
-
 def compared(sample: Sample, image: Header, label: Header) -> Finding | None:
     """What is wrong between a picture and its label, as far as their headers tell.
 
@@ -43,14 +33,14 @@ def compared(sample: Sample, image: Header, label: Header) -> Finding | None:
         sample: both.
         image, label: their headers.
     """
-    sizes = upright_size(image), upright_size(label)
+    sizes = image.upright_size, label.upright_size
     if image.size is None or label.size is None or sizes[0] is None or sizes[1] is None:
         return None
     if image.orientation != label.orientation and (finding := _of_turns(sample, image, label)):
         return finding
     if sizes[0] == sizes[1]:
         return None
-    if image.orientation == label.orientation >= _SIDEWAYS and _turned(image.size) == label.size:
+    if image.orientation == label.orientation >= SIDEWAYS and image.size[::-1] == label.size:
         what = f"EXIF turns both {sample.image} and its label {sample.label}, which was upright already"
         return Finding("exif-orientation", "error", what, _SAVE_UPRIGHT, (sample.image, sample.label))
     return sizes_differ(sample, sizes[0], sizes[1])
@@ -77,8 +67,8 @@ def _of_turns(sample: Sample, image: Header, label: Header) -> Finding | None:
     else:
         what = f"EXIF turns {one} otherwise than its label {other}"
     square = image.size[0] == image.size[1]
-    if upright_size(image) == upright_size(label):
-        if not square and (image.orientation >= _SIDEWAYS) != (label.orientation >= _SIDEWAYS):
+    if image.upright_size == label.upright_size:
+        if not square and (image.orientation >= SIDEWAYS) != (label.orientation >= SIDEWAYS):
             return None  # the sizes show that what is not turned was drawn upright
         # Upside down or mirrored: a label drawn upon the picture as it is shown is right, one upon the stored is not.
         what += ", and their sizes do not show whether they fit"
@@ -86,7 +76,3 @@ def _of_turns(sample: Sample, image: Header, label: Header) -> Finding | None:
     if image.size == label.size:
         return Finding("exif-orientation", "error", f"{what}, and they fit as they are stored", _SAVE_UPRIGHT, files)
     return None
-
-
-def _turned(size: Size) -> Size:
-    return size[1], size[0]

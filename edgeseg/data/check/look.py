@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.data.check.findings import Finding, of_error
-from edgeseg.data.check.headers import Size, compared, label_header, sizes_differ, upright_size
+from edgeseg.data.check.headers import Size, compared, label_header, sizes_differ
 from edgeseg.data.check.label_faults import blended, diagnosed
 from edgeseg.data.check.likeness import THUMB_PX, Thumb, thumb_of
+from edgeseg.data.dataset import count_values
 from edgeseg.data.picture_header import Header
-from edgeseg.data.pictures import decode_small, read_picture_header
+from edgeseg.data.pictures import decode_picture, read_picture_header
 from edgeseg.data.samples import Sample
 from edgeseg.errors import DatasetError, EdgesegError
 from edgeseg.spec.palette import IGNORE
 from edgeseg.types import LabelsU8
-
-_AT_A_TIME = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +59,9 @@ def look_at(sample: Sample, bit_depth: int | None) -> tuple[Look, NDArray[np.int
     try:
         header = read_picture_header(sample.image)
         digest = hashlib.blake2b(header.data, digest_size=16).digest()
-        picture = decode_small(header, sample.image, least_px=4 * THUMB_PX, bit_depth=bit_depth)
+        picture = decode_picture(header, sample.image, least_px=4 * THUMB_PX, bit_depth=bit_depth)
         # What was decoded at a part of its size has its own in the header.
-        height, width = upright_size(header) or picture.shape[:2]
+        height, width = header.upright_size or picture.shape[:2]
         size, thumb = (height, width), thumb_of(picture)
     except EdgesegError as error:
         findings.append(of_error("unreadable", error, sample.image))
@@ -70,7 +69,7 @@ def look_at(sample: Sample, bit_depth: int | None) -> tuple[Look, NDArray[np.int
     counts = np.zeros(IGNORE + 1, dtype=np.int64)
     try:
         labels = sample.read_labels()
-        counts = _counted(labels)
+        counts = count_values(labels)
     except EdgesegError as error:
         findings.append(diagnosed(sample, error))
     if labels is not None:
@@ -93,11 +92,3 @@ def _of_both(sample: Sample, header: Header | None, size: Size | None, labels: L
     if at_odds is None and size is not None and size != (height, width):
         at_odds = sizes_differ(sample, size, (height, width))
     return [finding for finding in (*found, at_odds) if finding is not None]
-
-
-def _counted(labels: LabelsU8) -> NDArray[np.int64]:
-    """(256,) pixels of each value."""
-    counts = np.zeros(IGNORE + 1, dtype=np.int64)
-    for rows in np.array_split(labels, 1 + labels.size // _AT_A_TIME):
-        counts += np.bincount(rows.ravel(), minlength=IGNORE + 1)
-    return counts

@@ -22,7 +22,7 @@ from edgeseg.data.pictures import (
     LIVE_LIMIT,
     PictureLimit,
     decode_image,
-    decode_small,
+    decode_picture,
     read_image,
     read_label_values,
     read_pages,
@@ -553,7 +553,7 @@ def test_jpeg_is_decoded_at_the_smallest_size_that_is_enough(put, least_px, size
     exif = Image.Exif()
     exif[0x0112] = 6
     path = put(encoded(Image.fromarray(picture), "JPEG", quality=95, exif=exif), "x.jpg")
-    small = decode_small(read_picture_header(path), path, least_px=least_px)
+    small = decode_picture(read_picture_header(path), path, least_px=least_px)
     assert small.shape == (*size[::-1], 3)
     whole = read_image(path)
     factor = 96 // size[0]
@@ -562,4 +562,4 @@ def test_jpeg_is_decoded_at_the_smallest_size_that_is_enough(put, least_px, size
 
 def test_other_formats_are_decoded_whole(put):
     path = put(encoded(Image.fromarray(RGB), "PNG"))
-    np.testing.assert_array_equal(decode_small(read_picture_header(path), path, least_px=1), RGB)
+    np.testing.assert_array_equal(decode_picture(read_picture_header(path), path, least_px=1), RGB)
