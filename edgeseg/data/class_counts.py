@@ -19,7 +19,7 @@ from edgeseg.files.cache_folder import cache_folder
 from edgeseg.files.documents import read_json
 from edgeseg.files.whole import write_whole
 
-_RULES = 1
+_RULES = 2
 """Raised when labels are read otherwise than before, so that nothing counted by older rules is used."""
 
 
@@ -28,8 +28,8 @@ def class_pixels(
 ) -> NDArray[np.int64]:
     """(C,) pixels of each class in the labels of a split: from the cache, or as :meth:`Dataset.class_pixels` counts.
 
-    What was counted holds for as long as the list of pictures and labels, the labels' sizes and times of change, the
-    dataset.yaml and the classes stay. Without a cache that can be used it is counted each time.
+    What was counted holds for as long as the list of pictures and labels, the sizes and times of change of all that the
+    labels are made from, the dataset.yaml and the classes stay. Without a cache that can be used, each time is the first.
 
     Args:
         dataset, split: whose.
@@ -63,7 +63,8 @@ def _write(place: Path | None, counts: NDArray[np.int64]) -> None:
 
 def _place(dataset: Dataset, split: str) -> Path | None:
     """The file for what is counted; None where there can be no cache, or a file is not to be asked."""
-    samples = dataset.split(split).samples()
+    own = dataset.split(split)
+    samples = own.samples()
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
@@ -72,6 +73,7 @@ def _place(dataset: Dataset, split: str) -> Path | None:
     try:
         add(_RULES, dataset.format, dataset.names, dataset.coding, os.path.realpath(dataset.path))
         add(_state(dataset.path))
+        add(own.meaning, [(str(path), _state(path)) for path in own.sources])
         label = Path()
         for sample in samples:
             if sample.label != label:  # several pictures may share one

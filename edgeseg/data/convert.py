@@ -44,8 +44,7 @@ def convert(
     folder = Path(folder)
     _check_empty(folder)
     samples = {name: split.samples() for name, split in dataset.splits.items()}
-    splits = dataset.splits.values()
-    keep_apart([folder], [dataset.path, *(place for split in splits for place in (split.images, split.labels))])
+    keep_apart([folder], dataset.places)
     names = {name: _file_names(own) for name, own in samples.items()}
     places = {name: _folder_name(name, list(samples)) for name in samples}
     work = [(name, sample) for name, own in samples.items() for sample in own]

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from functools import lru_cache
 from glob import glob
@@ -133,13 +133,13 @@ def check_images(files: Sequence[Path], where: str, remedy: str, suffixes: froze
         raise MissingDependencyError(f"{heif} is a HEIC picture, which needs pillow-heif", how_to_read_heif())
 
 
-def index_by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    """Paths by file stem; a DatasetError where two share one."""
+def index_by_stem(paths: Sequence[Path], stem_of: Callable[[Path], str] = lambda path: path.stem) -> dict[str, Path]:
+    """Paths by file stem, or what stands for it; a DatasetError where two share one."""
     by_stem: dict[str, Path] = {}
     for path in paths:
-        if path.stem in by_stem:
-            raise DatasetError(f"{by_stem[path.stem]} and {path.name} share one stem", "Keep one of them")
-        by_stem[path.stem] = path
+        if (stem := stem_of(path)) in by_stem:
+            raise DatasetError(f"{by_stem[stem]} and {path.name} share one stem", "Keep one of them")
+        by_stem[stem] = path
     return by_stem
 
 

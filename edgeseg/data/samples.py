@@ -80,12 +80,16 @@ class Split:
         list_samples: lists the samples, each time anew or from what is known already.
         match: matches the files, whatever is missing, where each picture has a label file of its own; raises
             DatasetError where there is no folder. None where the format does not find labels by their names.
+        sources: other files and folders that its labels are made from, beside those that its samples name.
+        meaning: what else decides what the values in its labels are; it differs where that does.
     """
 
     images: Path
     labels: Path
     list_samples: Callable[[], list[Sample]]
     match: Callable[[], Matches] | None = None
+    sources: tuple[Path, ...] = ()
+    meaning: str = ""
 
     def samples(self) -> list[Sample]:
         """The samples, in an order that stays.

@@ -126,8 +126,7 @@ def tune_model(
     artifact, output = weights.find(model), Path(output)
     write = _writer(artifact, output)
     dataset = dataset_of(data)
-    samples = dataset.split(split).samples()
-    keep_apart([output], [dataset.path, *(file for sample in samples for file in (sample.image, sample.label))])
+    keep_apart([output], dataset.files(split))
     with closing(open_backend(artifact, backend=backend, threads=threads)) as engine:
         tuning = tune_crf(
             engine,

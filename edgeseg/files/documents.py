@@ -69,6 +69,15 @@ def read_json(
     return parse_json(read_text(path, error, most_bytes), str(path), error, most_bytes=most_bytes, shrink=shrink)
 
 
+def starts_with(path: Path, sign: bytes) -> bool:
+    """Whether a text file begins so, behind a byte order mark and blanks; False of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign)
+    except OSError:
+        return False
+
+
 def parse_json(
     text: str,
     where: str,

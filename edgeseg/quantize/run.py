@@ -116,8 +116,7 @@ def quantize(
             raise InputError(f"{name} is {value!r:.60}", f"Use one of {', '.join(allowed)}")
     source, path = weights.find(model), _output_path(model, output, target)
     dataset = dataset_of(data)
-    used = [sample for name in (split, calibration_split) for sample in dataset.split(name).samples()]
-    keep_apart([path], [source, dataset.path, *(file for one in used for file in (one.image, one.label))])
+    keep_apart([path], [source, *dataset.files(split, calibration_split)])
     with closing(open_quantizable(source, threads)) as float_model:
         check_same_classes(float_model.spec.class_names, dataset)
         samples = samples_of(dataset, calibration_split, images)

@@ -38,9 +38,7 @@ def check_folder(config: TrainConfig, dataset: Dataset) -> None:
         str(config.folder).encode()
     except UnicodeEncodeError:
         raise SinkError(f"the name of {config.folder} is not UTF-8", "Choose another output") from None
-    splits = dataset.splits.values()
-    data = [dataset.path, *(folder for split in splits for folder in (split.images, split.labels))]
-    data += [path for split in dataset.tagged.values() for path in (split.images, split.tags)]
+    data = dataset.places
     if config.unlabelled:
         data.append(Path(config.unlabelled))
     files = [config.folder / name for name in FILES]

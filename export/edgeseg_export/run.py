@@ -20,7 +20,7 @@ from edgeseg.errors import DatasetError, EdgesegError, InputError, MissingDepend
 from edgeseg.evaluation.evaluate import Evaluation, dataset_of, evaluate
 from edgeseg.evaluation.parity import Parity, compare, probe_images
 from edgeseg.files.whole import keep_apart
-from edgeseg.runtime.tensorrt.record import BuildOptions, EnginePrecision, EngineRecord, HardwareCompatibility
+from edgeseg.runtime.tensorrt.record import BuildOptions, EnginePrecision, EngineRecord, HardwareCompatibility, Head
 from edgeseg.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from edgeseg_export.tensorrt.progress import BuildProgress
 
 Format = Literal["onnx", "tensorrt"]
-Head = Literal["logits", "labels"]
 Refine = Literal["none", "crf"]
 
 _OF_ONNX = ("height", "width", "data", "split", "license", "trained_on")
@@ -202,8 +201,7 @@ def _export_checkpoint(
     network.check_size(size)
     dataset = dataset_of(data) if data is not None else None
     if dataset is not None:  # a wrong name of a split is found now, not after the export
-        read = [file for sample in dataset.split(split).samples() for file in (sample.image, sample.label)]
-        keep_apart([target], [dataset.path, *read])
+        keep_apart([target], dataset.files(split))
     if size != spec.input_size:
         changes = {**changes, "input_size": size, "crf": None}  # its sigmas are pixels of the other size
     if size != spec.input_size or changes["output"] != spec.output:

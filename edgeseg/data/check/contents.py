@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from edgeseg.data.check.headers import Size, in_words
 from edgeseg.data.check.look import Look
 from edgeseg.data.dataset import Dataset
 from edgeseg.data.formats.base import FileLabels
-from edgeseg.data.pictures import read_label_values
-from edgeseg.errors import DatasetError
+from edgeseg.data.formats.binary import are_masks
 from edgeseg.spec.palette import IGNORE
 
 _LOOKED_AT = 8
@@ -91,10 +89,7 @@ def _holds_0_and_255(look: Look) -> bool:
     labels = look.sample.labels
     if not isinstance(labels, FileLabels) or labels.coding.format != "index" or labels.coding.values is not None:
         return False
-    with suppress(DatasetError):
-        values = read_label_values(look.sample.label)
-        return bool(((values == 0) | (values == 255)).all())
-    return False
+    return are_masks([look.sample.label])
 
 
 def odd_sizes(looks: Sequence[Look], input_size: Size | None) -> Iterator[Finding]:

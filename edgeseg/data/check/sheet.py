@@ -63,8 +63,7 @@ def check_place(path: str | Path, dataset: Dataset) -> None:
     Raises:
         SinkError: it cannot, or it is what describes the data.
     """
-    splits = dataset.splits.values()
-    keep_apart([path], [dataset.path, *(place for split in splits for place in (split.images, split.labels))])
+    keep_apart([path], dataset.places)
     check_writable(path)
 
 

@@ -30,7 +30,7 @@ from edgeseg.data.runs import counts_of_text, mask_of_runs
 from edgeseg.data.samples import Sample, Split
 from edgeseg.data.shapes import Polygon, Shape, Stencil, points_of
 from edgeseg.errors import DatasetError
-from edgeseg.files.documents import MAX_EXPORT_BYTES, read_json
+from edgeseg.files.documents import MAX_EXPORT_BYTES, read_json, starts_with
 
 _ROBOFLOW = "_annotations.coco.json"
 _KINDS = ("instances", "stuff", "panoptic", "person_keypoints", "captions")
@@ -55,7 +55,12 @@ class _Coco(DatasetFormat):
         exports = {path: _Export.read(path) for _, paths in places.values() for path in paths}
         classes = Classes.of(description, lambda: _categories(exports.values()))
         splits = {
-            name: Split(images, paths[0], partial(_samples, images, [exports[path] for path in paths], classes))
+            name: Split(
+                images,
+                paths[0],
+                partial(_samples, images, [exports[path] for path in paths], classes),
+                sources=tuple(paths[1:]),
+            )
             for name, (images, paths) in places.items()
         }
         if "splits" not in description and len(splits) == 1:
@@ -93,7 +98,7 @@ def _found(folder: Path) -> _Places:
         known = kind in _KINDS
         by_split.setdefault(rest if known and rest else path.stem, {})[kind if known else ""] = path
     for name in ("result.json", "instances.json", "annotations.json", _ROBOFLOW):
-        if not by_split and (folder / name).is_file() and _starts_as_mapping(folder / name):
+        if not by_split and (folder / name).is_file() and starts_with(folder / name, b"{"):
             by_split.setdefault("all", {})[""] = folder / name
     for word, kinds in by_split.items():
         labels = next((kinds[kind] for kind in ("instances", "stuff", "") if kind in kinds), None)
@@ -102,14 +107,6 @@ def _found(folder: Path) -> _Places:
             images = next(folder / way for way in tried if (folder / way).is_dir())
             places[split_name(word.rstrip("0123456789"))] = (images, [labels])
     return places
-
-
-def _starts_as_mapping(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)

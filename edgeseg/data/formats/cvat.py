@@ -69,7 +69,7 @@ class _Cvat(DatasetFormat):
         if len(set(subsets)) > 1:
             for subset in dict.fromkeys(subsets):
                 chosen = [picture for picture, own in zip(pictures, subsets, strict=True) if own == subset]
-                parts[split_name(subset) or "other"] = _samples(images, path, chosen, classes)
+                parts[subset or "other"] = _samples(images, path, chosen, classes)
         else:
             parts = drawn.divided(description, _samples(images, path, pictures, classes))
         return classes.contents({name: drawn.listed(images, path, samples) for name, samples in parts.items()})
@@ -142,17 +142,17 @@ def _shapes(path: Path, where: str, shapes: list[Element], classes: Classes, siz
     for shape in shapes:
         here = f"{path}: {where}, a {shape.tag}"
         value = classes.index(shape.get("label"), here)
-        yield here, partial(_shape, shape, value)
+        yield here, partial(_shape, shape, value, size)
 
 
-def _shape(shape: Element, value: int) -> Shape:
+def _shape(shape: Element, value: int, size: tuple[int, int]) -> Shape:
     if shape.tag == "polygon":
         pairs = [pair.split(",") for pair in shape.get("points", "").split(";") if pair.strip()]
         return Polygon(value, (points_of([[_number(text, "points") for text in pair] for pair in pairs]),))
     if shape.tag == "mask":
         counts = [_whole(text, "rle") for text in shape.get("rle", "").split(",")]
         left, top, width, height = (_whole(shape.get(key), key) for key in ("left", "top", "width", "height"))
-        if not (0 < width <= 1 << 16 and 0 < height <= 1 << 16):
+        if not (0 < width <= size[1] and 0 < height <= size[0]):  # before memory is taken for it
             raise ValueError(f"a mask of {width}x{height}")
         mask = mask_of_runs(np.array(counts, dtype=np.int64), (height, width), by_columns=False)
         return Stencil(value, mask, left, top)

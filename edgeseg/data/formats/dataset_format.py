@@ -42,10 +42,12 @@ class DatasetFormat:
 
     Attributes:
         keys: what a dataset.yaml may say beside ``format`` and ``bit_depth``.
+        required: those of them that it must say.
         files: names of files that tools of this format are given instead of the folder that holds them.
     """
 
     keys: ClassVar[frozenset[str]] = frozenset()
+    required: ClassVar[frozenset[str]] = frozenset()
     files: ClassVar[frozenset[str]] = frozenset()
 
     def recognises(self, folder: Path) -> bool:
@@ -56,7 +58,7 @@ class DatasetFormat:
         """What lies in a folder; label files are opened as far as the classes can be known by nothing else.
 
         Args:
-            description: of the folder; its keys are among ``keys``.
+            description: of the folder; its keys are among ``keys``, and those ``required`` are there.
 
         Raises:
             DatasetError: something is missing, or not as it must be.

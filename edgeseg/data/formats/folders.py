@@ -38,9 +38,9 @@ _LOSSY = frozenset({".jpg", ".jpeg"})
 
 class _Folders(DatasetFormat):
     keys = frozenset({"names", "splits", "colors", "ignore_colors", "ignore_index", "label_format"})
+    required = frozenset({"names", "splits"})
 
     def read(self, description: Description) -> Contents:
-        description.check_keys({*self.keys, "format", "bit_depth"}, {"names", "splits"})
         names = description.names() or ()
         colors = description.colors(len(names)) or distinct_colors(len(names))
         ignore = description.whole_number("ignore_index", 0, 255)
@@ -165,14 +165,7 @@ class _ByStem(_Pairing):
         return str(path.relative_to(folder).with_suffix("")) if self.nested else path.stem
 
     def _by_stem(self, paths: Sequence[Path], folder: Path) -> dict[str, Path]:
-        if not self.nested:
-            return index_by_stem(paths)
-        found: dict[str, Path] = {}
-        for path in paths:
-            if (key := self._key(path, folder)) in found:
-                raise DatasetError(f"{found[key]} and {path.name} share one stem", "Keep one of them")
-            found[key] = path
-        return found
+        return index_by_stem(paths, partial(self._key, folder=folder))
 
 
 @dataclass(frozen=True)

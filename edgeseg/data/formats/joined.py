@@ -35,9 +35,9 @@ from edgeseg.types import LabelsU8
 
 class _Joined(DatasetFormat):
     keys = frozenset({"names", "colors", "parts"})
+    required = frozenset({"names", "parts"})
 
     def read(self, description: Description) -> Contents:
-        description.check_keys({*self.keys, "format", "bit_depth"}, {"names", "parts"})
         names = description.names() or ()
         unions: list[tuple[int, ...]] = []
         parts: list[_Part] = []
@@ -49,7 +49,7 @@ class _Joined(DatasetFormat):
             what = f"{len(names)} classes and {len(unions)} sets of them are too many"
             raise description.error(what, f"Use {IGNORE} at most")
         splits = {
-            name: Split(description.folder, description.path, partial(_samples, parts, name, len(names)))
+            name: _split(description, name, [part for part in parts if name in part.splits], len(names))
             for name in dict.fromkeys(name for part in parts for name in part.splits)
         }
         colors = description.colors(len(names)) or _colors_of(names, parts)
@@ -94,11 +94,25 @@ class _Mapped:
         return self.table[self.labels.read()]
 
 
+def _split(description: Description, name: str, parts: Sequence[_Part], num_classes: int) -> Split:
+    own = [part.found.contents.splits[name] for part in parts]
+    sources = [part.found.path for part in parts]
+    sources += [path for split in own for path in (split.images, split.labels, *split.sources)]
+    # Names and coding as well: a part without a dataset.yaml has them from other files of its format.
+    meaning = repr(
+        [
+            (part.found.contents.names, part.found.contents.coding, part.table.tolist(), split.meaning)
+            for part, split in zip(parts, own, strict=True)
+        ]
+    )
+    samples = partial(_samples, parts, name, num_classes)
+    return Split(description.folder, description.path, samples, sources=tuple(sources), meaning=meaning)
+
+
 def _samples(parts: Sequence[_Part], split: str, num_classes: int) -> list[Sample]:
     return [
         Sample(sample.image, _Mapped(sample.labels, part.table, num_classes))
         for part in parts
-        if split in part.splits
         for sample in part.found.contents.splits[split].samples()
     ]
 

@@ -28,7 +28,7 @@ from edgeseg.data.runs import alpha_of_brush
 from edgeseg.data.samples import Sample, Split
 from edgeseg.data.shapes import Points, Polygon, Shape, Stencil, ellipse_points, points_of, turned
 from edgeseg.errors import DatasetError
-from edgeseg.files.documents import MAX_EXPORT_BYTES, read_json
+from edgeseg.files.documents import MAX_EXPORT_BYTES, read_json, starts_with
 
 _LABELS = ("polygonlabels", "brushlabels", "rectanglelabels", "ellipselabels", "labels")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
@@ -72,15 +72,7 @@ _Task = dict[str, Any]
 
 def _exports(folder: Path) -> list[Path]:
     """JSON files that hold a list."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            with path.open("rb") as file:
-                if file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-                    found.append(path)
-        except OSError:
-            continue
-    return found
+    return [path for path in sorted(folder.glob("*.json")) if starts_with(path, b"[")]
 
 
 def _shrunk(item: dict[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,9 @@ def find(path: Path, format: str | None = None) -> Found:
     bit_depth = description.values.get("bit_depth")
     if bit_depth is not None and (isinstance(bit_depth, bool) or bit_depth not in BIT_DEPTHS):
         raise description.error(f"bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
-    description.check_keys({*DATASET_FORMATS[name].keys, "format", "bit_depth"})
-    return Found(description.path, name, DATASET_FORMATS[name].read(description), bit_depth)
+    reader = DATASET_FORMATS[name]
+    description.check_keys({*reader.keys, "format", "bit_depth"}, reader.required)
+    return Found(description.path, name, reader.read(description), bit_depth)
 
 
 def _describe(path: Path, format: str | None) -> Description:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import yaml
-from dataset_exports import FIRST, SECOND, folders, save
+from dataset_exports import FIRST, SECOND, coco, coco_annotations, coco_document, folders, joined, save, write_json
 
 from edgeseg.data.class_counts import class_pixels
 from edgeseg.data.dataset import Dataset
@@ -53,6 +53,28 @@ def test_whatever_changes_is_counted_again(data):
         assert count(data)[1]
         assert not count(data)[1]
     assert count(data)[0][1] == 0
+
+
+def test_files_that_no_sample_names_are_asked_as_well(data, tmp_path):
+    part = joined(tmp_path / "joined").folder / "second" / "dataset.yaml"
+    before, _ = count(tmp_path / "joined")
+    assert not count(tmp_path / "joined")[1]
+    part.write_text(part.read_text().replace("- stone\n- bush", "- bush\n- stone"))
+    pixels, anew = count(tmp_path / "joined")
+    assert anew
+    assert pixels != before
+    assert sum(pixels) < sum(before), "the largest class is in doubt now"
+
+    several = coco(tmp_path / "coco").folder
+    annotations = several / "annotations"
+    places = {"images": "train2017", "labels": ["annotations/instances_train2017.json", "annotations/more.json"]}
+    described = {"format": "coco", "splits": {"train": places}}
+    (several / "dataset.yaml").write_text(yaml.safe_dump(described))
+    write_json(annotations / "more.json", coco_document([]))
+    before, _ = count(several)
+    write_json(annotations / "more.json", coco_document(coco_annotations()[:1]))
+    assert count(several)[1]
+    assert not count(several)[1]
 
 
 def test_what_is_kept_and_broken_is_not_believed(data, tmp_path):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dataset_exports import folders
+from dataset_exports import folders, joined
 from PIL import Image
 
 from edgeseg.data.check.run import check
-from edgeseg.data.check.sheet import write_sheet
+from edgeseg.data.check.sheet import check_place, write_sheet
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import SinkError
 
@@ -47,3 +47,17 @@ def test_it_takes_no_place_of_the_data(report):
         with pytest.raises(SinkError):
             write_sheet(path, report.dataset, report.samples)
         assert path.read_bytes() == before
+
+
+def test_nor_of_tags_or_of_a_part(data, tmp_path):
+    tags = tmp_path / "tags.csv"
+    tags.write_text("file,tags\na.png,car\n")
+    data.describe(splits={**data.values["splits"], "seen": {"images": str(data.folder), "tags": str(tags)}})
+    part = joined(tmp_path / "joined").folder / "second"
+    for dataset, path in (
+        (Dataset.load(data.folder), tags),
+        (Dataset.load(part.parent), part / "dataset.yaml"),
+        (Dataset.load(part.parent), part / "labels"),
+    ):
+        with pytest.raises(SinkError, match="would be lost"):
+            check_place(path, dataset)

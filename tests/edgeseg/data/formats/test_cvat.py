@@ -104,6 +104,7 @@ def test_a_file_for_each_split(tmp_path):
         ('<mask label="car" rle="3" left="0" top="0" width="2" height="2"/>', "a mask has runs of 3 pixels"),
         ('<mask label="car" rle="" left="0" top="0" width="2" height="2"/>', "the rle '', which is no number"),
         ('<mask label="car" rle="4" left="0" top="0" width="-2" height="2"/>', "a mask of -2x2"),
+        ('<mask label="car" rle="0, 3400000000" left="0" top="0" width="50000" height="68000"/>', "of 50000x68000"),
         ('<mask label="car" rle="1.5" left="0" top="0" width="2" height="2"/>', "no whole number"),
         ('<mask label="car" rle="0, 4" left="15" top="0" width="2" height="2"/>', "reaches out of the picture"),
         ('<ellipse label="car" cx="1" cy="1" rx="1e9" ry="2"/>', "far outside the picture"),
