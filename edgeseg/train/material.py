@@ -56,7 +56,9 @@ class Material:
                 f"batches of one image cannot train batch normalisation ({self.images} images)",
                 "Set batch_size to at least 2, and give two images or more",
             )
-        refuse_unusable(dataset, (config.train_split, config.val_split))
+        if not world().local_rank:  # other processes of this machine read the same files
+            used = {split.name: split.samples for split in (self.train_set, self.val_set)}
+            refuse_unusable(sample for samples in used.values() for sample in samples)
         self.pixels = world().from_first(self.train_set.class_pixels)
         check_classes(self.train_set, self.pixels, self.scenes)
         in_val = world().from_first(self.val_set.class_pixels)

@@ -8,24 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from edgeseg._native import available_cores
 from edgeseg.data.check.findings import Finding, gathered
 from edgeseg.data.check.headers import compared, label_header
-from edgeseg.data.dataset import Dataset
 from edgeseg.data.pictures import read_picture_header
 from edgeseg.data.samples import Sample
 from edgeseg.errors import DatasetError
 
 
-def refuse_unusable(dataset: Dataset, splits: Iterable[str]) -> None:
+def refuse_unusable(samples: Iterable[Sample]) -> None:
     """Refuse data that would end a training later: unpaired, damaged or of other sizes than their labels.
 
     All headers are read, no picture is decoded. :func:`edgeseg.data.check.run.check` finds more.
 
     Args:
-        dataset, splits: what is trained and evaluated on.
+        samples: what is trained and evaluated on.
 
     Raises:
         DatasetError: the first file with a fault, and how many more have the same.
     """
-    samples = [sample for name in dict.fromkeys(splits) for sample in dataset.split(name).samples()]
     threads = ThreadPoolExecutor(available_cores())
     try:
         found = [finding for finding in threads.map(_fault, samples) if finding and finding.severity == "error"]

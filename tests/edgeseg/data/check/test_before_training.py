@@ -18,7 +18,8 @@ def data(tmp_path):
 
 
 def refuse(folder, *splits):
-    refuse_unusable(Dataset.load(folder), splits or ("train", "val"))
+    dataset = Dataset.load(folder)
+    refuse_unusable(sample for name in splits or ("train", "val") for sample in dataset.split(name).samples())
 
 
 def test_good_data_pass(data, tmp_path):
@@ -65,4 +66,4 @@ def test_nothing_is_decoded(data, monkeypatch):
 
     dataset = Dataset.load(data)
     monkeypatch.setattr(pictures, "pages", never)
-    refuse_unusable(dataset, ["train", "val"])
+    refuse_unusable(sample for split in dataset.splits.values() for sample in split.samples())
