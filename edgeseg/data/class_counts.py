@@ -29,7 +29,7 @@ def class_pixels(
     """(C,) pixels of each class in the labels of a split: from the cache, or as :meth:`Dataset.class_pixels` counts.
 
     What was counted holds for as long as the list of pictures and labels, the sizes and times of change of all that the
-    labels are made from, the dataset.yaml and the classes stay. Without a cache that can be used, each time is the first.
+    labels are made from, the dataset.yaml and the classes stay. Without a usable cache, each time is the first.
 
     Args:
         dataset, split: whose.
