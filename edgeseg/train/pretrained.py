@@ -124,6 +124,7 @@ _TIMM = {
     "resnet18": "resnet18",
     "resnet34": "resnet34",
     "resnet50": "resnet50",
+    "resnet101": "resnet101",
 }
 _TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0"}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {

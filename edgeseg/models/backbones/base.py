@@ -11,11 +11,15 @@ from torch import Tensor, nn
 class Backbone(nn.Module):
     """A classifier without its head.
 
+    With an output stride its later features keep the size of those at that stride, and convolutions with holes see as
+    far as before (Chen 2017, arXiv:1706.05587): the weights are the same.
+
     Its parameters are declared in the order in which an image passes them, as those of torchvision, timm and mmseg are:
     by that order weights with other names find their place (:mod:`edgeseg.train.transfer`).
 
     Attributes:
         channels: of the features at strides 2, 4, 8, … in their order; they end at the last stride that is computed.
+            Those beyond the output stride are as large as those at it.
     """
 
     channels: tuple[int, ...]
@@ -25,16 +29,32 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
+class Place(NamedTuple):
+    """Where a module of a :class:`Chain` stands.
+
+    Attributes:
+        in_channels: of what comes in.
+        stride: that it has to have: its own, or 1 from the chain's output stride on.
+        dilation: of its convolutions, which makes up for the strides that were taken away, its own with them.
+        dilation_before: the same without its own.
+    """
+
+    in_channels: int
+    stride: int
+    dilation: int
+    dilation_before: int
+
+
 class Step(NamedTuple):
     """One module of a :class:`Chain`.
 
     Attributes:
-        make: makes it of the channels before it.
+        make: makes it for its place.
         channels: behind it.
         stride: of it.
     """
 
-    make: Callable[[int], nn.Module]
+    make: Callable[[Place], nn.Module]
     channels: int
     stride: int
 
@@ -47,6 +67,7 @@ class Chain(Backbone):
         channels: behind it.
         steps: the others.
         stride: of the last features; what would halve them further is not made.
+        output_stride: no features are smaller than at this one.
         epsilon, momentum: of batch normalisation.
     """
 
@@ -57,19 +78,22 @@ class Chain(Backbone):
         steps: Iterable[Step],
         stride: int,
         *,
+        output_stride: int,
         epsilon: float = 1e-5,
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
         self.stem = stem
         modules: list[nn.Module] = []
-        reached = 2
+        reached, dilation = 2, 1
         last = {reached: (-1, channels)}
         for step in steps:
             reached *= step.stride
             if reached > stride:
                 break
-            modules.append(step.make(channels))
+            before, dilation = dilation, max(1, reached // output_stride)
+            kept = step.stride * before // dilation
+            modules.append(step.make(Place(channels, kept, dilation, before)))
             channels = step.channels
             last[reached] = len(modules) - 1, channels
         self.steps = nn.ModuleList(modules)

@@ -18,7 +18,9 @@ _STAGES = (
 """Expansion, channels, blocks, stride of the first, kernel."""
 
 
-def efficientnet_lite0(stride: int) -> Chain:
+def efficientnet_lite0(stride: int, output_stride: int) -> Chain:
     """EfficientNet-Lite0 that ends at stride 16 or 32: 0.70 or 2.96 million parameters."""
     stem = conv_bn(3, 32, 3, 2, activation=relu6)
-    return Chain(stem, 32, (stage(*row) for row in _STAGES), stride, epsilon=1e-3, momentum=0.01)
+    return Chain(
+        stem, 32, (stage(*row) for row in _STAGES), stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from edgeseg.models.backbones.base import Step
+from edgeseg.models.backbones.base import Place, Step
 from edgeseg.models.blocks import conv_bn
 
 
@@ -17,7 +17,7 @@ class InvertedResidual(nn.Module):
         in_channels, out_channels: outside.
         hidden: channels inside; the first convolution is left out where they are ``in_channels``.
         kernel: pixels across the depthwise convolution.
-        stride: of the depthwise convolution.
+        stride, dilation: of the depthwise convolution.
         activation: makes the layer after each of the first two convolutions; None for ReLU6.
         squeeze: makes what weighs the channels inside, of their number; None for nothing.
     """
@@ -30,6 +30,7 @@ class InvertedResidual(nn.Module):
         *,
         kernel: int = 3,
         stride: int = 1,
+        dilation: int = 1,
         activation: Callable[[], nn.Module] | None = None,
         squeeze: Callable[[int], nn.Module] | None = None,
     ) -> None:
@@ -39,7 +40,7 @@ class InvertedResidual(nn.Module):
         layers: list[nn.Module] = []
         if hidden != in_channels:
             layers.append(conv_bn(in_channels, hidden, 1, activation=activation))
-        layers.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, activation=activation))
+        layers.append(conv_bn(hidden, hidden, kernel, stride, groups=hidden, dilation=dilation, activation=activation))
         if squeeze is not None:
             layers.append(squeeze(hidden))
         layers.append(conv_bn(hidden, out_channels, 1))
@@ -54,11 +55,15 @@ class InvertedResidual(nn.Module):
 def stage(expansion: int, channels: int, repeats: int, stride: int, kernel: int = 3) -> Step:
     """Inverted residuals with ReLU6, of which the first changes channels and stride: a row of the papers' tables."""
 
-    def make(in_channels: int) -> nn.Module:
+    def make(place: Place) -> nn.Module:
         blocks = []
         for index in range(repeats):
-            before, step = (in_channels, stride) if index == 0 else (channels, 1)
-            blocks.append(InvertedResidual(before, channels, before * expansion, kernel=kernel, stride=step))
+            before, step = (place.in_channels, place.stride) if index == 0 else (channels, 1)
+            blocks.append(
+                InvertedResidual(
+                    before, channels, before * expansion, kernel=kernel, stride=step, dilation=place.dilation
+                )
+            )
         return nn.Sequential(*blocks)
 
     return Step(make, channels, stride)

@@ -10,7 +10,7 @@ _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3
 """Expansion, channels, blocks, stride of the first."""
 
 
-def mobilenet_v2(stride: int) -> Chain:
+def mobilenet_v2(stride: int, output_stride: int) -> Chain:
     """MobileNetV2 that ends at stride 16 or 32: 0.54 or 1.81 million parameters."""
     stem = conv_bn(3, 32, 3, 2, activation=relu6)
-    return Chain(stem, 32, (stage(*row) for row in _STAGES), stride)
+    return Chain(stem, 32, (stage(*row) for row in _STAGES), stride, output_stride=output_stride)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgeseg.models.backbones.base import Chain, Step
+from edgeseg.models.backbones.base import Chain, Place, Step
 from edgeseg.models.backbones.inverted_residual import InvertedResidual
 from edgeseg.models.blocks import conv_bn
 
@@ -66,31 +66,32 @@ class SqueezeExcitation(nn.Module):
         return x * weights
 
 
-def mobilenet_v3_large(stride: int) -> Chain:
+def mobilenet_v3_large(stride: int, output_stride: int) -> Chain:
     """MobileNetV3-Large that ends at stride 16 or 32: 0.79 or 2.82 million parameters."""
-    return _chain(_LARGE, stride)
+    return _chain(_LARGE, stride, output_stride)
 
 
-def mobilenet_v3_small(stride: int) -> Chain:
+def mobilenet_v3_small(stride: int, output_stride: int) -> Chain:
     """MobileNetV3-Small that ends at stride 16 or 32: 0.19 or 0.87 million parameters."""
-    return _chain(_SMALL, stride)
+    return _chain(_SMALL, stride, output_stride)
 
 
-def _chain(rows: tuple[_Row, ...], stride: int) -> Chain:
+def _chain(rows: tuple[_Row, ...], stride: int, output_stride: int) -> Chain:
     stem = conv_bn(3, 16, 3, 2, activation=_hard_swish)
-    return Chain(stem, 16, map(_step, rows), stride, epsilon=1e-3, momentum=0.01)
+    return Chain(stem, 16, map(_step, rows), stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01)
 
 
 def _step(row: _Row) -> Step:
     kernel, hidden, channels, squeezes, swishes, stride = row
 
-    def make(in_channels: int) -> nn.Module:
+    def make(place: Place) -> nn.Module:
         return InvertedResidual(
-            in_channels,
+            place.in_channels,
             channels,
             hidden,
             kernel=kernel,
-            stride=stride,
+            stride=place.stride,
+            dilation=place.dilation,
             activation=_hard_swish if swishes else _relu,
             squeeze=SqueezeExcitation if squeezes else None,
         )

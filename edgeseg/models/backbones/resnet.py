@@ -1,32 +1,33 @@
 """ResNet (He, Zhang, Ren, Sun, "Deep Residual Learning", CVPR 2016, arXiv:1512.03385, Table 1), as in torchvision.
 
-The stride of a bottleneck lies in its 3x3 convolution.
+The stride of a bottleneck lies in its 3x3 convolution. Where dilation takes the place of a stride, the first block of a
+stage still has that of the stage before.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgeseg.models.backbones.base import Chain, Step
+from edgeseg.models.backbones.base import Chain, Place, Step
 from edgeseg.models.blocks import conv_bn, conv_bn_relu
 
 
 class _Residual(nn.Module):
     """Convolutions beside a shortcut, which is a 1x1 convolution where the shapes differ."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, dilation: int, expansion: int) -> None:
         super().__init__()
         out_channels = channels * expansion
         layers: list[nn.Module]
         if expansion == 1:
             layers = [
-                conv_bn_relu(in_channels, channels, 3, stride),
-                conv_bn(channels, channels, 3),
+                conv_bn_relu(in_channels, channels, 3, stride, dilation=dilation),
+                conv_bn(channels, channels, 3, dilation=dilation),
             ]
         else:
             layers = [
                 conv_bn_relu(in_channels, channels, 1),
-                conv_bn_relu(channels, channels, 3, stride),
+                conv_bn_relu(channels, channels, 3, stride, dilation=dilation),
                 conv_bn(channels, out_channels, 1),
             ]
         self.block = nn.Sequential(*layers)
@@ -40,33 +41,39 @@ class _Residual(nn.Module):
         return y
 
 
-def resnet18(stride: int) -> Chain:
+def resnet18(stride: int, output_stride: int) -> Chain:
     """ResNet-18 that ends at stride 16 or 32: 2.8 or 11.2 million parameters."""
-    return _chain((2, 2, 2, 2), 1, stride)
+    return _chain((2, 2, 2, 2), 1, stride, output_stride)
 
 
-def resnet34(stride: int) -> Chain:
+def resnet34(stride: int, output_stride: int) -> Chain:
     """ResNet-34 that ends at stride 16 or 32: 8.2 or 21.3 million parameters."""
-    return _chain((3, 4, 6, 3), 1, stride)
+    return _chain((3, 4, 6, 3), 1, stride, output_stride)
 
 
-def resnet50(stride: int) -> Chain:
+def resnet50(stride: int, output_stride: int) -> Chain:
     """ResNet-50 that ends at stride 16 or 32: 8.5 or 23.5 million parameters."""
-    return _chain((3, 4, 6, 3), 4, stride)
+    return _chain((3, 4, 6, 3), 4, stride, output_stride)
 
 
-def _chain(repeats: tuple[int, ...], expansion: int, stride: int) -> Chain:
+def resnet101(stride: int, output_stride: int) -> Chain:
+    """ResNet-101 that ends at stride 16 or 32: 27.5 or 42.5 million parameters."""
+    return _chain((3, 4, 23, 3), 4, stride, output_stride)
+
+
+def _chain(repeats: tuple[int, ...], expansion: int, stride: int, output_stride: int) -> Chain:
     """Blocks of each stage, and by how much more channels there are outside of one than inside."""
     steps = (_stage(64 << index, count, expansion, pooled=index == 0) for index, count in enumerate(repeats))
-    return Chain(conv_bn_relu(3, 64, 7, 2), 64, steps, stride)
+    return Chain(conv_bn_relu(3, 64, 7, 2), 64, steps, stride, output_stride=output_stride)
 
 
 def _stage(channels: int, count: int, expansion: int, *, pooled: bool) -> Step:
-    def make(in_channels: int) -> nn.Module:
-        blocks: list[nn.Module] = [nn.MaxPool2d(3, 2, padding=1)] if pooled else []
-        for index in range(count):
-            before = in_channels if index == 0 else channels * expansion
-            blocks.append(_Residual(before, channels, 2 if index == 0 and not pooled else 1, expansion))
+    def make(place: Place) -> nn.Module:
+        blocks: list[nn.Module] = [nn.MaxPool2d(3, place.stride, padding=1)] if pooled else []
+        before, stride, dilation = place.in_channels, 1 if pooled else place.stride, place.dilation_before
+        for _ in range(count):
+            blocks.append(_Residual(before, channels, stride, dilation, expansion))
+            before, stride, dilation = channels * expansion, 1, place.dilation
         return nn.Sequential(*blocks)
 
     return Step(make, channels * expansion, 2)

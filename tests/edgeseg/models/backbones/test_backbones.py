@@ -18,6 +18,7 @@ PARAMETERS = {
     "resnet18": 11_689_512 - 513 * 1000,
     "resnet34": 21_797_672 - 513 * 1000,
     "resnet50": 25_557_032 - 2049 * 1000,
+    "resnet101": 44_549_160 - 2049 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32."""
 
@@ -36,6 +37,32 @@ def test_features_at_every_stride(name, stride):
     strides = [2**power for power in range(1, stride.bit_length())]
     assert [(one.shape[2], one.shape[3]) for one in features] == [(-(-65 // s), 96 // s) for s in strides]
     assert tuple(one.shape[1] for one in features) == backbone.channels
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_stride):
+    torch.manual_seed(0)
+    strided, dilated = build_backbone(name).eval(), build_backbone(name, output_stride=output_stride).eval()
+    dilated.load_state_dict(strided.state_dict())
+    assert dilated.channels == strided.channels
+    for one, other in zip(strided(images := torch.rand(1, 3, 64, 96)), dilated(images), strict=True):
+        stride = 64 // one.shape[2]
+        size = 64 // min(stride, output_stride), 96 // min(stride, output_stride)
+        assert (other.shape[2], other.shape[3]) == size
+        if stride <= output_stride:
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@torch.no_grad()
+def test_dilation_computes_the_strided_features_and_those_between(name):
+    torch.manual_seed(0)
+    strided, dilated = build_backbone(name).eval(), build_backbone(name, output_stride=8).eval()
+    dilated.load_state_dict(strided.state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    torch.testing.assert_close(dilated(images)[-1][..., ::4, ::4], strided(images)[-1])
 
 
 @pytest.mark.parametrize("context", ["pyramid", "atrous"])
