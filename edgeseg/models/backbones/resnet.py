@@ -1,7 +1,7 @@
 """ResNet (He, Zhang, Ren, Sun, "Deep Residual Learning", CVPR 2016, arXiv:1512.03385, Table 1), as in torchvision.
 
-The stride of a bottleneck lies in its 3x3 convolution. Where dilation takes the place of a stride, the first block of a
-stage still has that of the stage before.
+The stride of a bottleneck lies in its 3x3 convolution. Where dilation takes the place of a stride, the convolution that
+had it keeps the dilation of the stage before, so that what was computed with strides is computed still.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from edgeseg.models.blocks import conv_bn, conv_bn_relu
 class _Residual(nn.Module):
     """Convolutions beside a shortcut, which is a 1x1 convolution where the shapes differ."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int, dilation: int, expansion: int) -> None:
+    def __init__(self, place: Place, channels: int, expansion: int) -> None:
         super().__init__()
+        in_channels, stride = place.in_channels, place.stride
         out_channels = channels * expansion
         layers: list[nn.Module]
         if expansion == 1:
             layers = [
-                conv_bn_relu(in_channels, channels, 3, stride, dilation=dilation),
-                conv_bn(channels, channels, 3, dilation=dilation),
+                conv_bn_relu(in_channels, channels, 3, stride, dilation=place.dilation_before),
+                conv_bn(channels, channels, 3, dilation=place.dilation),
             ]
         else:
             layers = [
                 conv_bn_relu(in_channels, channels, 1),
-                conv_bn_relu(channels, channels, 3, stride, dilation=dilation),
+                conv_bn_relu(channels, channels, 3, stride, dilation=place.dilation_before),
                 conv_bn(channels, out_channels, 1),
             ]
         self.block = nn.Sequential(*layers)
@@ -70,10 +71,10 @@ def _chain(repeats: tuple[int, ...], expansion: int, stride: int, output_stride:
 def _stage(channels: int, count: int, expansion: int, *, pooled: bool) -> Step:
     def make(place: Place) -> nn.Module:
         blocks: list[nn.Module] = [nn.MaxPool2d(3, place.stride, padding=1)] if pooled else []
-        before, stride, dilation = place.in_channels, 1 if pooled else place.stride, place.dilation_before
+        place = place._replace(stride=1) if pooled else place
         for _ in range(count):
-            blocks.append(_Residual(before, channels, stride, dilation, expansion))
-            before, stride, dilation = channels * expansion, 1, place.dilation
+            blocks.append(_Residual(place, channels, expansion))
+            place = Place(channels * expansion, 1, place.dilation, place.dilation)
         return nn.Sequential(*blocks)
 
     return Step(make, channels * expansion, 2)
