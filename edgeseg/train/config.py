@@ -120,7 +120,7 @@ class TrainConfig(Settings):
         eval_every: epochs between evaluations on the validation split; the last epoch is always evaluated.
         seed: of weights, order and augmentation.
         device: ``auto``, ``cpu``, ``cuda``, …
-        amp: mixed precision; ``auto`` is on where the device is a GPU, ``qat`` excepted.
+        amp: mixed precision; ``auto`` is on for a GPU or a CPU with instructions for bfloat16, ``qat`` excepted.
         compile: have PyTorch compile the network and its losses, which takes a minute first; ``auto`` is on for a GPU
             and a run that is long enough for it.
         threads: CPU threads of each process; 0 for all cores that they may use.
@@ -187,7 +187,7 @@ class TrainConfig(Settings):
     eval_every: int = setting(5, "Epochs between evaluations", panel=_RUN, above=0)
     seed: int = setting(0, "Of weights, order and augmentation", panel=_RUN, least=0, most=(1 << 32) - 1)
     device: str = setting("auto", "auto, cpu, cuda, …", panel=_RUN)
-    amp: Amp = setting("auto", "Mixed precision; auto: on a GPU", panel=_RUN)
+    amp: Amp = setting("auto", "Mixed precision; auto: where it is in the hardware", panel=_RUN)
     compile: Compile = setting("auto", "By torch.compile; auto: for long runs on a GPU", panel=_RUN)
     threads: int = setting(0, "CPU threads; 0: all cores", panel=_RUN, least=0, most=1024)
 

@@ -32,7 +32,14 @@ from edgeseg.train.learner import Learner
 from edgeseg.train.losses.cross_entropy import log_class_weights
 from edgeseg.train.losses.registry import open_losses
 from edgeseg.train.losses.union import UnionLoss
-from edgeseg.train.machine import capability_of, device_named, precision_for, settings_of_a_run, steps_between_looks
+from edgeseg.train.machine import (
+    capability_of,
+    device_named,
+    is_mixed,
+    precision_for,
+    settings_of_a_run,
+    steps_between_looks,
+)
 from edgeseg.train.material import Material
 from edgeseg.train.plan import Plan
 from edgeseg.train.qat import FREEZE_RANGES, FREEZE_STATISTICS
@@ -132,7 +139,7 @@ class Trainer:
         frequencies = torch.from_numpy(pixels / pixels.sum())
         weights = log_class_weights(frequencies) if config.class_weights == "log" else torch.ones(num_classes)
         half = precision_for(capability_of(self.device))
-        self.mixed = config.amp == "on" or (config.amp == "auto" and self.device.type != "cpu" and not config.qat)
+        self.mixed = is_mixed(config.amp, self.device, rounds=bool(config.qat))
         self.task = SegmentationTask(
             self.network,
             self.student.normalise,

@@ -18,6 +18,7 @@ from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.data import SplitTensors
+from edgeseg.train.depthwise import quicken
 from edgeseg.train.pretrained import Rgb
 from edgeseg.train.qat import ROUNDED_MIOU, begin, check_same_classes, rounded, save_learned
 from edgeseg.train.transfer import Transfer, start_from
@@ -67,6 +68,7 @@ class Student:
             network = build(config.network, self._dataset.num_classes, config.network_args)
         network.to(self._device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+        quicken(network)
         network.check_size(config.input_size)
         network.check_size(config.crop_size)
         return network

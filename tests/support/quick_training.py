@@ -23,6 +23,7 @@ QUICK = TrainConfig(
     ema_decay=0.8,
     eval_every=4,
     device="cpu",
+    amp="off",  # the same on every CPU
     threads=1,
 )
 """Learns the shapes within 12 epochs of 3 steps."""

@@ -8,6 +8,7 @@ import torch
 from edgeseg._native import available_cores
 from edgeseg.train.machine import (
     capability_of,
+    is_mixed,
     precision_for,
     settings_of_a_run,
     shared_memory_bytes,
@@ -33,6 +34,25 @@ MIB = 1 << 20
 )
 def test_bfloat16_only_where_it_is_in_the_hardware(capability, dtype):
     assert precision_for(capability) is dtype
+
+
+@pytest.mark.parametrize(
+    ("amp", "device", "able", "rounds", "mixed"),
+    [
+        ("auto", "cuda", {}, False, True),
+        ("auto", "cuda", {}, True, False),
+        ("auto", "cpu", {}, False, False),
+        ("auto", "cpu", {"avx512_bf16": False, "avx512_f": True}, False, False),
+        ("auto", "cpu", {"avx512_bf16": True}, False, True),
+        ("auto", "cpu", {"amx_bf16": True}, False, True),
+        ("auto", "cpu", {"avx512_bf16": True}, True, False),
+        ("on", "cpu", {}, False, True),
+        ("off", "cuda", {}, False, False),
+    ],
+)
+def test_mixed_precision_by_itself_where_it_is_in_the_hardware(monkeypatch, amp, device, able, rounds, mixed):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert is_mixed(amp, torch.device(device), rounds=rounds) is mixed
 
 
 def test_a_cpu_has_no_compute_capability():
