@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "erfnet": "edgeseg.models.erfnet",
+        "espnetv2": "edgeseg.models.espnetv2",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

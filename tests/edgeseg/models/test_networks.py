@@ -15,6 +15,7 @@ PARAMETERS = {
     "enet": 350_508,
     "edgenet": 743_979,
     "erfnet": 2_065_090 - 129 * 11,  # the reference's classifier of the encoder alone
+    "espnetv2": 782_868 - 480,  # slopes that no image passes
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -38,6 +39,9 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (8, 8), (2, 2)),
         ("erfnet", (64, 96), (64, 96)),
         ("erfnet", (8, 40), (8, 40)),
+        ("espnetv2", (64, 96), (32, 48)),
+        ("espnetv2", (45, 71), (23, 36)),
+        ("espnetv2", (8, 8), (4, 4)),
     ],
 )
 @torch.no_grad()
