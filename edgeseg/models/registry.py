@@ -28,6 +28,7 @@ FAMILIES = Plugins[ModuleType](
         "edgenet": "edgeseg.models.edgenet",
         "erfnet": "edgeseg.models.erfnet",
         "espnetv2": "edgeseg.models.espnetv2",
+        "contextnet": "edgeseg.models.contextnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
