@@ -29,6 +29,7 @@ FAMILIES = Plugins[ModuleType](
         "erfnet": "edgeseg.models.erfnet",
         "espnetv2": "edgeseg.models.espnetv2",
         "contextnet": "edgeseg.models.contextnet",
+        "cgnet": "edgeseg.models.cgnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

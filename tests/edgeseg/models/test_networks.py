@@ -17,6 +17,7 @@ PARAMETERS = {
     "erfnet": 2_065_090 - 129 * 11,  # the reference's classifier of the encoder alone
     "espnetv2": 782_868 - 480,  # slopes that no image passes
     "contextnet": 875_531,
+    "cgnet": 494_258,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -45,6 +46,8 @@ def test_parameters_at_11_classes(name):
         ("espnetv2", (8, 8), (4, 4)),
         ("contextnet", (45, 71), (6, 9)),
         ("contextnet", (8, 8), (1, 1)),
+        ("cgnet", (45, 71), (6, 9)),
+        ("cgnet", (8, 8), (1, 1)),
     ],
 )
 @torch.no_grad()
