@@ -30,6 +30,7 @@ FAMILIES = Plugins[ModuleType](
         "espnetv2": "edgeseg.models.espnetv2",
         "contextnet": "edgeseg.models.contextnet",
         "cgnet": "edgeseg.models.cgnet",
+        "dabnet": "edgeseg.models.dabnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

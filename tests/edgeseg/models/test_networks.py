@@ -18,6 +18,7 @@ PARAMETERS = {
     "espnetv2": 782_868 - 480,  # slopes that no image passes
     "contextnet": 875_531,
     "cgnet": 494_258,
+    "dabnet": 754_571,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -48,6 +49,8 @@ def test_parameters_at_11_classes(name):
         ("contextnet", (8, 8), (1, 1)),
         ("cgnet", (45, 71), (6, 9)),
         ("cgnet", (8, 8), (1, 1)),
+        ("dabnet", (45, 71), (6, 9)),
+        ("dabnet", (8, 8), (1, 1)),
     ],
 )
 @torch.no_grad()
