@@ -31,6 +31,7 @@ FAMILIES = Plugins[ModuleType](
         "contextnet": "edgeseg.models.contextnet",
         "cgnet": "edgeseg.models.cgnet",
         "dabnet": "edgeseg.models.dabnet",
+        "lednet": "edgeseg.models.lednet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -19,6 +19,7 @@ PARAMETERS = {
     "contextnet": 875_531,
     "cgnet": 494_258,
     "dabnet": 754_571,
+    "lednet": 922_144 - 129 * 11,  # as of erfnet
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -51,6 +52,8 @@ def test_parameters_at_11_classes(name):
         ("cgnet", (8, 8), (1, 1)),
         ("dabnet", (45, 71), (6, 9)),
         ("dabnet", (8, 8), (1, 1)),
+        ("lednet", (45, 71), (6, 9)),
+        ("lednet", (8, 8), (1, 1)),
     ],
 )
 @torch.no_grad()
