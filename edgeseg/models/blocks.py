@@ -85,3 +85,73 @@ class PyramidPooling(nn.Module):
         ]
         y: Tensor = self.project(torch.cat([x, *pyramid], dim=1))
         return y
+
+
+def bn_prelu(channels: int) -> nn.Sequential:
+    """Batch normalisation and a PReLU with a slope for each channel."""
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))
+
+
+def conv_bn_prelu(
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1, *, dilation: int = 1
+) -> nn.Sequential:
+    """Convolution of the same padding without bias, batch normalisation, PReLU with a slope for each channel."""
+    size = (in_channels, out_channels, kernel, stride, groups)
+    return conv_bn(*size, dilation=dilation, activation=lambda: nn.PReLU(out_channels))
+
+
+def set_bn_epsilon(network: nn.Module, epsilon: float) -> None:
+    """Let the batch normalisation of a whole network add another epsilon to the variance than PyTorch's 1e-5."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = epsilon
+
+
+def halve(images: Tensor) -> Tensor:
+    """Average pooling of (N, C, H, W) to (N, C, H / 2, W / 2), rounded up, as a 3x3 convolution of stride 2 would."""
+    return F.avg_pool2d(images, 3, stride=2, padding=1)
+
+
+def channel_shuffle(features: Tensor, groups: int) -> Tensor:
+    """The first channels of all groups, then the second ones, and so on (ShuffleNet, Zhang 2018, arXiv:1707.01083)."""
+    n, c, h, w = features.shape
+    return features.reshape(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+def factorised_conv(channels: int, dilation: int = 1, *, columns_first: bool = True) -> nn.Sequential:
+    """A 3x3 convolution as one along columns and one along rows, ReLU between them, and batch normalisation (ERFNet).
+
+    Args:
+        channels: before and behind it.
+        dilation: of both convolutions.
+        columns_first: 3x1, then 1x3; else the other way round.
+    """
+    along_columns = nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1))
+    along_rows = nn.Conv2d(channels, channels, (1, 3), padding=(0, dilation), dilation=(1, dilation))
+    first, second = (along_columns, along_rows) if columns_first else (along_rows, along_columns)
+    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.BatchNorm2d(channels))
+
+
+class Downsampler(nn.Module):
+    """A 3x3 convolution of stride 2 beside max pooling, concatenated, batch normalisation and an activation (ERFNet).
+
+    Args:
+        in_channels: which the pooling keeps.
+        out_channels: of both; the convolution makes what is missing.
+        bias: of the convolution.
+        activation: after all; None for ReLU.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, bias: bool = True, activation: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels - in_channels, 3, stride=2, padding=1, bias=bias)
+        self.pool = nn.MaxPool2d(2, stride=2, ceil_mode=True)  # of odd sizes as large as what the convolution makes
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.activation = activation or nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H / 2, W / 2), rounded up."""
+        y: Tensor = self.activation(self.norm(torch.cat([self.conv(x), self.pool(x)], dim=1)))
+        return y

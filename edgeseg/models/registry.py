@@ -22,7 +22,17 @@ Made = TypeVar("Made", bound="Callable[..., Network]")
 
 FAMILIES = Plugins[ModuleType](
     "edgeseg.networks",
-    {"fast_scnn": "edgeseg.models.fast_scnn", "enet": "edgeseg.models.enet", "edgenet": "edgeseg.models.edgenet"},
+    {
+        "fast_scnn": "edgeseg.models.fast_scnn",
+        "enet": "edgeseg.models.enet",
+        "edgenet": "edgeseg.models.edgenet",
+        "erfnet": "edgeseg.models.erfnet",
+        "espnetv2": "edgeseg.models.espnetv2",
+        "contextnet": "edgeseg.models.contextnet",
+        "cgnet": "edgeseg.models.cgnet",
+        "dabnet": "edgeseg.models.dabnet",
+        "lednet": "edgeseg.models.lednet",
+    },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
 

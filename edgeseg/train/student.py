@@ -110,7 +110,8 @@ class Student:
             ModelError: no such file, or weights of another network.
             MissingDependencyError: the package that has the weights is not installed.
         """
-        transfer = world().from_first(lambda: start_from(self.network, str(self._config.init)))
+        source, classes = str(self._config.init), self._dataset.num_classes
+        transfer = world().from_first(lambda: start_from(self.network, source, classes))
         self.normalise_by(transfer.mean, transfer.std)
         return transfer
 

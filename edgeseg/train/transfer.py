@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models.backbones.registry import BACKBONES
@@ -16,6 +16,12 @@ from edgeseg.train.pretrained import Weights, pretrained, read_weights
 
 _WRAPPERS = ("module.", "model.", "backbone.", "encoder.", "net.", "features.")
 """What other trainers put before the names of a backbone."""
+
+_FEW = 20
+"""One tensor of another trainer's in so many may be none that a network has."""
+
+_Found = tuple[str, Tensor]
+"""The name that a tensor has in its file, and the tensor."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,17 @@ class Transfer:
         return ", ".join(parts)
 
 
-def start_from(network: Network, source: str) -> Transfer:
+def start_from(network: Network, source: str, num_classes: int) -> Transfer:
     """Give a network the weights of a file, or of ImageNet to its backbone.
 
-    From a checkpoint of edgeseg all is taken whose name and shape agree. Another trainer's is for the backbone: its
-    tensors are taken by name, or else by their order, in which every shape must agree.
+    From a checkpoint of edgeseg all is taken whose name and shape agree. Another trainer's may hold the whole network,
+    of other classes also, whose classifier then begins fresh; or else the network's backbone. Its tensors are taken by
+    name, or else by their order, in which every shape must agree.
 
     Args:
         network: to be changed.
         source: the name of a backbone, or a path.
+        num_classes: of the network.
 
     Raises:
         ModelError: no such file, or weights of another network, or none that are finite numbers.
@@ -66,11 +74,11 @@ def start_from(network: Network, source: str) -> Transfer:
         return _into_backbone(network, pretrained(source))
     path = Path(source)
     if path.suffix in (".safetensors", ".npz"):
-        return _into_backbone(network, read_weights(path))
+        return _from_another_trainer(network, read_weights(path), num_classes)
     try:
         trained, spec = load_network(path)
     except ForeignFileError:
-        return _into_backbone(network, read_weights(path))
+        return _from_another_trainer(network, read_weights(path), num_classes)
     weights = Weights(trained.state_dict(), path.name, spec.mean, spec.std)
     if type(trained) is type(network):
         return _by_name(network, weights)
@@ -84,39 +92,61 @@ def start_from(network: Network, source: str) -> Transfer:
 def _check_backbone(network: Network, name: str) -> None:
     own = getattr(network, "backbone_name", None)
     if own != name:
-        what = f"its backbone is {own}" if own else "it has no backbone"
+        what = f"its backbone is {own}" if own else "it has no backbone of that name"
         raise ModelError(f"the network cannot start from {name}: {what}", "Set network edgenet, or its backbone")
 
 
+def _from_another_trainer(network: Network, weights: Weights, num_classes: int) -> Transfer:
+    """The whole network where the file has it, else its backbone, if it has one."""
+    wanted, classifier = _floats(network), _classifier(network, num_classes)
+    try:
+        places = _places("network", wanted, _unwrapped(weights.tensors), weights.origin, classifier)
+    except ModelError:
+        if hasattr(network, "backbone"):
+            return _into_backbone(network, weights)
+        raise
+    return _put(network, weights, places)
+
+
 def _into_backbone(network: Network, weights: Weights) -> Transfer:
-    if not hasattr(network, "backbone"):
-        raise ModelError(
-            f"{weights.origin} has weights for a backbone, which {type(network).__name__} has not", "Choose edgenet"
-        )
-    wanted = {
-        f"backbone.{name}": tensor
-        for name, tensor in network.backbone.state_dict().items()  # type: ignore[union-attr]
-        if tensor.is_floating_point()
-    }
-    given = _stripped(weights.tensors)
-    found = {name: name.removeprefix("backbone.") for name in wanted if name.removeprefix("backbone.") in given}
-    if len(found) < len(wanted):
-        found = _in_order(wanted, given, weights.origin)
-    network.load_state_dict({name: given[theirs][1] for name, theirs in found.items()}, strict=False)
-    return _report(network, weights, {name: given[theirs][0] for name, theirs in found.items()})
+    wanted = {name: tensor for name, tensor in _floats(network).items() if name.startswith("backbone.")}
+    given = {f"backbone.{short}": found for short, found in _stripped(weights.tensors).items()}
+    return _put(network, weights, _places("backbone", wanted, given, weights.origin))
 
 
 def _by_name(network: Network, weights: Weights) -> Transfer:
     own = network.state_dict()
-    fitting = {name: value for name, value in weights.tensors.items() if name in own and value.shape == own[name].shape}
-    network.load_state_dict(fitting, strict=False)
-    return _report(network, weights, {name: name for name in fitting})
+    same = (name for name, value in weights.tensors.items() if name in own and value.shape == own[name].shape)
+    return _put(network, weights, {name: name for name in same})
 
 
-def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
+def _floats(network: Network) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
+def _classifier(network: Network, num_classes: int) -> frozenset[str]:
+    """The tensors of the layers that have a channel for each class."""
+    layers = (
+        (name, module)
+        for name, module in network.named_modules()
+        if (isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.out_channels == num_classes)
+        or (isinstance(module, nn.BatchNorm2d) and module.num_features == num_classes)
+    )
+    return frozenset(f"{name}.{key}" for name, module in layers for key in module.state_dict())
+
+
+def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, _Found]:
+    """Tensors by their names without what stands before all of them, each with the name it had."""
+    unwrapped = {name: (name, value) for name, value in tensors.items()}
+    while prefix := next((one for one in _WRAPPERS if all(name.startswith(one) for name in unwrapped)), None):
+        unwrapped = {name.removeprefix(prefix): found for name, found in unwrapped.items()}
+    return unwrapped
+
+
+def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, _Found]:
     """The backbone's tensors by their own names, each with the name it had; all, where none is marked as such."""
     marked = {name: value for name, value in tensors.items() if "backbone." in name or name.startswith("encoder.")}
-    stripped: dict[str, tuple[str, Tensor]] = {}
+    stripped: dict[str, _Found] = {}
     for name, value in (marked or tensors).items():
         short = name
         while (prefix := next((one for one in _WRAPPERS if short.startswith(one)), None)) is not None:
@@ -125,27 +155,65 @@ def _stripped(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     return stripped
 
 
-def _in_order(wanted: Mapping[str, Tensor], given: Mapping[str, tuple[str, Tensor]], origin: str) -> dict[str, str]:
-    """Which of theirs each of ours is: the n-th is the n-th, and what follows is of a head that is not wanted."""
-    pairs = list(zip(wanted, given, strict=False))
-    for ours, theirs in pairs:
-        if wanted[ours].shape != given[theirs][1].shape:
-            raise ModelError(
-                f"{origin} is of another network: its {theirs:.80} is {tuple(given[theirs][1].shape)} where "
-                f"{ours} is {tuple(wanted[ours].shape)}",
-                "Pass weights of this backbone",
-            )
-    if len(given) < len(wanted):
-        raise ModelError(
-            f"{origin} holds {len(given)} tensors where the backbone has {len(wanted)}", "Pass weights of this backbone"
-        )
-    return dict(pairs)
+def _places(
+    what: str,
+    wanted: Mapping[str, Tensor],
+    given: Mapping[str, _Found],
+    origin: str,
+    classifier: Collection[str] = (),
+) -> dict[str, str]:
+    """Which of theirs each of ours is: that of the same name, or else the next one of the same shape.
+
+    Few of theirs may lie between, such as a head that was trained and is no longer used, and any number behind.
+
+    Args:
+        what: is wanted: a network or a backbone.
+        wanted: ours, in the order in which an image passes them.
+        given: theirs, in their order.
+        origin: what to call them.
+        classifier: those of ours that may have been of other classes, and are then left out.
+
+    Raises:
+        ModelError: one of ours is not among theirs.
+    """
+    if all(name in given and _fits(own, given[name][1], name in classifier) for name, own in wanted.items()):
+        return {name: given[name][0] for name, own in wanted.items() if given[name][1].shape == own.shape}
+    places: dict[str, str] = {}
+    theirs = list(given.values())
+    position = between = 0
+    for name, own in wanted.items():
+        rest = range(position, len(theirs))
+        place = next((index for index in rest if _fits(own, theirs[index][1], name in classifier)), len(theirs))
+        between += place - position
+        if place == len(theirs) or between * _FEW > len(wanted):
+            reason = f"it holds {len(theirs)} tensors of {len(wanted)}"
+            if rest:
+                their_name, value = theirs[position]
+                reason = f"its {their_name:.80} is {tuple(value.shape)} where {name} is {tuple(own.shape)}"
+            raise ModelError(f"{origin} is of another {what}: {reason}", f"Pass weights of this {what}")
+        their_name, value = theirs[place]
+        if value.shape == own.shape:
+            places[name] = their_name
+        position = place + 1
+    return places
 
 
-def _report(network: Network, weights: Weights, taken: Mapping[str, str]) -> Transfer:
-    own = [name for name, tensor in network.state_dict().items() if tensor.is_floating_point()]
-    fresh = tuple(name for name in own if name not in taken)
-    used = set(taken.values())
-    left = tuple(name for name, value in weights.tensors.items() if name not in used and value.is_floating_point())
-    taken_floats = tuple(name for name in own if name in taken)
-    return Transfer(weights.origin, taken_floats, fresh, left, weights.mean, weights.std)
+def _fits(own: Tensor, value: Tensor, is_classifier: bool) -> bool:
+    """Whether the shapes agree; those of a classifier may differ in one number."""
+    if own.ndim != value.ndim:
+        return False
+    return sum(ours != theirs for ours, theirs in zip(own.shape, value.shape, strict=True)) <= is_classifier
+
+
+def _put(network: Network, weights: Weights, places: Mapping[str, str]) -> Transfer:
+    network.load_state_dict({name: weights.tensors[theirs] for name, theirs in places.items()}, strict=False)
+    own = _floats(network)
+    used = set(places.values())
+    return Transfer(
+        weights.origin,
+        taken=tuple(name for name in own if name in places),
+        fresh=tuple(name for name in own if name not in places),
+        left=tuple(name for name, value in weights.tensors.items() if name not in used and value.is_floating_point()),
+        mean=weights.mean,
+        std=weights.std,
+    )

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edgeseg.models.blocks import grid_pool
+from edgeseg.models.blocks import Downsampler, channel_shuffle, factorised_conv, grid_pool, halve
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
@@ -30,3 +30,33 @@ def test_grid_pool_averages():
 def test_grid_pool_of_fewer_pixels_than_bins_is_those_pixels():
     features = torch.rand(1, 2, 2, 3)
     torch.testing.assert_close(grid_pool(features, 6), features)
+
+
+def test_channels_are_shuffled_as_pytorch_does():
+    features = torch.rand(2, 12, 3, 5)
+    for groups in (2, 3, 4):
+        torch.testing.assert_close(channel_shuffle(features, groups), F.channel_shuffle(features, groups))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (9, 13)])
+def test_half_the_size_is_rounded_up_by_every_means(size):
+    images = torch.rand(1, 3, *size)
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    assert halve(images).shape[2:] == half
+    assert Downsampler(3, 16)(images).shape == (1, 16, *half)
+
+
+def test_a_downsampler_keeps_the_maxima_of_its_input():
+    images = torch.rand(1, 3, 8, 12)
+    block = Downsampler(3, 16).eval()
+    torch.testing.assert_close(block(images)[:, 13:], F.max_pool2d(images, 2), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("columns_first", [True, False])
+def test_a_factorised_convolution_sees_a_dilated_square(columns_first):
+    torch.manual_seed(0)
+    image = torch.zeros(1, 4, 11, 11)
+    image[..., 5, 5] = 1
+    conv = factorised_conv(4, 3, columns_first=columns_first).eval()
+    changed = (conv(image) - conv(torch.zeros_like(image))).abs().sum(dim=1)[0].nonzero()
+    assert {tuple(where) for where in changed.tolist()} == {(y, x) for y in (2, 5, 8) for x in (2, 5, 8)}

@@ -10,7 +10,17 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
-PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508, "edgenet": 743_979}
+PARAMETERS = {
+    "fast_scnn": 1_137_019,
+    "enet": 350_508,
+    "edgenet": 743_979,
+    "erfnet": 2_065_090 - 129 * 11,  # the reference's classifier of the encoder alone
+    "espnetv2": 782_868 - 480,  # slopes that no image passes
+    "contextnet": 875_531,
+    "cgnet": 494_258,
+    "dabnet": 754_571,
+    "lednet": 922_144 - 129 * 11,  # as of erfnet
+}
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
 
@@ -31,6 +41,19 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("erfnet", (64, 96), (64, 96)),
+        ("erfnet", (8, 40), (8, 40)),
+        ("espnetv2", (64, 96), (32, 48)),
+        ("espnetv2", (45, 71), (23, 36)),
+        ("espnetv2", (8, 8), (4, 4)),
+        ("contextnet", (45, 71), (6, 9)),
+        ("contextnet", (8, 8), (1, 1)),
+        ("cgnet", (45, 71), (6, 9)),
+        ("cgnet", (8, 8), (1, 1)),
+        ("dabnet", (45, 71), (6, 9)),
+        ("dabnet", (8, 8), (1, 1)),
+        ("lednet", (45, 71), (6, 9)),
+        ("lednet", (8, 8), (1, 1)),
     ],
 )
 @torch.no_grad()
@@ -79,6 +102,20 @@ def test_fast_scnn_can_be_narrower_and_wider():
         sizes.append(count_parameters(network))
     assert sizes == sorted(sizes)
     assert sizes[2] == count_parameters(build("fast_scnn", 4))
+
+
+@pytest.mark.parametrize(("context", "size"), [(2, (4, 6)), (4, (2, 3)), (8, (1, 2))])
+@torch.no_grad()
+def test_contextnet_looks_at_the_whole_in_smaller_or_larger(context, size):
+    network = build("contextnet", 4, {"context": context}).eval()
+    logits, (detail, whole) = network.features(torch.rand(1, 3, 64, 96))
+    assert logits.shape[2:] == detail.shape[2:] == (8, 12)
+    assert whole.shape[2:] == size
+
+
+def test_contextnet_says_by_what_it_looks_smaller():
+    with pytest.raises(InputError, match=r"the context of contextnet is 3\. Use 2, 4 or 8"):
+        build("contextnet", 4, {"context": 3})
 
 
 @pytest.mark.parametrize(
