@@ -32,6 +32,13 @@ FAMILIES = Plugins[ModuleType](
         "cgnet": "edgeseg.models.cgnet",
         "dabnet": "edgeseg.models.dabnet",
         "lednet": "edgeseg.models.lednet",
+        "fcn": "edgeseg.models.fcn",
+        "segnet": "edgeseg.models.segnet",
+        "deconvnet": "edgeseg.models.deconvnet",
+        "unet": "edgeseg.models.unet",
+        "deeplab_v1": "edgeseg.models.deeplab_v1",
+        "deeplab_v2": "edgeseg.models.deeplab_v2",
+        "hed": "edgeseg.models.hed",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from edgeseg.models.blocks import Downsampler, channel_shuffle, factorised_conv, grid_pool, halve
+from edgeseg.models.blocks import cropped, grid_pool, unpool, window_argmax
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
@@ -60,3 +62,20 @@ def test_a_factorised_convolution_sees_a_dilated_square(columns_first):
     conv = factorised_conv(4, 3, columns_first=columns_first).eval()
     changed = (conv(image) - conv(torch.zeros_like(image))).abs().sum(dim=1)[0].nonzero()
     assert {tuple(where) for where in changed.tolist()} == {(y, x) for y in (2, 5, 8) for x in (2, 5, 8)}
+@pytest.mark.parametrize("size", [(8, 12), (7, 12), (8, 11), (7, 11), (1, 1)])
+@pytest.mark.parametrize("levels", [1000, 2], ids=["distinct", "ties"])
+def test_pooling_and_unpooling_equal_those_with_indices(size, levels):
+    x = torch.randint(0, levels, (2, 3, *size), generator=torch.Generator().manual_seed(0)).float() - levels / 2
+    expected, indices = nn.MaxPool2d(2, ceil_mode=True, return_indices=True)(x)
+    maxima, mask = window_argmax(x)
+    torch.testing.assert_close(maxima, expected)
+    values = torch.rand_like(maxima)
+    expected = nn.MaxUnpool2d(2)(values, indices, output_size=size)
+    torch.testing.assert_close(cropped(unpool(values, mask), size), expected)
+
+
+def test_gradients_flow_to_the_maxima_alone():
+    x = torch.tensor([[[[1.0, 2.0], [4.0, 3.0]]]], requires_grad=True)
+    maxima, mask = window_argmax(x)
+    unpool(3 * maxima, mask).sum().backward()
+    assert x.grad.tolist() == [[[[0.0, 0.0], [3.0, 0.0]]]]
