@@ -125,8 +125,9 @@ _TIMM = {
     "resnet34": "resnet34",
     "resnet50": "resnet50",
     "resnet101": "resnet101",
+    "resnet50s": "resnet50s",
 }
-_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0"}
+_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0", "resnet50s"}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {
     _LITE0: (frozenset({"efficientnet_lite0"}), _lite0),
     "torchvision": (_TORCHVISION, _torchvision),
