@@ -96,3 +96,46 @@ class GlobalAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         return grid_pool(x, 1)
+
+
+def atrous_separable_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
+    """Depthwise 3x3 convolution with holes, then 1x1 pointwise with BN and ReLU, and nothing between them."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, in_channels, bias=False),
+        conv_bn_relu(in_channels, out_channels, 1),
+    )
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling as in DeepLab v3: 1x1, 3x3 of several rates, and the average of the picture.
+
+    Chen 2017, arXiv:1706.05587, section 3.3 and Fig. 5; with depthwise separable convolutions Chen 2018,
+    arXiv:1802.02611, section 3.1.
+
+    Args:
+        in_channels: of the features.
+        out_channels: of each branch, and of what they are joined to.
+        rates: dilation of each 3x3 convolution.
+        separable: whether those are depthwise separable.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, rates: tuple[int, ...], *, separable: bool = False) -> None:
+        super().__init__()
+        size = (in_channels, out_channels)
+        atrous = [
+            atrous_separable_conv(*size, rate) if separable else conv_bn_relu(*size, dilation=rate) for rate in rates
+        ]
+        self.branches = nn.ModuleList([conv_bn_relu(*size, 1), *atrous])
+        self.whole = conv_bn_relu(*size, 1)
+        self.project = nn.Sequential(conv_bn_relu((2 + len(rates)) * out_channels, out_channels, 1), nn.Dropout(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H, W)."""
+        whole = resize(self.whole(grid_pool(x, 1)), (x.shape[2], x.shape[3]))
+        y: Tensor = self.project(torch.cat([*(branch(x) for branch in self.branches), whole], dim=1))
+        return y
+
+
+def atrous_rates(output_stride: int) -> tuple[int, ...]:
+    """The rates of ASPP that see as far at any output stride: 6, 12 and 18 at 16, twice as much at 8."""
+    return tuple(16 * rate // output_stride for rate in (6, 12, 18))

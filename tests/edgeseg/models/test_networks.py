@@ -10,13 +10,21 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
-PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508, "edgenet": 743_979}
+PARAMETERS = {
+    "fast_scnn": 1_137_019,
+    "enet": 350_508,
+    "edgenet": 743_979,
+    "deeplab_v3": 39_636_299,
+    "deeplab_v3_mobilenet": 11_022_907,
+}
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
 
 @pytest.mark.parametrize("name", network_names())
 def test_parameters_at_11_classes(name):
-    assert count_parameters(build(name, 11)) == PARAMETERS[name]
+    with torch.device("meta"):
+        network = build(name, 11)
+    assert count_parameters(network) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("deeplab_v3", (33, 48), (3, 3)),
+        ("deeplab_v3_mobilenet", (65, 97), (5, 7)),
     ],
 )
 @torch.no_grad()
@@ -46,7 +56,7 @@ def test_logits_have_the_size_of_the_image_over_the_stride_rounded_up(name, size
 @torch.no_grad()
 def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
     network = build(name, 4).eval()
-    images = torch.rand(1, 3, 64, 96)
+    images = torch.rand(1, 3, 32, 64)
     features = network.features(images)
     assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
     torch.testing.assert_close(features.logits, network(images))
@@ -55,7 +65,7 @@ def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
 @pytest.mark.parametrize("name", network_names())
 def test_every_parameter_learns(name):
     network = build(name, 4).train()
-    network(torch.rand(2, 3, 64, 96)).square().mean().backward()
+    network(torch.rand(2, 3, 32, 64)).square().mean().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
@@ -65,6 +75,20 @@ def test_enet_says_which_sizes_it_takes(size):
         build("enet", 4).check_size(size)
     build("enet", 4).check_size((64, 96))
     build("fast_scnn", 4).check_size(size)
+
+
+@pytest.mark.parametrize("name", ["deeplab_v3"])
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@torch.no_grad()
+def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
+    network = build(name, 4, {"backbone": "mobilenet_v2", "output_stride": output_stride}).eval()
+    images = torch.rand(1, 3, 64, 96)
+    features = network.features(images)
+    assert network.backbone(images)[-1].shape[2:] == (64 // output_stride, 96 // output_stride)
+    assert features.logits.shape == (1, 4, 64 // network.stride, 96 // network.stride)
+    assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
+    if name not in ("deeplab_v3_plus", "lraspp"):
+        assert network.stride == output_stride
 
 
 @torch.no_grad()
