@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "deeplab_v3": "edgeseg.models.deeplab_v3",
+        "deeplab_v3_plus": "edgeseg.models.deeplab_v3_plus",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -16,6 +16,8 @@ PARAMETERS = {
     "edgenet": 743_979,
     "deeplab_v3": 39_636_299,
     "deeplab_v3_mobilenet": 11_022_907,
+    "deeplab_v3_plus": 4_381_083,
+    "deeplab_v3_plus_resnet50": 26_680_155,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -41,6 +43,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (8, 8), (2, 2)),
         ("deeplab_v3", (33, 48), (3, 3)),
         ("deeplab_v3_mobilenet", (65, 97), (5, 7)),
+        ("deeplab_v3_plus", (64, 96), (16, 24)),
+        ("deeplab_v3_plus", (45, 71), (12, 18)),
     ],
 )
 @torch.no_grad()
@@ -77,7 +81,7 @@ def test_enet_says_which_sizes_it_takes(size):
     build("fast_scnn", 4).check_size(size)
 
 
-@pytest.mark.parametrize("name", ["deeplab_v3"])
+@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @torch.no_grad()
 def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
