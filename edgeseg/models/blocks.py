@@ -71,11 +71,13 @@ def grid_pool(features: Tensor, bins: int) -> Tensor:
 class PyramidPooling(nn.Module):
     """The pyramid pooling module of PSPNet: averages over 1, 2, 3 and 6 bins beside the features themselves."""
 
-    def __init__(self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6), *, kernel: int = 1
+    ) -> None:
         super().__init__()
         self.bins = bins
         self.branches = nn.ModuleList(conv_bn_relu(channels, channels // len(bins), 1) for _ in bins)
-        self.project = conv_bn_relu(2 * channels, out_channels, 1)
+        self.project = conv_bn_relu(2 * channels, out_channels, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, out, H, W)."""

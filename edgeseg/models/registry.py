@@ -28,6 +28,7 @@ FAMILIES = Plugins[ModuleType](
         "edgenet": "edgeseg.models.edgenet",
         "deeplab_v3": "edgeseg.models.deeplab_v3",
         "deeplab_v3_plus": "edgeseg.models.deeplab_v3_plus",
+        "pspnet": "edgeseg.models.pspnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -18,6 +18,7 @@ PARAMETERS = {
     "deeplab_v3_mobilenet": 11_022_907,
     "deeplab_v3_plus": 4_381_083,
     "deeplab_v3_plus_resnet50": 26_680_155,
+    "pspnet": 49_073_878 - (1024 * 256 * 9 + 2 * 256 + 257 * 11),
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -45,6 +46,7 @@ def test_parameters_at_11_classes(name):
         ("deeplab_v3_mobilenet", (65, 97), (5, 7)),
         ("deeplab_v3_plus", (64, 96), (16, 24)),
         ("deeplab_v3_plus", (45, 71), (12, 18)),
+        ("pspnet", (33, 48), (5, 6)),
     ],
 )
 @torch.no_grad()
@@ -81,7 +83,7 @@ def test_enet_says_which_sizes_it_takes(size):
     build("fast_scnn", 4).check_size(size)
 
 
-@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus"])
+@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @torch.no_grad()
 def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
@@ -93,6 +95,17 @@ def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(nam
     assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
     if name not in ("deeplab_v3_plus", "lraspp"):
         assert network.stride == output_stride
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("pspnet", {"output_stride": 4}, r"a backbone of output stride 4\. Use 8 or 16 or 32"),
+    ],
+)
+def test_what_a_network_cannot_be_made_with(name, args, message):
+    with pytest.raises(InputError, match=message):
+        build(name, 4, args)
 
 
 @torch.no_grad()
