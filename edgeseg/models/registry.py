@@ -29,6 +29,7 @@ FAMILIES = Plugins[ModuleType](
         "deeplab_v3": "edgeseg.models.deeplab_v3",
         "deeplab_v3_plus": "edgeseg.models.deeplab_v3_plus",
         "pspnet": "edgeseg.models.pspnet",
+        "gcn": "edgeseg.models.gcn",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.models.gcn import GlobalConvolution
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
@@ -19,6 +20,7 @@ PARAMETERS = {
     "deeplab_v3_plus": 4_381_083,
     "deeplab_v3_plus_resnet50": 26_680_155,
     "pspnet": 49_073_878 - (1024 * 256 * 9 + 2 * 256 + 257 * 11),
+    "gcn": 24_126_144,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -47,6 +49,7 @@ def test_parameters_at_11_classes(name):
         ("deeplab_v3_plus", (64, 96), (16, 24)),
         ("deeplab_v3_plus", (45, 71), (12, 18)),
         ("pspnet", (33, 48), (5, 6)),
+        ("gcn", (33, 48), (33, 48)),
     ],
 )
 @torch.no_grad()
@@ -100,12 +103,25 @@ def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(nam
 @pytest.mark.parametrize(
     ("name", "args", "message"),
     [
+        ("gcn", {"kernel": 8}, r"the kernel of gcn is 8\. Use an odd number"),
         ("pspnet", {"output_stride": 4}, r"a backbone of output stride 4\. Use 8 or 16 or 32"),
     ],
 )
 def test_what_a_network_cannot_be_made_with(name, args, message):
     with pytest.raises(InputError, match=message):
         build(name, 4, args)
+
+
+@torch.no_grad()
+def test_the_large_kernel_of_gcn_sees_that_far():
+    score = GlobalConvolution(1, 1, 7)
+    for weights in score.parameters():
+        nn.init.constant_(weights, float(weights.dim() > 1))
+    dot = torch.zeros(1, 1, 15, 15)
+    dot[..., 7, 7] = 1
+    wanted = torch.zeros(1, 1, 15, 15)
+    wanted[..., 4:11, 4:11] = 2
+    torch.testing.assert_close(score(dot), wanted)
 
 
 @torch.no_grad()
