@@ -30,6 +30,7 @@ FAMILIES = Plugins[ModuleType](
         "deeplab_v3_plus": "edgeseg.models.deeplab_v3_plus",
         "pspnet": "edgeseg.models.pspnet",
         "gcn": "edgeseg.models.gcn",
+        "encnet": "edgeseg.models.encnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

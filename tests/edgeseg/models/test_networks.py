@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.models.encnet import Encoding
 from edgeseg.models.gcn import GlobalConvolution
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
@@ -21,6 +22,7 @@ PARAMETERS = {
     "deeplab_v3_plus_resnet50": 26_680_155,
     "pspnet": 49_073_878 - (1024 * 256 * 9 + 2 * 256 + 257 * 11),
     "gcn": 24_126_144,
+    "encnet": 33_499_830 - 513 * 11,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -50,6 +52,7 @@ def test_parameters_at_11_classes(name):
         ("deeplab_v3_plus", (45, 71), (12, 18)),
         ("pspnet", (33, 48), (5, 6)),
         ("gcn", (33, 48), (33, 48)),
+        ("encnet", (33, 48), (5, 6)),
     ],
 )
 @torch.no_grad()
@@ -86,7 +89,7 @@ def test_enet_says_which_sizes_it_takes(size):
     build("fast_scnn", 4).check_size(size)
 
 
-@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet"])
+@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet", "encnet"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @torch.no_grad()
 def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
@@ -122,6 +125,18 @@ def test_the_large_kernel_of_gcn_sees_that_far():
     wanted = torch.zeros(1, 1, 15, 15)
     wanted[..., 4:11, 4:11] = 2
     torch.testing.assert_close(score(dot), wanted)
+
+
+@torch.no_grad()
+def test_the_encoding_layer_is_its_equation():
+    encoding = Encoding(5, 3).double()
+    features = torch.rand(2, 5, 4, 6).double()
+    wanted = torch.zeros(2, 3, 5).double()
+    for number, pixel in ((n, features[n, :, y, x]) for n in range(2) for y in range(4) for x in range(6)):
+        residuals = pixel - encoding.codewords
+        weights = (encoding.smoothing * residuals.square().sum(1)).softmax(0)
+        wanted[number] += weights[:, None] * residuals
+    torch.testing.assert_close(encoding(features), wanted)
 
 
 @torch.no_grad()
