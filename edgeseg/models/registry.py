@@ -31,6 +31,7 @@ FAMILIES = Plugins[ModuleType](
         "pspnet": "edgeseg.models.pspnet",
         "gcn": "edgeseg.models.gcn",
         "encnet": "edgeseg.models.encnet",
+        "lraspp": "edgeseg.models.lraspp",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -23,6 +23,8 @@ PARAMETERS = {
     "pspnet": 49_073_878 - (1024 * 256 * 9 + 2 * 256 + 257 * 11),
     "gcn": 24_126_144,
     "encnet": 33_499_830 - 513 * 11,
+    "lraspp": 3_219_838,
+    "lraspp_mobilenet_v2": 1_811_712 + 320 * 128 * 2 + 2 * 128 + 33 * 11 + 129 * 11,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -53,6 +55,8 @@ def test_parameters_at_11_classes(name):
         ("pspnet", (33, 48), (5, 6)),
         ("gcn", (33, 48), (33, 48)),
         ("encnet", (33, 48), (5, 6)),
+        ("lraspp", (64, 96), (8, 12)),
+        ("lraspp_mobilenet_v2", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()
@@ -89,7 +93,7 @@ def test_enet_says_which_sizes_it_takes(size):
     build("fast_scnn", 4).check_size(size)
 
 
-@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet", "encnet"])
+@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet", "encnet", "lraspp"])
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @torch.no_grad()
 def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
@@ -108,6 +112,7 @@ def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(nam
     [
         ("gcn", {"kernel": 8}, r"the kernel of gcn is 8\. Use an odd number"),
         ("pspnet", {"output_stride": 4}, r"a backbone of output stride 4\. Use 8 or 16 or 32"),
+        ("lraspp", {"backbone": "vgg"}, r"no backbone 'vgg'"),
     ],
 )
 def test_what_a_network_cannot_be_made_with(name, args, message):
