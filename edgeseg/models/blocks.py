@@ -71,11 +71,13 @@ def grid_pool(features: Tensor, bins: int) -> Tensor:
 class PyramidPooling(nn.Module):
     """The pyramid pooling module of PSPNet: averages over 1, 2, 3 and 6 bins beside the features themselves."""
 
-    def __init__(self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, bins: tuple[int, ...] = (1, 2, 3, 6), *, kernel: int = 1
+    ) -> None:
         super().__init__()
         self.bins = bins
         self.branches = nn.ModuleList(conv_bn_relu(channels, channels // len(bins), 1) for _ in bins)
-        self.project = conv_bn_relu(2 * channels, out_channels, 1)
+        self.project = conv_bn_relu(2 * channels, out_channels, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, out, H, W)."""
@@ -155,6 +157,8 @@ class Downsampler(nn.Module):
         """(N, in, H, W) to (N, out, H / 2, W / 2), rounded up."""
         y: Tensor = self.activation(self.norm(torch.cat([self.conv(x), self.pool(x)], dim=1)))
         return y
+
+
 def window_argmax(x: Tensor) -> tuple[Tensor, Tensor]:
     """Maxima of the 2x2 windows of (N, C, H, W), and a 0/1 mask (N, C, H/2, W/2, 4) of where they were.
 
@@ -193,3 +197,57 @@ def he_normal(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class GlobalAverage(nn.Module):
+    """The average of the picture, (N, C, H, W) to (N, C, 1, 1).
+
+    nn.AdaptiveAvgPool2d(1) is the same, and in an exported graph five operators more, which look up places.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return grid_pool(x, 1)
+
+
+def atrous_separable_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
+    """Depthwise 3x3 convolution with holes, then 1x1 pointwise with BN and ReLU, and nothing between them."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, in_channels, bias=False),
+        conv_bn_relu(in_channels, out_channels, 1),
+    )
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling as in DeepLab v3: 1x1, 3x3 of several rates, and the average of the picture.
+
+    Chen 2017, arXiv:1706.05587, section 3.3 and Fig. 5; with depthwise separable convolutions Chen 2018,
+    arXiv:1802.02611, section 3.1.
+
+    Args:
+        in_channels: of the features.
+        out_channels: of each branch, and of what they are joined to.
+        rates: dilation of each 3x3 convolution.
+        separable: whether those are depthwise separable.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, rates: tuple[int, ...], *, separable: bool = False) -> None:
+        super().__init__()
+        size = (in_channels, out_channels)
+        atrous = [
+            atrous_separable_conv(*size, rate) if separable else conv_bn_relu(*size, dilation=rate) for rate in rates
+        ]
+        self.branches = nn.ModuleList([conv_bn_relu(*size, 1), *atrous])
+        self.whole = conv_bn_relu(*size, 1)
+        self.project = nn.Sequential(conv_bn_relu((2 + len(rates)) * out_channels, out_channels, 1), nn.Dropout(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H, W)."""
+        whole = resize(self.whole(grid_pool(x, 1)), (x.shape[2], x.shape[3]))
+        y: Tensor = self.project(torch.cat([*(branch(x) for branch in self.branches), whole], dim=1))
+        return y
+
+
+def atrous_rates(output_stride: int) -> tuple[int, ...]:
+    """The rates of ASPP that see as far at any output stride: 6, 12 and 18 at 16, twice as much at 8."""
+    return tuple(16 * rate // output_stride for rate in (6, 12, 18))

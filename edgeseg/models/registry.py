@@ -39,6 +39,12 @@ FAMILIES = Plugins[ModuleType](
         "deeplab_v1": "edgeseg.models.deeplab_v1",
         "deeplab_v2": "edgeseg.models.deeplab_v2",
         "hed": "edgeseg.models.hed",
+        "deeplab_v3": "edgeseg.models.deeplab_v3",
+        "deeplab_v3_plus": "edgeseg.models.deeplab_v3_plus",
+        "pspnet": "edgeseg.models.pspnet",
+        "gcn": "edgeseg.models.gcn",
+        "encnet": "edgeseg.models.encnet",
+        "lraspp": "edgeseg.models.lraspp",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

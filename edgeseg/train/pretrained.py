@@ -127,8 +127,9 @@ _TIMM = {
     "resnet101": "resnet101",
     "vgg16": "vgg16",
     "vgg16_bn": "vgg16_bn",
+    "resnet50s": "resnet50s",
 }
-_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0"}
+_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0", "resnet50s"}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {
     _LITE0: (frozenset({"efficientnet_lite0"}), _lite0),
     "torchvision": (_TORCHVISION, _torchvision),

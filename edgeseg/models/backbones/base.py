@@ -28,6 +28,9 @@ class Backbone(nn.Module):
         """(N, 3, H, W) normalised images to (N, channels, H / stride, W / stride) each."""
         raise NotImplementedError
 
+    def widen(self) -> None:
+        """Let the last features pass the 1x1 convolution that the classifier has before its average, if it has one."""
+
 
 class Place(NamedTuple):
     """Where a module of a :class:`Chain` stands.
@@ -69,6 +72,7 @@ class Chain(Backbone):
         stride: of the last features; what would halve them further is not made.
         output_stride: no features are smaller than at this one.
         epsilon, momentum: of batch normalisation.
+        widening: the step that :meth:`widen` appends; None for none.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Chain(Backbone):
         output_stride: int,
         epsilon: float = 1e-5,
         momentum: float = 0.1,
+        widening: Step | None = None,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -99,9 +104,9 @@ class Chain(Backbone):
         self.steps = nn.ModuleList(modules)
         self._last = frozenset(index for index, _ in last.values())
         self.channels = tuple(channels for _, channels in last.values())
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps, module.momentum = epsilon, momentum
+        self._norm = epsilon, momentum
+        self._widening = widening
+        self._set_norms()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """See :meth:`Backbone.forward`."""
@@ -112,3 +117,19 @@ class Chain(Backbone):
             if index in self._last:
                 features.append(x)
         return features
+
+    def widen(self) -> None:
+        """See :meth:`Backbone.widen`."""
+        if self._widening is None:
+            return
+        *before, channels = self.channels
+        self._last = self._last - {len(self.steps) - 1} | {len(self.steps)}
+        self.steps.append(self._widening.make(Place(channels, 1, 1, 1)))
+        self.channels = (*before, self._widening.channels)
+        self._widening = None
+        self._set_norms()
+
+    def _set_norms(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps, module.momentum = self._norm

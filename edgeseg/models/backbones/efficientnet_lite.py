@@ -8,7 +8,7 @@ is the same network on a picture that is shifted by 15 pixels, up to its borders
 from __future__ import annotations
 
 from edgeseg.models.backbones.base import Chain
-from edgeseg.models.backbones.inverted_residual import relu6, stage
+from edgeseg.models.backbones.inverted_residual import relu6, stage, widening
 from edgeseg.models.blocks import conv_bn
 
 _STAGES = (
@@ -21,6 +21,6 @@ _STAGES = (
 def efficientnet_lite0(stride: int, output_stride: int) -> Chain:
     """EfficientNet-Lite0 that ends at stride 16 or 32: 0.70 or 2.96 million parameters."""
     stem = conv_bn(3, 32, 3, 2, activation=relu6)
-    return Chain(
-        stem, 32, (stage(*row) for row in _STAGES), stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01
-    )
+    steps = (stage(*row) for row in _STAGES)
+    wide = widening(1280)
+    return Chain(stem, 32, steps, stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01, widening=wide)

@@ -69,6 +69,11 @@ def stage(expansion: int, channels: int, repeats: int, stride: int, kernel: int 
     return Step(make, channels, stride)
 
 
+def widening(channels: int, activation: Callable[[], nn.Module] | None = None) -> Step:
+    """The 1x1 convolution behind the last inverted residual; with ReLU6, or what ``activation`` makes."""
+    return Step(lambda place: conv_bn(place.in_channels, channels, 1, activation=activation or relu6), channels, 1)
+
+
 def relu6() -> nn.Module:
     """ReLU6, in place."""
     return nn.ReLU6(inplace=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgeseg.models.backbones.base import Chain, Place, Step
-from edgeseg.models.backbones.inverted_residual import InvertedResidual
-from edgeseg.models.blocks import conv_bn
+from edgeseg.models.backbones.inverted_residual import InvertedResidual, widening
+from edgeseg.models.blocks import GlobalAverage, conv_bn
 
 _Row = tuple[int, int, int, bool, bool, int]
 
@@ -53,7 +53,7 @@ class SqueezeExcitation(nn.Module):
         squeezed = max(8, int(channels / 4 + 4) // 8 * 8)
         squeezed += 8 if squeezed < 0.9 * channels / 4 else 0
         self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
+            GlobalAverage(),
             nn.Conv2d(channels, squeezed, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(squeezed, channels, 1),
@@ -78,7 +78,10 @@ def mobilenet_v3_small(stride: int, output_stride: int) -> Chain:
 
 def _chain(rows: tuple[_Row, ...], stride: int, output_stride: int) -> Chain:
     stem = conv_bn(3, 16, 3, 2, activation=_hard_swish)
-    return Chain(stem, 16, map(_step, rows), stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01)
+    steps = map(_step, rows)
+    _, _, channels, *_ = rows[-1]
+    wide = widening(6 * channels, _hard_swish)
+    return Chain(stem, 16, steps, stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01, widening=wide)
 
 
 def _step(row: _Row) -> Step:

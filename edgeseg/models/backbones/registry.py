@@ -24,22 +24,34 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
         "resnet101": "edgeseg.models.backbones.resnet:resnet101",
         "vgg16": "edgeseg.models.backbones.vgg:vgg16",
         "vgg16_bn": "edgeseg.models.backbones.vgg:vgg16_bn",
+        "resnet50s": "edgeseg.models.backbones.resnet:resnet50s",
     },
 )
 """What makes a backbone of the stride that its features end at and the output stride, from which on none is smaller."""
 
+OUTPUT_STRIDES = (8, 16, 32)
+"""What an output stride can be."""
 
-def build_backbone(name: str, stride: int = 32, output_stride: int = 32) -> Backbone:
+
+def build_backbone(name: str, stride: int = 32, output_stride: int = 32, *, widened: bool = False) -> Backbone:
     """The backbone of that name, with fresh weights.
 
     Args:
         name: one of :data:`BACKBONES`.
         stride: of the last features, 16 or 32; what lies behind them is left out.
         output_stride: 8, 16 or 32: those at larger strides are as large as at this one.
+        widened: whether the features at stride 32 are those that the classifier takes the average of. MobileNets have
+            a 1x1 convolution to many more channels there; where there is none, nothing changes.
 
     Raises:
-        InputError: no such name.
+        InputError: no such name, or another output stride.
     """
     if name not in BACKBONES:
         raise InputError(f"there is no backbone {name!r}", f"Use {', '.join(BACKBONES)}")
-    return BACKBONES[name](stride, output_stride)
+    if output_stride not in OUTPUT_STRIDES:
+        strides = " or ".join(map(str, OUTPUT_STRIDES))
+        raise InputError(f"a backbone of output stride {output_stride}", f"Use {strides}")
+    backbone = BACKBONES[name](stride, output_stride)
+    if widened:
+        backbone.widen()
+    return backbone

@@ -2,6 +2,9 @@
 
 The stride of a bottleneck lies in its 3x3 convolution. Where dilation takes the place of a stride, the convolution that
 had it keeps the dilation of the stage before, so that what was computed with strides is computed still.
+
+The ``s`` of resnet50s is for its stem, three 3x3 convolutions in place of one 7x7, as in timm and as PSPNet (Zhao 2017)
+and the networks that followed it have them.
 """
 
 from __future__ import annotations
@@ -62,10 +65,20 @@ def resnet101(stride: int, output_stride: int) -> Chain:
     return _chain((3, 4, 23, 3), 4, stride, output_stride)
 
 
-def _chain(repeats: tuple[int, ...], expansion: int, stride: int, output_stride: int) -> Chain:
+def resnet50s(stride: int, output_stride: int) -> Chain:
+    """ResNet-50 with a deep stem that ends at stride 16 or 32: 8.7 or 23.6 million parameters."""
+    return _chain((3, 4, 6, 3), 4, stride, output_stride, deep_stem=True)
+
+
+def _chain(
+    repeats: tuple[int, ...], expansion: int, stride: int, output_stride: int, *, deep_stem: bool = False
+) -> Chain:
     """Blocks of each stage, and by how much more channels there are outside of one than inside."""
     steps = (_stage(64 << index, count, expansion, pooled=index == 0) for index, count in enumerate(repeats))
-    return Chain(conv_bn_relu(3, 64, 7, 2), 64, steps, stride, output_stride=output_stride)
+    stem, channels = conv_bn_relu(3, 64, 7, 2), 64
+    if deep_stem:
+        stem, channels = nn.Sequential(conv_bn_relu(3, 64, 3, 2), conv_bn_relu(64, 64), conv_bn_relu(64, 128)), 128
+    return Chain(stem, channels, steps, stride, output_stride=output_stride)
 
 
 def _stage(channels: int, count: int, expansion: int, *, pooled: bool) -> Step:

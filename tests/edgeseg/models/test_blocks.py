@@ -5,8 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgeseg.models.blocks import Downsampler, channel_shuffle, factorised_conv, grid_pool, halve
-from edgeseg.models.blocks import cropped, grid_pool, unpool, window_argmax
+from edgeseg.models.blocks import (
+    Downsampler,
+    channel_shuffle,
+    cropped,
+    factorised_conv,
+    grid_pool,
+    halve,
+    unpool,
+    window_argmax,
+)
 
 
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
@@ -62,6 +70,8 @@ def test_a_factorised_convolution_sees_a_dilated_square(columns_first):
     conv = factorised_conv(4, 3, columns_first=columns_first).eval()
     changed = (conv(image) - conv(torch.zeros_like(image))).abs().sum(dim=1)[0].nonzero()
     assert {tuple(where) for where in changed.tolist()} == {(y, x) for y in (2, 5, 8) for x in (2, 5, 8)}
+
+
 @pytest.mark.parametrize("size", [(8, 12), (7, 12), (8, 11), (7, 11), (1, 1)])
 @pytest.mark.parametrize("levels", [1000, 2], ids=["distinct", "ties"])
 def test_pooling_and_unpooling_equal_those_with_indices(size, levels):

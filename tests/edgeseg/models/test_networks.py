@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from edgeseg.errors import InputError, ModelError
+from edgeseg.models.encnet import Encoding
+from edgeseg.models.gcn import GlobalConvolution
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
@@ -29,6 +31,15 @@ PARAMETERS = {
     "deeplab_v1": 20_495_179,
     "deeplab_v2": 43_311_212,
     "hed": 14_731_001,
+    "deeplab_v3": 39_636_299,
+    "deeplab_v3_mobilenet": 11_022_907,
+    "deeplab_v3_plus": 4_381_083,
+    "deeplab_v3_plus_resnet50": 26_680_155,
+    "pspnet": 49_073_878 - (1024 * 256 * 9 + 2 * 256 + 257 * 11),
+    "gcn": 24_126_144,
+    "encnet": 33_499_830 - 513 * 11,
+    "lraspp": 3_219_838,
+    "lraspp_mobilenet_v2": 1_811_712 + 320 * 128 * 2 + 2 * 128 + 33 * 11 + 129 * 11,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -88,6 +99,15 @@ def test_parameters_at_11_classes(name):
         ("deeplab_v2", (33, 45), (5, 6)),
         ("hed", (33, 45), (33, 45)),
         ("hed", (8, 8), (8, 8)),
+        ("deeplab_v3", (33, 48), (3, 3)),
+        ("deeplab_v3_mobilenet", (65, 97), (5, 7)),
+        ("deeplab_v3_plus", (64, 96), (16, 24)),
+        ("deeplab_v3_plus", (45, 71), (12, 18)),
+        ("pspnet", (33, 48), (5, 6)),
+        ("gcn", (33, 48), (33, 48)),
+        ("encnet", (33, 48), (5, 6)),
+        ("lraspp", (64, 96), (8, 12)),
+        ("lraspp_mobilenet_v2", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()
@@ -104,6 +124,8 @@ def test_logits_have_the_size_of_the_image_over_the_stride_rounded_up(name, size
 def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
     network = build(name, 4, LIGHTER.get(name)).eval()
     images = torch.rand(1, 3, 64, 96)
+    network = build(name, 4).eval()
+    images = torch.rand(1, 3, 32, 64)
     features = network.features(images)
     assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
     torch.testing.assert_close(features.logits, network(images))
@@ -113,6 +135,8 @@ def test_taps_have_the_channels_they_claim_and_leave_the_logits_alone(name):
 def test_every_parameter_learns(name):
     network = build(name, 4, LIGHTER.get(name)).train()
     network(torch.rand(2, 3, 64, 96)).square().mean().backward()
+    network = build(name, 4).train()
+    network(torch.rand(2, 3, 32, 64)).square().mean().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
@@ -122,6 +146,57 @@ def test_enet_says_which_sizes_it_takes(size):
         build("enet", 4).check_size(size)
     build("enet", 4).check_size((64, 96))
     build("fast_scnn", 4).check_size(size)
+
+
+@pytest.mark.parametrize("name", ["deeplab_v3", "deeplab_v3_plus", "pspnet", "encnet", "lraspp"])
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@torch.no_grad()
+def test_the_backbone_of_a_network_can_be_another_and_have_any_output_stride(name, output_stride):
+    network = build(name, 4, {"backbone": "mobilenet_v2", "output_stride": output_stride}).eval()
+    images = torch.rand(1, 3, 64, 96)
+    features = network.features(images)
+    assert network.backbone(images)[-1].shape[2:] == (64 // output_stride, 96 // output_stride)
+    assert features.logits.shape == (1, 4, 64 // network.stride, 96 // network.stride)
+    assert tuple(tap.shape[1] for tap in features.taps) == network.tap_channels
+    if name not in ("deeplab_v3_plus", "lraspp"):
+        assert network.stride == output_stride
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("gcn", {"kernel": 8}, r"the kernel of gcn is 8\. Use an odd number"),
+        ("pspnet", {"output_stride": 4}, r"a backbone of output stride 4\. Use 8 or 16 or 32"),
+        ("lraspp", {"backbone": "vgg"}, r"no backbone 'vgg'"),
+    ],
+)
+def test_what_a_network_cannot_be_made_with(name, args, message):
+    with pytest.raises(InputError, match=message):
+        build(name, 4, args)
+
+
+@torch.no_grad()
+def test_the_large_kernel_of_gcn_sees_that_far():
+    score = GlobalConvolution(1, 1, 7)
+    for weights in score.parameters():
+        nn.init.constant_(weights, float(weights.dim() > 1))
+    dot = torch.zeros(1, 1, 15, 15)
+    dot[..., 7, 7] = 1
+    wanted = torch.zeros(1, 1, 15, 15)
+    wanted[..., 4:11, 4:11] = 2
+    torch.testing.assert_close(score(dot), wanted)
+
+
+@torch.no_grad()
+def test_the_encoding_layer_is_its_equation():
+    encoding = Encoding(5, 3).double()
+    features = torch.rand(2, 5, 4, 6).double()
+    wanted = torch.zeros(2, 3, 5).double()
+    for number, pixel in ((n, features[n, :, y, x]) for n in range(2) for y in range(4) for x in range(6)):
+        residuals = pixel - encoding.codewords
+        weights = (encoding.smoothing * residuals.square().sum(1)).softmax(0)
+        wanted[number] += weights[:, None] * residuals
+    torch.testing.assert_close(encoding(features), wanted)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from edgeseg.errors import InputError
 from edgeseg.models.backbones.registry import BACKBONES, build_backbone
@@ -21,13 +22,36 @@ PARAMETERS = {
     "resnet101": 44_549_160 - 2049 * 1000,
     "vgg16": 138_357_544 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
     "vgg16_bn": 138_365_992 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
+    "resnet50s": 25_680_808 - 2049 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32."""
+
+WIDENED = {
+    "efficientnet_lite0": 4_652_008 - 1281 * 1000,
+    "mobilenet_v2": 3_504_872 - 1281 * 1000,
+    "mobilenet_v3_large": 5_483_032 - 961 * 1280 - 1281 * 1000,
+    "mobilenet_v3_small": 2_542_856 - 577 * 1024 - 1025 * 1000,
+    "resnet18": PARAMETERS["resnet18"],
+}
+"""Of the published classifier, without what lies behind its average."""
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_parameters_are_those_of_the_published_classifier(name):
     assert count_parameters(build_backbone(name)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", WIDENED)
+@torch.no_grad()
+def test_widened_it_ends_with_what_the_classifier_takes_the_average_of(name):
+    backbone, narrow = build_backbone(name, output_stride=16, widened=True).eval(), build_backbone(name)
+    assert count_parameters(backbone) == WIDENED[name]
+    features = backbone(torch.rand(1, 3, 64, 96))
+    assert tuple(one.shape[1] for one in features) == backbone.channels
+    assert backbone.channels[:-1] == narrow.channels[:-1]
+    assert (backbone.channels[-1] > narrow.channels[-1]) == (name != "resnet18")
+    assert features[-1].shape[2:] == (4, 6)
+    assert len({(norm.eps, norm.momentum) for norm in backbone.modules() if isinstance(norm, nn.BatchNorm2d)}) == 1
 
 
 @pytest.mark.parametrize("stride", [16, 32])
@@ -80,6 +104,11 @@ def test_features_of_vgg_do_not_fade_without_batch_normalisation():
 def test_a_network_is_built_upon_any(name, context):
     network = build("edgenet", 4, {"backbone": name, "context": context, "channels": 32}).eval()
     assert network(torch.rand(1, 3, 64, 96)).shape == (1, 4, 16, 24)
+
+
+def test_output_strides_are_few():
+    with pytest.raises(InputError, match=r"output stride 4\. Use 8 or 16 or 32"):
+        build_backbone("resnet18", output_stride=4)
 
 
 @pytest.mark.parametrize(
