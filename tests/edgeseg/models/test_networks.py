@@ -10,7 +10,13 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
-PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508, "edgenet": 743_979}
+PARAMETERS = {
+    "fast_scnn": 1_137_019,
+    "enet": 350_508,
+    "edgenet": 743_979,
+    "hrnet_w18_small": 1_538_891,
+    "hrnet_w18_small_v2": 3_937_411,
+}
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
 
@@ -31,6 +37,9 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("hrnet_w18_small", (65, 97), (17, 25)),
+        ("hrnet_w18_small", (8, 8), (2, 2)),
+        ("hrnet_w18_small_v2", (64, 96), (16, 24)),
     ],
 )
 @torch.no_grad()

@@ -12,6 +12,8 @@ from edgeseg.models.registry import build
 
 PARAMETERS = {
     "efficientnet_lite0": 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
+    "hrnet_w18_small": 1_538_891 - (240 * 240 + 240 + 2 * 240) - 241 * 11,
+    "hrnet_w18_small_v2": 3_937_411 - (270 * 270 + 270 + 2 * 270) - 271 * 11,
     "mobilenet_v2": 3_504_872 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
     "mobilenet_v3_large": 5_483_032 - 160 * 960 - 2 * 960 - 961 * 1280 - 1281 * 1000,
     "mobilenet_v3_small": 2_542_856 - 96 * 576 - 2 * 576 - 577 * 1024 - 1025 * 1000,
@@ -20,7 +22,12 @@ PARAMETERS = {
     "resnet50": 25_557_032 - 2049 * 1000,
     "resnet101": 44_549_160 - 2049 * 1000,
 }
-"""Of the published classifier, without what lies behind the features at stride 32."""
+"""Of the published classifier, without what lies behind the features at stride 32; HRNet's of the published
+network for segmentation, without its head.
+"""
+
+UNDILATED = ("hrnet_w18_small", "hrnet_w18_small_v2")
+"""Those that have no other output stride than their last."""
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -35,12 +42,20 @@ def test_features_at_every_stride(name, stride):
     backbone = build_backbone(name, stride).eval()
     features = backbone(torch.rand(1, 3, 65, 96))
     strides = [2**power for power in range(1, stride.bit_length())]
-    assert [(one.shape[2], one.shape[3]) for one in features] == [(-(-65 // s), 96 // s) for s in strides]
+    sizes = [(-(-65 // s), 96 // s) for s in strides]
+    assert [(one.shape[2], one.shape[3]) for one in features] == sizes
     assert tuple(one.shape[1] for one in features) == backbone.channels
 
 
+@pytest.mark.parametrize("name", UNDILATED)
+def test_what_has_no_output_stride_says_so(name):
+    with pytest.raises(InputError, match=r"has no output stride 8: .*\. Leave it out"):
+        build_backbone(name, output_stride=8)
+    build_backbone(name, 16, 16)
+
+
 @pytest.mark.parametrize("output_stride", [8, 16])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in UNDILATED])
 @torch.no_grad()
 def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_stride):
     torch.manual_seed(0)
@@ -66,7 +81,7 @@ def test_dilation_computes_the_strided_features_and_those_between(name):
 
 
 @pytest.mark.parametrize("context", ["pyramid", "atrous"])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18", "hrnet_w18_small"])
 @torch.no_grad()
 def test_a_network_is_built_upon_any(name, context):
     network = build("edgenet", 4, {"backbone": name, "context": context, "channels": 32}).eval()
@@ -76,7 +91,7 @@ def test_a_network_is_built_upon_any(name, context):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use efficientnet_lite0, mobilenet_v2"),
+        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use efficientnet_lite0, "),
         ({"context": "none"}, "the context of edgenet is 'none'. Use pyramid or atrous"),
         ({"channels": 40}, "the channels of edgenet are 40. Use a multiple of 16"),
     ],
