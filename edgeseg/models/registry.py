@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "hrnet": "edgeseg.models.hrnet",
+        "segformer": "edgeseg.models.segformer",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

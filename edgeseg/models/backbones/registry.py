@@ -17,6 +17,7 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
         "efficientnet_lite0": "edgeseg.models.backbones.efficientnet_lite:efficientnet_lite0",
         "hrnet_w18_small": "edgeseg.models.backbones.hrnet:hrnet_w18_small",
         "hrnet_w18_small_v2": "edgeseg.models.backbones.hrnet:hrnet_w18_small_v2",
+        "mit_b0": "edgeseg.models.backbones.mit:mit_b0",
         "mobilenet_v2": "edgeseg.models.backbones.mobilenet_v2:mobilenet_v2",
         "mobilenet_v3_large": "edgeseg.models.backbones.mobilenet_v3:mobilenet_v3_large",
         "mobilenet_v3_small": "edgeseg.models.backbones.mobilenet_v3:mobilenet_v3_small",

@@ -16,6 +16,7 @@ PARAMETERS = {
     "edgenet": 743_979,
     "hrnet_w18_small": 1_538_891,
     "hrnet_w18_small_v2": 3_937_411,
+    "segformer_b0": 3_716_971,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -40,6 +41,8 @@ def test_parameters_at_11_classes(name):
         ("hrnet_w18_small", (65, 97), (17, 25)),
         ("hrnet_w18_small", (8, 8), (2, 2)),
         ("hrnet_w18_small_v2", (64, 96), (16, 24)),
+        ("segformer_b0", (65, 97), (17, 25)),
+        ("segformer_b0", (32, 40), (8, 10)),
     ],
 )
 @torch.no_grad()

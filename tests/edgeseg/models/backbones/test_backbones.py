@@ -14,6 +14,7 @@ PARAMETERS = {
     "efficientnet_lite0": 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
     "hrnet_w18_small": 1_538_891 - (240 * 240 + 240 + 2 * 240) - 241 * 11,
     "hrnet_w18_small_v2": 3_937_411 - (270 * 270 + 270 + 2 * 270) - 271 * 11,
+    "mit_b0": 3_716_971 - (512 + 4) * 256 - (1024 + 2) * 256 - 257 * 11,
     "mobilenet_v2": 3_504_872 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
     "mobilenet_v3_large": 5_483_032 - 160 * 960 - 2 * 960 - 961 * 1280 - 1281 * 1000,
     "mobilenet_v3_small": 2_542_856 - 96 * 576 - 2 * 576 - 577 * 1024 - 1025 * 1000,
@@ -22,11 +23,11 @@ PARAMETERS = {
     "resnet50": 25_557_032 - 2049 * 1000,
     "resnet101": 44_549_160 - 2049 * 1000,
 }
-"""Of the published classifier, without what lies behind the features at stride 32; HRNet's of the published
+"""Of the published classifier, without what lies behind the features at stride 32; HRNet's and MiT's of the published
 network for segmentation, without its head.
 """
 
-UNDILATED = ("hrnet_w18_small", "hrnet_w18_small_v2")
+UNDILATED = ("hrnet_w18_small", "hrnet_w18_small_v2", "mit_b0")
 """Those that have no other output stride than their last."""
 
 
@@ -43,7 +44,7 @@ def test_features_at_every_stride(name, stride):
     features = backbone(torch.rand(1, 3, 65, 96))
     strides = [2**power for power in range(1, stride.bit_length())]
     sizes = [(-(-65 // s), 96 // s) for s in strides]
-    assert [(one.shape[2], one.shape[3]) for one in features] == sizes
+    assert [(one.shape[2], one.shape[3]) for one in features] == (sizes[1:] if name == "mit_b0" else sizes)
     assert tuple(one.shape[1] for one in features) == backbone.channels
 
 
@@ -81,7 +82,7 @@ def test_dilation_computes_the_strided_features_and_those_between(name):
 
 
 @pytest.mark.parametrize("context", ["pyramid", "atrous"])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18", "hrnet_w18_small"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18", "hrnet_w18_small", "mit_b0"])
 @torch.no_grad()
 def test_a_network_is_built_upon_any(name, context):
     network = build("edgenet", 4, {"backbone": name, "context": context, "channels": 32}).eval()
