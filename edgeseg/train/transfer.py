@@ -93,13 +93,15 @@ def _into_backbone(network: Network, weights: Weights) -> Transfer:
         raise ModelError(
             f"{weights.origin} has weights for a backbone, which {type(network).__name__} has not", "Choose edgenet"
         )
+    backbone = network.backbone
+    prefix = next(f"{name}." for name, module in network.named_modules() if module is backbone)
     wanted = {
-        f"backbone.{name}": tensor
-        for name, tensor in network.backbone.state_dict().items()  # type: ignore[union-attr]
+        f"{prefix}{name}": tensor
+        for name, tensor in backbone.state_dict().items()  # type: ignore[union-attr]
         if tensor.is_floating_point()
     }
     given = _stripped(weights.tensors)
-    found = {name: name.removeprefix("backbone.") for name in wanted if name.removeprefix("backbone.") in given}
+    found = {name: name.removeprefix(prefix) for name in wanted if name.removeprefix(prefix) in given}
     if len(found) < len(wanted):
         found = _in_order(wanted, given, weights.origin)
     network.load_state_dict({name: given[theirs][1] for name, theirs in found.items()}, strict=False)

@@ -17,6 +17,7 @@ PARAMETERS = {
     "hrnet_w18_small": 1_538_891,
     "hrnet_w18_small_v2": 3_937_411,
     "segformer_b0": 3_716_971,
+    "image_pyramid": 1_137_019 + 3 * 11 * 11 + 11,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -43,6 +44,8 @@ def test_parameters_at_11_classes(name):
         ("hrnet_w18_small_v2", (64, 96), (16, 24)),
         ("segformer_b0", (65, 97), (17, 25)),
         ("segformer_b0", (32, 40), (8, 10)),
+        ("image_pyramid", (64, 96), (8, 12)),
+        ("image_pyramid", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()
