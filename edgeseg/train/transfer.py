@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from edgeseg.errors import ModelError
 from edgeseg.models.backbones.registry import BACKBONES
 from edgeseg.models.checkpoint import ForeignFileError, load_network
 from edgeseg.models.network import Network
+from edgeseg.spec import ModelSpec
 from edgeseg.train.pretrained import Weights, pretrained, read_weights
 
 _WRAPPERS = ("module.", "model.", "backbone.", "encoder.", "net.", "features.")
@@ -28,6 +29,7 @@ class Transfer:
         fresh: names of those that begin with random numbers.
         left: names in the file that nothing was taken from.
         mean, std: of (R, G, B) in 0..1, that the weights were trained with.
+        spec: of a checkpoint of edgeseg that was the same network; None of all else.
     """
 
     origin: str
@@ -36,6 +38,7 @@ class Transfer:
     left: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    spec: ModelSpec | None = None
 
     def __str__(self) -> str:
         parts = [f"{len(self.taken)} tensors are taken from {self.origin}"]
@@ -73,7 +76,7 @@ def start_from(network: Network, source: str) -> Transfer:
         return _into_backbone(network, read_weights(path))
     weights = Weights(trained.state_dict(), path.name, spec.mean, spec.std)
     if type(trained) is type(network):
-        return _by_name(network, weights)
+        return replace(_by_name(network, weights), spec=spec)
     if hasattr(trained, "backbone") and hasattr(network, "backbone"):
         return _into_backbone(network, weights)
     raise ModelError(
