@@ -87,7 +87,7 @@ class EdgeNet(Network):
             raise InputError(f"the channels of edgenet are {channels}", "Use a multiple of 16")
         self.backbone_name = backbone
         self.backbone = build_backbone(backbone, stride=16)
-        _, at4, at8, at16 = self.backbone.channels
+        at4, at8, at16 = self.backbone.channels[-3:]
         self.tap_channels = (channels, channels)
         self.context = contexts[context](at16, channels)
         self.to8 = Merge(channels, at8, channels)
@@ -96,7 +96,7 @@ class EdgeNet(Network):
 
     def features(self, images: Tensor) -> Features:
         """Logits (N, classes, H / 4, W / 4) and taps of (N, 3, H, W) normalised images."""
-        _, at4, at8, at16 = self.backbone(images)
+        at4, at8, at16 = self.backbone(images)[-3:]
         context = self.context(at16)
         middle = self.to8(context, at8)
         return Features(self.classifier(self.to4(middle, at4)), (context, middle))

@@ -1,4 +1,10 @@
-"""Mean-field inference as a layer of a network, whose weights are learned with it (CRF-as-RNN, Zheng 2015)."""
+"""Mean-field inference as a layer of a network, whose weights are learned with it: CRF-RNN (Zheng et al., "Conditional
+Random Fields as Recurrent Neural Networks", ICCV 2015, arXiv:1502.03240).
+
+An iteration is the five steps of their Fig. 1 and Algorithm 1: filter, weigh, transform by the compatibility, add the
+unaries, normalise. They weigh each kernel for each class by itself; here a kernel has one weight, so that what is
+learned is the dense CRF of :mod:`edgeseg.refine.crf`, which then runs everywhere.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +45,31 @@ class MeanField(nn.Module):
         self, num_classes: int, params: CrfParams | None = None, *, accurate: bool = False, threads: int = 0
     ) -> None:
         super().__init__()
-        self.params = params or CrfParams()
-        self.params.check_classes(num_classes)
-        if self.params.more_terms:
-            raise InputError("the layer learns one bilateral and one spatial term", "Leave out more_terms")
-        costs = 1 - torch.eye(num_classes)
-        if self.params.compatibility is not None:
-            costs = torch.tensor(self.params.compatibility)
+        params = params or CrfParams()
+        params.check_classes(num_classes)
         self.accurate = accurate
         self.threads = threads
-        self.bilateral_weight = nn.Parameter(torch.tensor(float(self.params.bilateral_weight)))
-        self.spatial_weight = nn.Parameter(torch.tensor(float(self.params.spatial_weight)))
-        self.compatibility = nn.Parameter(costs)
+        self.bilateral_weight = nn.Parameter(torch.zeros(()))
+        self.spatial_weight = nn.Parameter(torch.zeros(()))
+        self.compatibility = nn.Parameter(torch.zeros(num_classes, num_classes))
+        self.start(params)
+
+    @torch.no_grad()
+    def start(self, params: CrfParams) -> None:
+        """Begin again from these.
+
+        Raises:
+            InputError: as the class.
+        """
+        params.check_classes(len(self.compatibility))
+        if params.more_terms:
+            raise InputError("the layer learns one bilateral and one spatial term", "Leave out more_terms")
+        self.params = params
+        self.bilateral_weight.fill_(params.bilateral_weight)
+        self.spatial_weight.fill_(params.spatial_weight)
+        costs = params.compatibility
+        potts = 1 - torch.eye(len(self.compatibility))
+        self.compatibility.copy_(potts if costs is None else torch.tensor(costs))
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         """Refined logits.
@@ -60,7 +79,8 @@ class MeanField(nn.Module):
             images: (N, 3, H, W) uint8 RGB, of the same H and W.
 
         Returns:
-            (N, C, H, W) float32 before softmax, for a cross-entropy loss.
+            (N, C, H, W) float32 before softmax, for a cross-entropy loss; float64 where the logits are, though the
+            bilateral filter rounds to float32.
 
         Raises:
             InputError: other shapes or dtypes.
@@ -73,9 +93,9 @@ class MeanField(nn.Module):
             )
         if classes != len(self.compatibility):
             raise InputError(f"logits have {classes} classes, the layer {len(self.compatibility)}", "Make another")
-        unaries = F.log_softmax(logits.float(), dim=1)
+        unaries = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
         filters = [self._bilateral_filter(image, classes) for image in images]
-        blur = _Blur(spread(self.params.spatial_sigma_px, 2), (height, width), logits.device)
+        blur = _Blur(spread(self.params.spatial_sigma_px, 2), (height, width), unaries)
         refined = unaries
         for _ in range(self.params.iterations):
             marginals = refined.softmax(dim=1)
@@ -127,18 +147,18 @@ def _apply(bilateral: BilateralFilter, values: Tensor, *, transposed: bool) -> T
     array: NDArray[np.float32] = np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.float32)
     out = np.empty_like(array)
     bilateral.apply(array, out, transposed)
-    return torch.from_numpy(out).to(values.device)
+    return torch.from_numpy(out).to(values)
 
 
 class _Blur:
     """The spatial term's filter N^-1/2 K N^-1/2, separable and at full resolution."""
 
-    def __init__(self, sigma_px: tuple[float, ...], size: tuple[int, int], device: torch.device) -> None:
-        self._taps = [self._gaussian(sigma).to(device) for sigma in reversed(sigma_px)]  # along y, then x
-        self._norm = self._convolve(torch.ones(1, 1, *size, device=device)).rsqrt()
+    def __init__(self, sigma_px: tuple[float, ...], size: tuple[int, int], like: Tensor) -> None:
+        self._taps = [self._gaussian(sigma).to(like) for sigma in reversed(sigma_px)]  # along y, then x
+        self._norm = self._convolve(like.new_ones(1, 1, *size)).rsqrt()
 
     def __call__(self, values: Tensor) -> Tensor:
-        """(N, C, H, W) float32, filtered."""
+        """(N, C, H, W), filtered."""
         planes = values.flatten(0, 1).unsqueeze(1)
         return (self._norm * self._convolve(self._norm * planes)).view_as(values)
 

@@ -45,6 +45,9 @@ FAMILIES = Plugins[ModuleType](
         "gcn": "edgeseg.models.gcn",
         "encnet": "edgeseg.models.encnet",
         "lraspp": "edgeseg.models.lraspp",
+        "hrnet": "edgeseg.models.hrnet",
+        "segformer": "edgeseg.models.segformer",
+        "image_pyramid": "edgeseg.models.image_pyramid",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
@@ -72,7 +75,8 @@ def register_network(name: str, **args: Any) -> Callable[[Made], Made]:
         args: what this variant is made with, where it is not told otherwise.
 
     Returns:
-        A decorator of what takes the number of classes, and arguments by name, and makes the network.
+        A decorator of what takes the number of classes, and arguments by name, and makes the network. What has
+        ``**network_args`` is around another network, and passes them on to :func:`build`, which tells unknown ones.
     """
 
     def register(make: Made) -> Made:
@@ -111,7 +115,8 @@ def build(name: str, num_classes: int, args: Mapping[str, Any] | None = None) ->
         raise InputError(f"a network of {num_classes} classes", f"Use 1 to {MAX_CLASSES}")
     given = {**entry.args, **(args or {})}
     takes = list(arguments_of(name))
-    if unknown := sorted(set(given) - set(takes)):
+    unknown = sorted(set(given) - set(takes))
+    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(entry)):
         remedy = f"Use {', '.join(takes)}" if takes else "Leave them out"
         raise InputError(f"{name} takes no argument {', '.join(unknown)}", remedy)
     try:
@@ -125,12 +130,19 @@ def build(name: str, num_classes: int, args: Mapping[str, Any] | None = None) ->
 def arguments_of(name: str) -> dict[str, Any]:
     """The arguments that a network takes beside the number of classes, and what they are where nothing is said.
 
+    One around another network takes that one's as well, which are not among these.
+
     Raises:
         ModelError: no network has that name.
     """
     entry = _load(name)
-    parameters = list(inspect.signature(entry.make).parameters.values())[1:]
-    return {parameter.name: entry.args.get(parameter.name, parameter.default) for parameter in parameters}
+    named = (parameter for parameter in _parameters(entry) if parameter.kind is not parameter.VAR_KEYWORD)
+    return {parameter.name: entry.args.get(parameter.name, parameter.default) for parameter in named}
+
+
+def _parameters(entry: _Entry) -> list[inspect.Parameter]:
+    """What is given to it beside the number of classes."""
+    return list(inspect.signature(entry.make).parameters.values())[1:]
 
 
 def _load(name: str) -> _Entry:

@@ -70,6 +70,9 @@ class TrainConfig(Settings):
         backbone_rate: the learning rate of the backbone, as a factor of that of all else.
         freeze_backbone: epochs in which the backbone stays as it is, at the beginning.
         freeze_bn: the means and variances of the backbone's batch normalisation stay as they are.
+        crf_rnn: train the network through a dense CRF behind it, and the CRF's weights and compatibility with it (Zheng
+            2015, arXiv:1502.03240). They begin as those in ``init``, if ``edgeseg tune-crf`` has fitted some to it at
+            this size, and become those of the model, for ``refine crf``.
         qat: a checkpoint to train on with the rounding of INT8 instead, of this network and size. Kept as text, empty
             for none.
         qat_target: the artifact whose rounding that is, as of ``edgeseg quantize``.
@@ -172,6 +175,7 @@ class TrainConfig(Settings):
     backbone_rate: float = setting(1.0, "Learning rate of the backbone, as a factor", panel=_RECIPE, least=0)
     freeze_backbone: int = setting(0, "First epochs in which the backbone is not trained", panel=_RECIPE, least=0)
     freeze_bn: bool = setting(False, "Keep the statistics of the backbone's batch normalisation", panel=_RECIPE)
+    crf_rnn: bool = setting(False, "Train it through a dense CRF, and that with it", panel=_RECIPE)
     ema_decay: float = setting(0.998, "Of the moving average of weights", panel=_RECIPE)
     synthetic_scenes: int = setting(
         0, "Rendered streets added to the split, CamVid's classes only", panel=_RECIPE, least=0
@@ -224,6 +228,11 @@ class TrainConfig(Settings):
             raise InputError(
                 "qat takes the weights of its own checkpoint, whole images, no mixed precision and no compilation",
                 "Leave out init, crop_height, crop_width, amp and compile",
+            )
+        if self.crf_rnn and (self.qat or self.compile == "on"):
+            raise InputError(
+                "crf_rnn trains a CRF that neither rounds to INT8 nor is compiled",
+                "Leave out qat and compile: train with crf_rnn first, then its checkpoint with qat",
             )
 
     @classmethod

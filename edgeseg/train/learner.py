@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from edgeseg.models.network import Network
 from edgeseg.train.config import TrainConfig
+from edgeseg.train.crf_rnn import LearnedCrf
 from edgeseg.train.ema import warm_ema
 from edgeseg.train.machine import is_compiled
 from edgeseg.train.synchronised import synchronise
@@ -33,6 +34,7 @@ class Learner:
         optimizer: AdamW; weights of normalisation layers and biases do not decay, and the backbone has a learning rate
             of its own.
         scaler: of the loss, where the network computes in float16.
+        crf: of a task with a mean field, what is kept of that; else None.
     """
 
     def __init__(self, task: SegmentationTask, config: TrainConfig, device: torch.device) -> None:
@@ -41,6 +43,7 @@ class Learner:
         self.config = config
         self.device = device
         self.ema = AveragedModel(task.network, multi_avg_fn=warm_ema(config.ema_decay), use_buffers=True)
+        self.crf = LearnedCrf(task.mean_field, config.ema_decay) if task.mean_field is not None else None
         scaled = task.amp_dtype is torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=scaled)
         # A scaler asks the device in each step whether to make it, unless the optimizer does so itself: a fused one.
@@ -68,7 +71,7 @@ class Learner:
                 forward_sync_buffers=False,
                 find_unused_parameters=self.config.freeze_backbone > 0,  # those that are frozen have no gradients
             )
-        if not self.config.qat and is_compiled(self.config.compile, self.device.type, steps):
+        if not (self.config.qat or self.crf) and is_compiled(self.config.compile, self.device.type, steps):
             self.task.compile()
 
     def begin_epoch(self, epoch: int) -> None:
@@ -112,12 +115,16 @@ class Learner:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.ema.update_parameters(self.task.network)
+        if self.crf is not None:
+            self.crf.update()
         return torch.stack([*terms.values()]).sum(), terms
 
     def state(self) -> dict[str, Any]:
         """What steps change."""
         heads = self.task.heads
+        crf = {"crf": self.crf.state()} if self.crf is not None else {}
         return {
+            **crf,
             "network": self.task.network.state_dict(),
             "ema": self.ema.state_dict(),
             "heads": heads.state_dict() if heads is not None else {},
@@ -131,6 +138,8 @@ class Learner:
         self.ema.load_state_dict(state["ema"])
         if self.task.heads is not None:
             self.task.heads.load_state_dict(state["heads"])
+        if self.crf is not None:
+            self.crf.restore(state["crf"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
@@ -143,8 +152,10 @@ class Learner:
         backbone = getattr(self.task.network, "backbone", None)
         inner = [*backbone.parameters()] if isinstance(backbone, nn.Module) and config.backbone_rate != 1 else []
         own = {id(p) for p in inner}
+        of_crf = [self.crf.parameter_group()] if self.crf is not None else []
+        own |= {id(p) for p in self.task.mean_field.parameters()} if self.task.mean_field is not None else set()
         outer = [p for p in self.task.parameters() if id(p) not in own]
-        return [
+        return of_crf + [
             {"params": params, "weight_decay": decay, "rate": rate}
             for parameters, rate in ((outer, 1.0), (inner, config.backbone_rate))
             for params, decay in (

@@ -17,8 +17,11 @@ from torch import Tensor
 from edgeseg.data.dataset import Dataset
 from edgeseg.errors import InputError, ModelError
 from edgeseg.evaluation.metrics import ConfusionMatrix
+from edgeseg.models.mean_field import MeanField
 from edgeseg.models.network import Network, first_not_finite
+from edgeseg.refine.crf import CrfRefiner
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.crf_params import CrfParams
 from edgeseg.train.budget import Budget
 from edgeseg.train.checkpoint import load_state, save_state
 from edgeseg.train.config import TrainConfig
@@ -68,7 +71,7 @@ class Trained:
         model: the averaged weights of the last epoch, with their spec.
         best: those of the evaluation with the highest validation mIoU; beware of choosing on what you report.
         miou: validation mIoU of ``model``, a fraction of 1, as ``edgeseg eval`` measures it; with ``qat`` that of the
-            network as it rounds.
+            network as it rounds, with ``crf_rnn`` that of the labels that its CRF refines.
         best_miou: that of ``best``.
         classes: over how many classes ``miou`` is the mean: one that is neither in the labels nor predicted has none.
     """
@@ -150,6 +153,7 @@ class Trainer:
             amp_dtype=half if self.mixed else None,
             drop_features=self.material.unlabelled is not None,
             union=UnionLoss(num_classes, self.dataset.unions) if self.dataset.unions else None,
+            mean_field=MeanField(num_classes, threads=config.threads) if config.crf_rnn else None,
         ).to(self.device)
         self.learner = Learner(self.task, config, self.device)
         self._pseudo_labels = PseudoLabels(
@@ -168,6 +172,11 @@ class Trainer:
     def averaged_network(self) -> Network:
         """The network with the moving average of the weights, which is what is kept."""
         return self.learner.averaged
+
+    @property
+    def crf(self) -> CrfParams | None:
+        """The moving average of the CRF that is trained with the network; None where none is."""
+        return self.learner.crf.averaged.to_params() if self.learner.crf is not None else None
 
     @property
     def spec(self) -> ModelSpec:
@@ -213,7 +222,15 @@ class Trainer:
         """
         if self.config.init and self.transfer is None:
             self.transfer = self.student.begin()
+            self._start_crf(self.transfer.spec)
         return self.transfer
+
+    def _start_crf(self, before: ModelSpec | None) -> None:
+        """Begin from the CRF that was fitted to what the network begins with, if it is for such pixels and classes."""
+        if self.learner.crf is None or before is None or before.crf is None:
+            return
+        if before.input_size == self.config.input_size and before.class_names == self.dataset.names:
+            self.learner.crf.start(before.crf)
 
     def run(self, *, resume: bool = False, on_step: OnStep | None = None, on_epoch: OnEpoch | None = None) -> Trained:
         """Train until ``config.epochs`` are done, or until ``config.time_budget`` is over.
@@ -281,7 +298,8 @@ class Trainer:
         except NotFiniteError as error:
             raise self._diverged(f"the loss is {error.value} at step {error.step} of epoch {self.epoch + 1}") from None
         trained = time.monotonic()
-        for network in (self.network, self.averaged_network):
+        of_crf = [self.learner.crf.layer, self.learner.crf.averaged] if self.learner.crf is not None else []
+        for network in (self.network, self.averaged_network, *of_crf):
             if (name := first_not_finite(network)) is not None:
                 raise self._diverged(f"weights are no finite numbers after epoch {self.epoch + 1} ({name})")
         done = self.epoch + 1
@@ -364,8 +382,11 @@ class Trainer:
         return Batch(images, labels, soft, unlabelled)
 
     def _measure(self, at_most: int | None = None) -> ConfusionMatrix:
-        network = self.averaged_network.eval()
-        return confusion_on(self.material.val_set, network, self.student.inputs, self.config.threads, at_most=at_most)
+        network, threads = self.averaged_network.eval(), self.config.threads
+        refiner = CrfRefiner(self.crf, threads=threads) if self.crf is not None else None
+        return confusion_on(
+            self.material.val_set, network, self.student.inputs, threads, at_most=at_most, refiner=refiner
+        )
 
     def _evaluate(self) -> Row:
         """Measure the averaged weights and keep them: model.pt always, best.pt when better than before."""
@@ -373,7 +394,7 @@ class Trainer:
         self.confusion = confusion
         miou = confusion.miou()
         classes = int(np.isfinite(confusion.iou()).sum())
-        spec = self.student.measured(miou, classes)
+        spec = self.student.measured(miou, classes, self.crf)
         if world().is_first:
             self.student.save(self.config.folder / MODEL_FILE, network, spec)
             plot_confusion(confusion.matrix, spec.class_names, self.config.folder / CONFUSION_FILE)

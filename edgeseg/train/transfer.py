@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from edgeseg.errors import ModelError
 from edgeseg.models.backbones.registry import BACKBONES
 from edgeseg.models.checkpoint import ForeignFileError, load_network
 from edgeseg.models.network import Network
+from edgeseg.spec import ModelSpec
 from edgeseg.train.pretrained import Weights, pretrained, read_weights
 
 _WRAPPERS = ("module.", "model.", "backbone.", "encoder.", "net.", "features.")
@@ -34,6 +35,7 @@ class Transfer:
         fresh: names of those that begin with random numbers.
         left: names in the file that nothing was taken from.
         mean, std: of (R, G, B) in 0..1, that the weights were trained with.
+        spec: of a checkpoint of edgeseg that was the same network; None of all else.
     """
 
     origin: str
@@ -42,6 +44,7 @@ class Transfer:
     left: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    spec: ModelSpec | None = None
 
     def __str__(self) -> str:
         parts = [f"{len(self.taken)} tensors are taken from {self.origin}"]
@@ -81,7 +84,7 @@ def start_from(network: Network, source: str, num_classes: int) -> Transfer:
         return _from_another_trainer(network, read_weights(path), num_classes)
     weights = Weights(trained.state_dict(), path.name, spec.mean, spec.std)
     if type(trained) is type(network):
-        return _by_name(network, weights)
+        return replace(_by_name(network, weights), spec=spec)
     if hasattr(trained, "backbone") and hasattr(network, "backbone"):
         return _into_backbone(network, weights)
     raise ModelError(
@@ -109,8 +112,9 @@ def _from_another_trainer(network: Network, weights: Weights, num_classes: int) 
 
 
 def _into_backbone(network: Network, weights: Weights) -> Transfer:
-    wanted = {name: tensor for name, tensor in _floats(network).items() if name.startswith("backbone.")}
-    given = {f"backbone.{short}": found for short, found in _stripped(weights.tensors).items()}
+    prefix = next(name for name, module in network.named_modules() if module is network.backbone)
+    wanted = {name: tensor for name, tensor in _floats(network).items() if name.startswith(f"{prefix}.")}
+    given = {f"{prefix}.{short}": found for short, found in _stripped(weights.tensors).items()}
     return _put(network, weights, _places("backbone", wanted, given, weights.origin))
 
 

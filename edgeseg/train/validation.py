@@ -13,6 +13,8 @@ from torch import Tensor
 
 from edgeseg.evaluation.metrics import ConfusionMatrix
 from edgeseg.models.network import Network
+from edgeseg.refine.base import Refiner
+from edgeseg.refine.placed import refine_placed
 from edgeseg.runtime.postprocess import placed_labels
 from edgeseg.runtime.tiles import infer_tiles
 from edgeseg.train.data import SplitTensors
@@ -31,6 +33,7 @@ def confusion_on(
     threads: int,
     *,
     at_most: int | None = None,
+    refiner: Refiner | None = None,
 ) -> ConfusionMatrix:
     """What a network makes of a split, counted over all processes, each of which has its share of the pictures.
 
@@ -40,6 +43,7 @@ def confusion_on(
         inputs: makes what it takes of (N, 3, H, W) uint8 RGB.
         threads: of the CPU; 0 for all.
         at_most: stop after so many pictures; None for all.
+        refiner: what its labels are refined by, of a split with a spec; None for nothing.
 
     Raises:
         DatasetError: a file cannot be used.
@@ -55,7 +59,13 @@ def confusion_on(
             logits = np.asarray(infer_tiles(infer, canvas, split.spec), dtype=np.float32)[np.newaxis]
         else:
             logits = infer(canvas[np.newaxis])
-        return labels, placed_labels(logits, split.place((labels.shape[0], labels.shape[1])), threads)
+        placement = split.place((labels.shape[0], labels.shape[1]))
+        output: NDArray[np.float32] | NDArray[np.uint8] = logits
+        if refiner is not None:
+            assert split.spec is not None
+            output = refine_placed(refiner, logits, canvas, placement, split.spec)
+            placement = placement.without_border()
+        return labels, placed_labels(output, placement, threads)
 
     own = range(len(split))[:at_most][world().rank :: world().size]
     pairs = (measured(image, labels) for image, labels in _read_ahead(split, own))

@@ -19,7 +19,8 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: of the features at strides 2, 4, 8, … in their order; they end at the last stride that is computed.
-            Those beyond the output stride are as large as those at it.
+            Those beyond the output stride are as large as those at it. Transformers begin at stride 4: whoever wants
+            features of some strides counts from the end.
     """
 
     channels: tuple[int, ...]

@@ -15,6 +15,9 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
     "edgeseg.backbones",
     {
         "efficientnet_lite0": "edgeseg.models.backbones.efficientnet_lite:efficientnet_lite0",
+        "hrnet_w18_small": "edgeseg.models.backbones.hrnet:hrnet_w18_small",
+        "hrnet_w18_small_v2": "edgeseg.models.backbones.hrnet:hrnet_w18_small_v2",
+        "mit_b0": "edgeseg.models.backbones.mit:mit_b0",
         "mobilenet_v2": "edgeseg.models.backbones.mobilenet_v2:mobilenet_v2",
         "mobilenet_v3_large": "edgeseg.models.backbones.mobilenet_v3:mobilenet_v3_large",
         "mobilenet_v3_small": "edgeseg.models.backbones.mobilenet_v3:mobilenet_v3_small",
@@ -45,6 +48,10 @@ def build_backbone(name: str, stride: int = 32, output_stride: int = 32, *, wide
 
     Raises:
         InputError: no such name, or another output stride.
+        output_stride: 8, 16 or 32: those at larger strides are as large as at this one. HRNet and MiT have none but 32.
+
+    Raises:
+        InputError: no such name, or an output stride that it has not.
     """
     if name not in BACKBONES:
         raise InputError(f"there is no backbone {name!r}", f"Use {', '.join(BACKBONES)}")

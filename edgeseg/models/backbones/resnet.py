@@ -15,7 +15,7 @@ from edgeseg.models.backbones.base import Chain, Place, Step
 from edgeseg.models.blocks import conv_bn, conv_bn_relu
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Convolutions beside a shortcut, which is a 1x1 convolution where the shapes differ."""
 
     def __init__(self, place: Place, channels: int, expansion: int) -> None:
@@ -86,7 +86,7 @@ def _stage(channels: int, count: int, expansion: int, *, pooled: bool) -> Step:
         blocks: list[nn.Module] = [nn.MaxPool2d(3, place.stride, padding=1)] if pooled else []
         place = place._replace(stride=1) if pooled else place
         for _ in range(count):
-            blocks.append(_Residual(place, channels, expansion))
+            blocks.append(Residual(place, channels, expansion))
             place = Place(channels * expansion, 1, place.dilation, place.dilation)
         return nn.Sequential(*blocks)
 

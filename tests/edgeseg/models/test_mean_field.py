@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeseg.errors import InputError
+from edgeseg.models.blocks import resize
 from edgeseg.models.mean_field import MeanField
 from edgeseg.refine.crf import DenseCrf
 from edgeseg.spec.crf_params import CrfParams, SpatialTerm
@@ -115,6 +116,37 @@ def test_its_gradients_are_its_own_slopes(accurate):
             return float((layer(at, image).softmax(dim=1) * direction).sum())
 
     assert (loss(logits + 0.01 * step) - loss(logits - 0.01 * step)) / 0.02 == pytest.approx(float(slope), rel=0.01)
+
+
+@pytest.mark.parametrize("accurate", [False, True])
+def test_gradients_into_the_network_and_the_kernels_are_finite_differences(accurate):
+    """In float64, along a random direction of each parameter, from the loss through all iterations."""
+    torch.manual_seed(0)
+    _, image = case()
+    truth = (torch.arange(SIZE[1]) > 9).long().expand(1, *SIZE)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, padding=1), nn.Tanh(), nn.Conv2d(8, CLASSES, 1)).double()
+    layer = MeanField(CLASSES, PARAMS, accurate=accurate).double()
+
+    def loss() -> Tensor:
+        logits = resize(network(image.double() / 255), SIZE)
+        return nn.functional.cross_entropy(layer(logits, image), truth)
+
+    parameters = [*network.parameters(), *layer.parameters()]
+    assert len(parameters) == 7
+    gradients = torch.autograd.grad(loss(), parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        step = torch.randn_like(parameter)
+        step *= 0.003 / step.norm()
+        losses = []
+        for sign in (1, -2):
+            with torch.no_grad():
+                parameter.add_(sign * step)
+                losses.append(loss().item())
+        with torch.no_grad():
+            parameter.add_(step)
+        slope = (gradient * step).sum().item()
+        assert abs(slope) > 1e-5
+        assert (losses[0] - losses[1]) / 2 == pytest.approx(slope, rel=2e-3)
 
 
 def test_the_runtime_gives_the_same_with_the_learned_parameters():

@@ -40,6 +40,10 @@ PARAMETERS = {
     "encnet": 33_499_830 - 513 * 11,
     "lraspp": 3_219_838,
     "lraspp_mobilenet_v2": 1_811_712 + 320 * 128 * 2 + 2 * 128 + 33 * 11 + 129 * 11,
+    "hrnet_w18_small": 1_538_891,
+    "hrnet_w18_small_v2": 3_937_411,
+    "segformer_b0": 3_716_971,
+    "image_pyramid": 1_137_019 + 3 * 11 * 11 + 11,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -108,6 +112,13 @@ def test_parameters_at_11_classes(name):
         ("encnet", (33, 48), (5, 6)),
         ("lraspp", (64, 96), (8, 12)),
         ("lraspp_mobilenet_v2", (45, 71), (6, 9)),
+        ("hrnet_w18_small", (65, 97), (17, 25)),
+        ("hrnet_w18_small", (8, 8), (2, 2)),
+        ("hrnet_w18_small_v2", (64, 96), (16, 24)),
+        ("segformer_b0", (65, 97), (17, 25)),
+        ("segformer_b0", (32, 40), (8, 10)),
+        ("image_pyramid", (64, 96), (8, 12)),
+        ("image_pyramid", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()

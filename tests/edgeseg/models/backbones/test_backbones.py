@@ -13,6 +13,9 @@ from edgeseg.models.registry import build
 
 PARAMETERS = {
     "efficientnet_lite0": 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
+    "hrnet_w18_small": 1_538_891 - (240 * 240 + 240 + 2 * 240) - 241 * 11,
+    "hrnet_w18_small_v2": 3_937_411 - (270 * 270 + 270 + 2 * 270) - 271 * 11,
+    "mit_b0": 3_716_971 - (512 + 4) * 256 - (1024 + 2) * 256 - 257 * 11,
     "mobilenet_v2": 3_504_872 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
     "mobilenet_v3_large": 5_483_032 - 160 * 960 - 2 * 960 - 961 * 1280 - 1281 * 1000,
     "mobilenet_v3_small": 2_542_856 - 96 * 576 - 2 * 576 - 577 * 1024 - 1025 * 1000,
@@ -24,7 +27,12 @@ PARAMETERS = {
     "vgg16_bn": 138_365_992 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
     "resnet50s": 25_680_808 - 2049 * 1000,
 }
-"""Of the published classifier, without what lies behind the features at stride 32."""
+"""Of the published classifier, without what lies behind the features at stride 32; HRNet's and MiT's of the published
+network for segmentation, without its head.
+"""
+
+UNDILATED = ("hrnet_w18_small", "hrnet_w18_small_v2", "mit_b0")
+"""Those that have no other output stride than their last."""
 
 WIDENED = {
     "efficientnet_lite0": 4_652_008 - 1281 * 1000,
@@ -61,12 +69,20 @@ def test_features_at_every_stride(name, stride):
     backbone = build_backbone(name, stride).eval()
     features = backbone(torch.rand(1, 3, 65, 96))
     strides = [2**power for power in range(1, stride.bit_length())]
-    assert [(one.shape[2], one.shape[3]) for one in features] == [(-(-65 // s), 96 // s) for s in strides]
+    sizes = [(-(-65 // s), 96 // s) for s in strides]
+    assert [(one.shape[2], one.shape[3]) for one in features] == (sizes[1:] if name == "mit_b0" else sizes)
     assert tuple(one.shape[1] for one in features) == backbone.channels
 
 
+@pytest.mark.parametrize("name", UNDILATED)
+def test_what_has_no_output_stride_says_so(name):
+    with pytest.raises(InputError, match=r"has no output stride 8: .*\. Leave it out"):
+        build_backbone(name, output_stride=8)
+    build_backbone(name, 16, 16)
+
+
 @pytest.mark.parametrize("output_stride", [8, 16])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in UNDILATED])
 @torch.no_grad()
 def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_stride):
     torch.manual_seed(0)
@@ -99,7 +115,7 @@ def test_features_of_vgg_do_not_fade_without_batch_normalisation():
 
 
 @pytest.mark.parametrize("context", ["pyramid", "atrous"])
-@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "resnet18", "hrnet_w18_small", "mit_b0"])
 @torch.no_grad()
 def test_a_network_is_built_upon_any(name, context):
     network = build("edgenet", 4, {"backbone": name, "context": context, "channels": 32}).eval()
@@ -114,7 +130,7 @@ def test_output_strides_are_few():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use efficientnet_lite0, mobilenet_v2"),
+        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use efficientnet_lite0, "),
         ({"context": "none"}, "the context of edgenet is 'none'. Use pyramid or atrous"),
         ({"channels": 40}, "the channels of edgenet are 40. Use a multiple of 16"),
     ],
