@@ -310,7 +310,7 @@ def test_bad_data_in_a_process_of_its_own(run_cli, data, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_it_and_nothing_is_recommended(run_cli, data, tmp_path):
-    arguments = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--epochs", 20)
+    arguments = ("--height", 64, "--width", 96, "--threads", 1, "--device", "cpu", "--amp", "off", "--epochs", 20)
     rate = ("--learning-rate", "1e30", "--warmup-epochs", 0)
     done = run_cli("train", "--data", data, "--output", tmp_path / "run", *arguments, *rate)
     assert done.rc == 2
