@@ -10,7 +10,12 @@ from edgeseg.errors import InputError, ModelError
 from edgeseg.models.network import count_macs, count_parameters
 from edgeseg.models.registry import build, network_names, register_network
 
-PARAMETERS = {"fast_scnn": 1_137_019, "enet": 350_508, "edgenet": 743_979}
+PARAMETERS = {
+    "fast_scnn": 1_137_019,
+    "enet": 350_508,
+    "edgenet": 743_979,
+    "ddrnet_23_slim": 5_695_467,
+}
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
 
@@ -31,6 +36,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("ddrnet_23_slim", (64, 96), (8, 12)),
+        ("ddrnet_23_slim", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()
