@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "ddrnet": "edgeseg.models.ddrnet",
+        "pidnet": "edgeseg.models.pidnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -15,6 +15,7 @@ PARAMETERS = {
     "enet": 350_508,
     "edgenet": 743_979,
     "ddrnet_23_slim": 5_695_467,
+    "pidnet_s": 7_624_683,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -38,6 +39,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (8, 8), (2, 2)),
         ("ddrnet_23_slim", (64, 96), (8, 12)),
         ("ddrnet_23_slim", (45, 71), (6, 9)),
+        ("pidnet_s", (64, 96), (8, 12)),
+        ("pidnet_s", (45, 71), (6, 9)),
     ],
 )
 @torch.no_grad()
