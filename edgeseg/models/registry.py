@@ -26,6 +26,7 @@ FAMILIES = Plugins[ModuleType](
         "fast_scnn": "edgeseg.models.fast_scnn",
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
+        "bisenet_v2": "edgeseg.models.bisenet_v2",
         "ddrnet": "edgeseg.models.ddrnet",
         "pidnet": "edgeseg.models.pidnet",
     },

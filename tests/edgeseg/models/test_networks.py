@@ -14,6 +14,7 @@ PARAMETERS = {
     "fast_scnn": 1_137_019,
     "enet": 350_508,
     "edgenet": 743_979,
+    "bisenet_v2": 3_350_427,
     "ddrnet_23_slim": 5_695_467,
     "pidnet_s": 7_624_683,
 }
@@ -37,6 +38,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("bisenet_v2", (64, 96), (8, 12)),
+        ("bisenet_v2", (45, 71), (6, 9)),
         ("ddrnet_23_slim", (64, 96), (8, 12)),
         ("ddrnet_23_slim", (45, 71), (6, 9)),
         ("pidnet_s", (64, 96), (8, 12)),
