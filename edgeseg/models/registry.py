@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "bisenet_v2": "edgeseg.models.bisenet_v2",
+        "stdc1": "edgeseg.models.stdc",
         "ddrnet": "edgeseg.models.ddrnet",
         "pidnet": "edgeseg.models.pidnet",
     },

@@ -22,6 +22,7 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
         "resnet34": "edgeseg.models.backbones.resnet:resnet34",
         "resnet50": "edgeseg.models.backbones.resnet:resnet50",
         "resnet101": "edgeseg.models.backbones.resnet:resnet101",
+        "stdc1": "edgeseg.models.backbones.stdc:stdc1",
     },
 )
 """What makes a backbone of the stride that its features end at and the output stride, from which on none is smaller."""

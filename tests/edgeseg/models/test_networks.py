@@ -15,6 +15,7 @@ PARAMETERS = {
     "enet": 350_508,
     "edgenet": 743_979,
     "bisenet_v2": 3_350_427,
+    "stdc1": 8_273_056,
     "ddrnet_23_slim": 5_695_467,
     "pidnet_s": 7_624_683,
 }
@@ -40,6 +41,8 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (8, 8), (2, 2)),
         ("bisenet_v2", (64, 96), (8, 12)),
         ("bisenet_v2", (45, 71), (6, 9)),
+        ("stdc1", (64, 96), (8, 12)),
+        ("stdc1", (45, 71), (6, 9)),
         ("ddrnet_23_slim", (64, 96), (8, 12)),
         ("ddrnet_23_slim", (45, 71), (6, 9)),
         ("pidnet_s", (64, 96), (8, 12)),

@@ -19,6 +19,7 @@ PARAMETERS = {
     "resnet34": 21_797_672 - 513 * 1000,
     "resnet50": 25_557_032 - 2049 * 1000,
     "resnet101": 44_549_160 - 2049 * 1000,
+    "stdc1": 8_443_552 - 2 * 1026 * 1024 - 1024 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32."""
 
@@ -55,7 +56,7 @@ def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_s
             torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "stdc1"])
 @torch.no_grad()
 def test_dilation_computes_the_strided_features_and_those_between(name):
     torch.manual_seed(0)
