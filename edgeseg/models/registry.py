@@ -30,6 +30,7 @@ FAMILIES = Plugins[ModuleType](
         "stdc1": "edgeseg.models.stdc",
         "ddrnet": "edgeseg.models.ddrnet",
         "pidnet": "edgeseg.models.pidnet",
+        "pp_liteseg": "edgeseg.models.pp_liteseg",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
