@@ -30,6 +30,7 @@ FAMILIES = Plugins[ModuleType](
         "stdc1": "edgeseg.models.stdc",
         "ddrnet": "edgeseg.models.ddrnet",
         "pidnet": "edgeseg.models.pidnet",
+        "regseg": "edgeseg.models.regseg",
         "pp_liteseg": "edgeseg.models.pp_liteseg",
     },
 )

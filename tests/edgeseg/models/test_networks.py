@@ -18,6 +18,7 @@ PARAMETERS = {
     "stdc1": 8_273_056,
     "ddrnet_23_slim": 5_695_467,
     "pidnet_s": 7_624_683,
+    "regseg": 3_334_431,
     "pp_liteseg_t": 8_028_064,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
@@ -48,6 +49,8 @@ def test_parameters_at_11_classes(name):
         ("ddrnet_23_slim", (45, 71), (6, 9)),
         ("pidnet_s", (64, 96), (8, 12)),
         ("pidnet_s", (45, 71), (6, 9)),
+        ("regseg", (64, 96), (16, 24)),
+        ("regseg", (45, 71), (12, 18)),
         ("pp_liteseg_t", (64, 96), (8, 12)),
         ("pp_liteseg_t", (45, 71), (6, 9)),
     ],
