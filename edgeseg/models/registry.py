@@ -32,6 +32,7 @@ FAMILIES = Plugins[ModuleType](
         "pidnet": "edgeseg.models.pidnet",
         "regseg": "edgeseg.models.regseg",
         "pp_liteseg": "edgeseg.models.pp_liteseg",
+        "letnet": "edgeseg.models.letnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -20,6 +20,7 @@ PARAMETERS = {
     "pidnet_s": 7_624_683,
     "regseg": 3_334_431,
     "pp_liteseg_t": 8_028_064,
+    "letnet": 950_304 - 2 * 272 + 784,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -53,6 +54,8 @@ def test_parameters_at_11_classes(name):
         ("regseg", (45, 71), (12, 18)),
         ("pp_liteseg_t", (64, 96), (8, 12)),
         ("pp_liteseg_t", (45, 71), (6, 9)),
+        ("letnet", (64, 96), (32, 48)),
+        ("letnet", (45, 71), (23, 36)),
     ],
 )
 @torch.no_grad()
