@@ -251,3 +251,39 @@ class ASPP(nn.Module):
 def atrous_rates(output_stride: int) -> tuple[int, ...]:
     """The rates of ASPP that see as far at any output stride: 6, 12 and 18 at 16, twice as much at 8."""
     return tuple(16 * rate // output_stride for rate in (6, 12, 18))
+def biased_conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """As :func:`conv_bn_relu`, with the bias before batch normalisation that some reference implementations keep."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def bn_relu_conv(
+    in_channels: int, out_channels: int, kernel: int = 1, groups: int = 1, *, bias: bool = False
+) -> nn.Sequential:
+    """Batch normalisation, ReLU, and convolution of the same padding, in this order (He 2016, arXiv:1603.05027)."""
+    return nn.Sequential(
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=bias),
+    )
+
+
+class PooledScales(nn.Module):
+    """Features, and averages over ever more of them, each after a 1x1 convolution (DDRNet, arXiv:2101.06085, Fig. 5).
+
+    The windows are 5, 9 and 17 pixels wide at strides of 2, 4 and 8, then the whole; zeros beyond the border count.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.own = bn_relu_conv(in_channels, out_channels)
+        self.pooled = nn.ModuleList(bn_relu_conv(in_channels, out_channels) for _ in range(4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(N, in, H, W) to (N, out, H, W) of its own, and of the four averages, resized to it."""
+        averages = [*(F.avg_pool2d(x, 2 * stride + 1, stride, stride) for stride in (2, 4, 8)), grid_pool(x, 1)]
+        size = (x.shape[2], x.shape[3])
+        return self.own(x), [resize(conv(one), size) for conv, one in zip(self.pooled, averages, strict=True)]

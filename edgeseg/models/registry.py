@@ -48,6 +48,13 @@ FAMILIES = Plugins[ModuleType](
         "hrnet": "edgeseg.models.hrnet",
         "segformer": "edgeseg.models.segformer",
         "image_pyramid": "edgeseg.models.image_pyramid",
+        "bisenet_v2": "edgeseg.models.bisenet_v2",
+        "stdc1": "edgeseg.models.stdc",
+        "ddrnet": "edgeseg.models.ddrnet",
+        "pidnet": "edgeseg.models.pidnet",
+        "regseg": "edgeseg.models.regseg",
+        "pp_liteseg": "edgeseg.models.pp_liteseg",
+        "letnet": "edgeseg.models.letnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

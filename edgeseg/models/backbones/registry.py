@@ -28,6 +28,7 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
         "vgg16": "edgeseg.models.backbones.vgg:vgg16",
         "vgg16_bn": "edgeseg.models.backbones.vgg:vgg16_bn",
         "resnet50s": "edgeseg.models.backbones.resnet:resnet50s",
+        "stdc1": "edgeseg.models.backbones.stdc:stdc1",
     },
 )
 """What makes a backbone of the stride that its features end at and the output stride, from which on none is smaller."""

@@ -16,9 +16,16 @@ from edgeseg.models.blocks import conv_bn, conv_bn_relu
 
 
 class Residual(nn.Module):
-    """Convolutions beside a shortcut, which is a 1x1 convolution where the shapes differ."""
+    """Convolutions beside a shortcut, which is a 1x1 convolution where the shapes differ.
 
-    def __init__(self, place: Place, channels: int, expansion: int) -> None:
+    Args:
+        place: where it stands.
+        channels: inside.
+        expansion: by how much more there are outside; 1 for two 3x3 convolutions, else 1x1, 3x3 and 1x1.
+        relu: whether their sum passes ReLU.
+    """
+
+    def __init__(self, place: Place, channels: int, expansion: int, *, relu: bool = True) -> None:
         super().__init__()
         in_channels, stride = place.in_channels, place.stride
         out_channels = channels * expansion
@@ -37,12 +44,32 @@ class Residual(nn.Module):
         self.block = nn.Sequential(*layers)
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_bn(in_channels, out_channels, 1, stride)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         y: Tensor = self.relu(self.block(x) + self.shortcut(x))
         return y
+
+
+def residuals(in_channels: int, channels: int, count: int, stride: int = 1, expansion: int = 1) -> nn.Sequential:
+    """Blocks in a row without ReLU behind the last, for branches that are added before they are activated.
+
+    So DDRNet and PIDNet use them. Bottlenecks, whose ``expansion`` is not 1, have none behind any of them.
+
+    Args:
+        in_channels: of what comes in.
+        channels: inside the blocks; there are ``expansion`` times as many behind them.
+        count: of blocks.
+        stride: of the first.
+        expansion: as of :class:`Residual`.
+    """
+    blocks = []
+    for index in range(count):
+        relu = expansion == 1 and index < count - 1
+        blocks.append(Residual(Place(in_channels, stride, 1, 1), channels, expansion, relu=relu))
+        in_channels, stride = channels * expansion, 1
+    return nn.Sequential(*blocks)
 
 
 def resnet18(stride: int, output_stride: int) -> Chain:

@@ -44,6 +44,13 @@ PARAMETERS = {
     "hrnet_w18_small_v2": 3_937_411,
     "segformer_b0": 3_716_971,
     "image_pyramid": 1_137_019 + 3 * 11 * 11 + 11,
+    "bisenet_v2": 3_350_427,
+    "stdc1": 8_273_056,
+    "ddrnet_23_slim": 5_695_467,
+    "pidnet_s": 7_624_683,
+    "regseg": 3_334_431,
+    "pp_liteseg_t": 8_028_064,
+    "letnet": 950_304 - 2 * 272 + 784,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -119,6 +126,20 @@ def test_parameters_at_11_classes(name):
         ("segformer_b0", (32, 40), (8, 10)),
         ("image_pyramid", (64, 96), (8, 12)),
         ("image_pyramid", (45, 71), (6, 9)),
+        ("bisenet_v2", (64, 96), (8, 12)),
+        ("bisenet_v2", (45, 71), (6, 9)),
+        ("stdc1", (64, 96), (8, 12)),
+        ("stdc1", (45, 71), (6, 9)),
+        ("ddrnet_23_slim", (64, 96), (8, 12)),
+        ("ddrnet_23_slim", (45, 71), (6, 9)),
+        ("pidnet_s", (64, 96), (8, 12)),
+        ("pidnet_s", (45, 71), (6, 9)),
+        ("regseg", (64, 96), (16, 24)),
+        ("regseg", (45, 71), (12, 18)),
+        ("pp_liteseg_t", (64, 96), (8, 12)),
+        ("pp_liteseg_t", (45, 71), (6, 9)),
+        ("letnet", (64, 96), (32, 48)),
+        ("letnet", (45, 71), (23, 36)),
     ],
 )
 @torch.no_grad()

@@ -26,6 +26,7 @@ PARAMETERS = {
     "vgg16": 138_357_544 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
     "vgg16_bn": 138_365_992 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
     "resnet50s": 25_680_808 - 2049 * 1000,
+    "stdc1": 8_443_552 - 2 * 1026 * 1024 - 1024 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32; HRNet's and MiT's of the published
 network for segmentation, without its head.
@@ -97,7 +98,7 @@ def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_s
             torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "stdc1"])
 @torch.no_grad()
 def test_dilation_computes_the_strided_features_and_those_between(name):
     torch.manual_seed(0)
