@@ -85,3 +85,43 @@ class PyramidPooling(nn.Module):
         ]
         y: Tensor = self.project(torch.cat([x, *pyramid], dim=1))
         return y
+
+
+def window_argmax(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Maxima of the 2x2 windows of (N, C, H, W), and a 0/1 mask (N, C, H/2, W/2, 4) of where they were.
+
+    The mask says what MaxPool2d's indices say, in operations that ONNX and TensorRT both have. Half of an odd size is
+    rounded up: what lies beyond repeats the last row and column, which come first where both are the maximum.
+    """
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+    n, c, h, w = x.shape
+    windows = x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 2, 4, 3, 5).reshape(n, c, h // 2, w // 2, 4)
+    maxima, position = windows.max(dim=-1)
+    return maxima, (position.unsqueeze(-1) == torch.arange(4, device=x.device)).to(x.dtype)
+
+
+def unpool(x: Tensor, mask: Tensor) -> Tensor:
+    """(N, C, h, w) placed where the maxima were: (N, C, 2h, 2w), zero elsewhere."""
+    n, c, h, w = x.shape
+    spread = x.unsqueeze(-1) * mask
+    return spread.reshape(n, c, h, w, 2, 2).permute(0, 1, 2, 4, 3, 5).reshape(n, c, 2 * h, 2 * w)
+
+
+def cropped(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """The upper left (height, width) ``size`` of (N, C, H, W): what was added where a size was rounded up comes off."""
+    return features[..., : size[0], : size[1]]
+
+
+def he_normal(module: nn.Module) -> None:
+    """Give the convolutions of a module random weights under which features do not fade, and biases of 0.
+
+    That is the initialisation of He, Zhang, Ren, Sun ("Delving Deep into Rectifiers", ICCV 2015, arXiv:1502.01852, Eq.
+    10) for layers with ReLU. PyTorch's own makes features smaller from layer to layer where no batch normalisation
+    brings them back.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgeseg.models.blocks import unpool, window_argmax
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -34,24 +35,6 @@ def _conv(
         nn.BatchNorm2d(out_channels),
         _activation(relu),
     ]
-
-
-def window_argmax(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of the 2x2 windows of (N, C, H, W), and a 0/1 mask (N, C, H/2, W/2, 4) of where they were.
-
-    The mask says what MaxPool2d's indices say, in operations that ONNX and TensorRT both have.
-    """
-    n, c, h, w = x.shape
-    windows = x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 2, 4, 3, 5).reshape(n, c, h // 2, w // 2, 4)
-    maxima, position = windows.max(dim=-1)
-    return maxima, (position.unsqueeze(-1) == torch.arange(4, device=x.device)).to(x.dtype)
-
-
-def unpool(x: Tensor, mask: Tensor) -> Tensor:
-    """(N, C, h, w) placed where the maxima were: (N, C, 2h, 2w), zero elsewhere."""
-    n, c, h, w = x.shape
-    spread = x.unsqueeze(-1) * mask
-    return spread.reshape(n, c, h, w, 2, 2).permute(0, 1, 2, 4, 3, 5).reshape(n, c, 2 * h, 2 * w)
 
 
 class InitialBlock(nn.Module):

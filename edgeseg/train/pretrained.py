@@ -125,6 +125,8 @@ _TIMM = {
     "resnet34": "resnet34",
     "resnet50": "resnet50",
     "resnet101": "resnet101",
+    "vgg16": "vgg16",
+    "vgg16_bn": "vgg16_bn",
 }
 _TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0"}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {

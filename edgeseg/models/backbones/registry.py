@@ -22,6 +22,8 @@ BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
         "resnet34": "edgeseg.models.backbones.resnet:resnet34",
         "resnet50": "edgeseg.models.backbones.resnet:resnet50",
         "resnet101": "edgeseg.models.backbones.resnet:resnet101",
+        "vgg16": "edgeseg.models.backbones.vgg:vgg16",
+        "vgg16_bn": "edgeseg.models.backbones.vgg:vgg16_bn",
     },
 )
 """What makes a backbone of the stride that its features end at and the output stride, from which on none is smaller."""

@@ -19,6 +19,8 @@ PARAMETERS = {
     "resnet34": 21_797_672 - 513 * 1000,
     "resnet50": 25_557_032 - 2049 * 1000,
     "resnet101": 44_549_160 - 2049 * 1000,
+    "vgg16": 138_357_544 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
+    "vgg16_bn": 138_365_992 - (512 * 7 * 7 + 1) * 4096 - 4097 * 4096 - 4097 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32."""
 
@@ -63,6 +65,13 @@ def test_dilation_computes_the_strided_features_and_those_between(name):
     dilated.load_state_dict(strided.state_dict())
     images = torch.rand(1, 3, 64, 96)
     torch.testing.assert_close(dilated(images)[-1][..., ::4, ::4], strided(images)[-1])
+
+
+@torch.no_grad()
+def test_features_of_vgg_do_not_fade_without_batch_normalisation():
+    torch.manual_seed(0)
+    features = build_backbone("vgg16")(torch.randn(1, 3, 64, 96))
+    assert all(0.3 < one.square().mean() < 30 for one in features)
 
 
 @pytest.mark.parametrize("context", ["pyramid", "atrous"])
