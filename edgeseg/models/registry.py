@@ -22,7 +22,12 @@ Made = TypeVar("Made", bound="Callable[..., Network]")
 
 FAMILIES = Plugins[ModuleType](
     "edgeseg.networks",
-    {"fast_scnn": "edgeseg.models.fast_scnn", "enet": "edgeseg.models.enet", "edgenet": "edgeseg.models.edgenet"},
+    {
+        "fast_scnn": "edgeseg.models.fast_scnn",
+        "enet": "edgeseg.models.enet",
+        "edgenet": "edgeseg.models.edgenet",
+        "fcn": "edgeseg.models.fcn",
+    },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
 
