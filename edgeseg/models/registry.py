@@ -27,6 +27,7 @@ FAMILIES = Plugins[ModuleType](
         "enet": "edgeseg.models.enet",
         "edgenet": "edgeseg.models.edgenet",
         "fcn": "edgeseg.models.fcn",
+        "segnet": "edgeseg.models.segnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -17,6 +17,7 @@ PARAMETERS = {
     "fcn_32s": 134_801_227,
     "fcn_16s": 134_437_094,
     "fcn_8s": 134_348_929,
+    "segnet": 29_449_355,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -51,6 +52,8 @@ def test_parameters_at_11_classes(name):
         ("fcn_16s", (33, 45), (33, 45)),
         ("fcn_8s", (33, 45), (33, 45)),
         ("fcn_8s", (8, 8), (8, 8)),
+        ("segnet", (33, 45), (33, 45)),
+        ("segnet", (8, 8), (8, 8)),
     ],
 )
 @torch.no_grad()
