@@ -28,6 +28,7 @@ FAMILIES = Plugins[ModuleType](
         "edgenet": "edgeseg.models.edgenet",
         "fcn": "edgeseg.models.fcn",
         "segnet": "edgeseg.models.segnet",
+        "deconvnet": "edgeseg.models.deconvnet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -18,6 +18,7 @@ PARAMETERS = {
     "fcn_16s": 134_437_094,
     "fcn_8s": 134_348_929,
     "segnet": 29_449_355,
+    "deconvnet": 251_805_003,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -25,6 +26,7 @@ LIGHTER = {
     "fcn_32s": {"fc_channels": 32},
     "fcn_16s": {"fc_channels": 32},
     "fcn_8s": {"fc_channels": 32},
+    "deconvnet": {"fc_channels": 32},
 }
 """What the largest networks are made with where their size does not matter."""
 
@@ -54,6 +56,7 @@ def test_parameters_at_11_classes(name):
         ("fcn_8s", (8, 8), (8, 8)),
         ("segnet", (33, 45), (33, 45)),
         ("segnet", (8, 8), (8, 8)),
+        ("deconvnet", (33, 45), (33, 45)),
     ],
 )
 @torch.no_grad()
