@@ -29,6 +29,7 @@ FAMILIES = Plugins[ModuleType](
         "fcn": "edgeseg.models.fcn",
         "segnet": "edgeseg.models.segnet",
         "deconvnet": "edgeseg.models.deconvnet",
+        "unet": "edgeseg.models.unet",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -253,7 +253,7 @@ def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, m
         (["--ema-decay", 1], "outside 0..1"),
         (["--color-jitter", 1.5], "outside 0..1"),
         (["--loss-stride", 500], "loss_stride 500 is more than the crops' 360 pixels"),
-        (["--network", "unet"], "there is no network 'unet'"),
+        (["--network", "nonet"], "there is no network 'nonet'"),
         (["--train-split", "none"], "has no split 'none'"),
         (["--synthetic-scenes", 4], "does not have CamVid's classes"),
         (["--config", "gone.yaml"], "gone.yaml cannot be read"),

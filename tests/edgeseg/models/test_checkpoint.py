@@ -73,7 +73,7 @@ def test_any_damage_is_one_line(saved):
         ({"spec": "{", "model": {}}, "not JSON"),
         ({"spec": SPEC.to_json(), "model": {}}, "do not fit enet"),
         ({"spec": SPEC.to_json(), "model": [1]}, "do not fit enet"),
-        ({"spec": replace(SPEC, network="unet").to_json(), "model": {}}, "no network 'unet'"),
+        ({"spec": replace(SPEC, network="nonet").to_json(), "model": {}}, "no network 'nonet'"),
     ],
 )
 def test_foreign_content_is_one_line(tmp_path, content, message):

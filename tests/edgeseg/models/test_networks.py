@@ -19,6 +19,7 @@ PARAMETERS = {
     "fcn_8s": 134_348_929,
     "segnet": 29_449_355,
     "deconvnet": 251_805_003,
+    "unet": 31_038_283,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -27,6 +28,7 @@ LIGHTER = {
     "fcn_16s": {"fc_channels": 32},
     "fcn_8s": {"fc_channels": 32},
     "deconvnet": {"fc_channels": 32},
+    "unet": {"width": 0.25},
 }
 """What the largest networks are made with where their size does not matter."""
 
@@ -57,6 +59,8 @@ def test_parameters_at_11_classes(name):
         ("segnet", (33, 45), (33, 45)),
         ("segnet", (8, 8), (8, 8)),
         ("deconvnet", (33, 45), (33, 45)),
+        ("unet", (33, 45), (33, 45)),
+        ("unet", (8, 8), (8, 8)),
     ],
 )
 @torch.no_grad()
