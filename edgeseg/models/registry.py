@@ -30,6 +30,7 @@ FAMILIES = Plugins[ModuleType](
         "segnet": "edgeseg.models.segnet",
         "deconvnet": "edgeseg.models.deconvnet",
         "unet": "edgeseg.models.unet",
+        "deeplab_v1": "edgeseg.models.deeplab_v1",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

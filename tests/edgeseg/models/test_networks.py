@@ -20,6 +20,7 @@ PARAMETERS = {
     "segnet": 29_449_355,
     "deconvnet": 251_805_003,
     "unet": 31_038_283,
+    "deeplab_v1": 20_495_179,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -61,6 +62,8 @@ def test_parameters_at_11_classes(name):
         ("deconvnet", (33, 45), (33, 45)),
         ("unet", (33, 45), (33, 45)),
         ("unet", (8, 8), (8, 8)),
+        ("deeplab_v1", (33, 45), (5, 6)),
+        ("deeplab_v1", (8, 8), (1, 1)),
     ],
 )
 @torch.no_grad()
