@@ -31,6 +31,7 @@ FAMILIES = Plugins[ModuleType](
         "deconvnet": "edgeseg.models.deconvnet",
         "unet": "edgeseg.models.unet",
         "deeplab_v1": "edgeseg.models.deeplab_v1",
+        "deeplab_v2": "edgeseg.models.deeplab_v2",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -21,6 +21,7 @@ PARAMETERS = {
     "deconvnet": 251_805_003,
     "unet": 31_038_283,
     "deeplab_v1": 20_495_179,
+    "deeplab_v2": 43_311_212,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -64,6 +65,7 @@ def test_parameters_at_11_classes(name):
         ("unet", (8, 8), (8, 8)),
         ("deeplab_v1", (33, 45), (5, 6)),
         ("deeplab_v1", (8, 8), (1, 1)),
+        ("deeplab_v2", (33, 45), (5, 6)),
     ],
 )
 @torch.no_grad()
