@@ -32,6 +32,7 @@ FAMILIES = Plugins[ModuleType](
         "unet": "edgeseg.models.unet",
         "deeplab_v1": "edgeseg.models.deeplab_v1",
         "deeplab_v2": "edgeseg.models.deeplab_v2",
+        "hed": "edgeseg.models.hed",
     },
 )
 """The files. What one registers is called as it is here, or begins with that and an underscore."""

@@ -22,6 +22,7 @@ PARAMETERS = {
     "unet": 31_038_283,
     "deeplab_v1": 20_495_179,
     "deeplab_v2": 43_311_212,
+    "hed": 14_731_001,
 }
 """Of every network at 11 classes, as the reference that its file names counts them."""
 
@@ -66,6 +67,8 @@ def test_parameters_at_11_classes(name):
         ("deeplab_v1", (33, 45), (5, 6)),
         ("deeplab_v1", (8, 8), (1, 1)),
         ("deeplab_v2", (33, 45), (5, 6)),
+        ("hed", (33, 45), (33, 45)),
+        ("hed", (8, 8), (8, 8)),
     ],
 )
 @torch.no_grad()
