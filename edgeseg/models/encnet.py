@@ -4,7 +4,7 @@ arXiv:1803.08904).
 A dilated ResNet to stride 8 and the context encoding module (Fig. 2): the features of all pixels are described by how
 they lie around learned codewords, and that says which channels matter in this scene. 33,494,187 parameters at 11
 classes upon ResNet-50: the 33,499,830 of the authors' PyTorch-Encoding without lateral connections and auxiliary head,
-less the 5,643 of the linear layer that their semantic encoding loss looks at.
+less the 5,643 of the linear layer that their semantic encoding loss looks at, which is an auxiliary head here.
 
 The paper multiplies the features by the weights of their channels; the authors' code adds them once more and takes the
 ReLU, and so does this.
@@ -55,16 +55,17 @@ class ContextEncoding(nn.Module):
         self.norm = nn.Sequential(nn.BatchNorm2d(codewords), nn.ReLU(inplace=True))
         self.weigh = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.Sigmoid())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        codes = self.norm(self.encoding(self.reduce(x)).unsqueeze(3)).mean(1, keepdim=True)  # (N, 1, C, 1)
-        weights = self.weigh(codes.transpose(1, 2))
-        return torch.relu(x + x * weights)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) to the same, and the encoding of the whole picture (N, C, 1, 1)."""
+        codes = self.norm(self.encoding(self.reduce(x)).unsqueeze(3))
+        code = codes.mean(1, keepdim=True).transpose(1, 2)
+        return torch.relu(x + x * self.weigh(code)), code
 
 
 @register_network("encnet")
 class EncNet(Network):
-    """EncNet with logits at the output stride. Its tap is what the backbone has before its last stage, as in the paper.
+    """EncNet with logits at the output stride. Its taps are those of the paper: what the backbone has before its last
+    stage, and the encoding of the whole picture.
 
     Args:
         num_classes: logits of each pixel.
@@ -81,12 +82,13 @@ class EncNet(Network):
         self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=output_stride)
         *_, before, last = self.backbone.channels
-        self.tap_channels = (before,)
+        self.tap_channels = (before, 512)
         self.reduce = conv_bn_relu(last, 512)
         self.context = ContextEncoding(512)
         self.classifier = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(512, num_classes, 1))
 
     def features(self, images: Tensor) -> Features:
-        """Logits (N, classes, H / stride, W / stride) and the tap of (N, 3, H, W) normalised images."""
+        """Logits (N, classes, H / stride, W / stride) and taps of (N, 3, H, W) normalised images."""
         *_, before, last = self.backbone(images)
-        return Features(self.classifier(self.context(self.reduce(last))), (before,))
+        features, code = self.context(self.reduce(last))
+        return Features(self.classifier(features), (before, code))

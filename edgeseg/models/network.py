@@ -15,7 +15,8 @@ class Features(NamedTuple):
 
     Attributes:
         logits: (N, classes, H / stride, W / stride) float.
-        taps: (N, channels, h, w) float each, channels as in ``Network.tap_channels``.
+        taps: (N, channels, h, w) float each, channels as in ``Network.tap_channels``; one of 1x1 is of the whole
+            picture.
     """
 
     logits: Tensor

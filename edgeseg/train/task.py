@@ -16,6 +16,7 @@ from edgeseg.models.network import Network
 from edgeseg.models.normalise import Normalise
 from edgeseg.train.consistency import CONSISTENCY, TAGS, FeatureDropout, Unlabelled, consistency_loss, tag_loss
 from edgeseg.train.losses.base import Loss, SoftLoss, SoftTargets
+from edgeseg.train.losses.presence import presence_loss
 from edgeseg.train.losses.union import UnionLoss
 
 AUX = "aux"
@@ -38,6 +39,7 @@ class SegmentationTask(nn.Module):
     """A network, its auxiliary heads and its losses.
 
     Auxiliary heads are trained by the first of the losses that look at labels alone, each at its own resolution.
+    One upon features of the whole picture, which are a single pixel, is to say which classes there are.
 
     Args:
         network: to be trained.
@@ -116,15 +118,14 @@ class SegmentationTask(nn.Module):
                 if isinstance(loss, SoftLoss):
                     losses[name] = loss.weight * loss(logits[:count], soft)
         for aux in aux_logits:
-            _, first = of_labels[0]
-            reduced = F.interpolate(labels.unsqueeze(1).float(), aux.shape[2:], mode="nearest-exact").squeeze(1).long()
-            losses[AUX] = losses.get(AUX, 0) + self.aux_weight * first(aux.float(), reduced)
+            losses[AUX] = losses.get(AUX, 0) + self.aux_weight * self._of_head(aux.float(), labels, of_labels[0][1])
         if unlabelled is not None:
             losses[CONSISTENCY] = unlabelled.weight * consistency_loss(logits[count:], unlabelled.labels)
             if unlabelled.tags is not None:
                 losses[TAGS] = unlabelled.weight * tag_loss(logits[count:], unlabelled.tags)
         return losses
 
+<<<<<<< HEAD
     def _placed(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits where the losses are taken, refined if they are to be."""
         if self.mean_field is None:
@@ -134,6 +135,18 @@ class SegmentationTask(nn.Module):
     def _strided(self, values: Tensor) -> Tensor:
         """Every so many-th pixel of (…, H, W)."""
         return values[..., self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+=======
+    @staticmethod
+    def _of_head(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+        if logits.shape[2:] == (1, 1):
+            return presence_loss(logits.flatten(1), labels)
+        reduced = F.interpolate(labels.unsqueeze(1).float(), logits.shape[2:], mode="nearest-exact").squeeze(1).long()
+        lost: Tensor = loss(logits, reduced)
+        return lost
+
+    def _strided(self, labels: Tensor) -> Tensor:
+        return labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+>>>>>>> g2
 
 
 class AuxiliaryHeads(nn.Module):

@@ -59,6 +59,17 @@ def test_auxiliary_heads_have_the_first_loss_at_their_own_resolution():
     torch.testing.assert_close(one(pictures(labels), labels)["aux"], expected)
 
 
+def test_a_head_upon_the_whole_picture_is_to_say_which_classes_there_are():
+    labels = torch.zeros(3, 16, 24, dtype=torch.long)
+    labels[0, 3, 5], labels[1], labels[2, :, :12] = 2, 255, 255
+    tap = torch.randn(3, 3, 1, 1)
+    one = task(torch.zeros(3, 3, 16, 24), "dice + cross_entropy", tap=tap, aux_weight=0.4).eval()
+    (aux,) = one.heads((tap,))
+    there = torch.tensor([[1.0, 0, 1], [1, 0, 0]])
+    expected = 0.4 * F.binary_cross_entropy_with_logits(aux[[0, 2], :, 0, 0], there)
+    torch.testing.assert_close(one(pictures(labels), labels)["aux"], expected)
+
+
 def test_a_teacher_is_looked_at_by_its_own_terms_and_on_all_pixels():
     labels = torch.full((1, 16, 24), 255)
     logits, taught = torch.randn(1, 3, 4, 6), torch.randn(1, 3, 8, 12)
