@@ -151,24 +151,22 @@ def _apply(bilateral: BilateralFilter, values: Tensor, *, transposed: bool) -> T
 
 
 class _Blur:
-    """The spatial term's filter N^-1/2 K N^-1/2, separable and at full resolution."""
+    """The spatial term's filter N^-1/2 K N^-1/2, at full resolution: a product of one along y and one along x."""
 
     def __init__(self, sigma_px: tuple[float, ...], size: tuple[int, int], like: Tensor) -> None:
-        self._taps = [self._gaussian(sigma).to(like) for sigma in reversed(sigma_px)]  # along y, then x
-        self._norm = self._convolve(like.new_ones(1, 1, *size)).rsqrt()
+        across, down = sigma_px
+        self._down = self._filter(down, size[0]).to(like)
+        self._across = self._filter(across, size[1]).to(like)
 
     def __call__(self, values: Tensor) -> Tensor:
         """(N, C, H, W), filtered."""
-        planes = values.flatten(0, 1).unsqueeze(1)
-        return (self._norm * self._convolve(self._norm * planes)).view_as(values)
-
-    def _convolve(self, planes: Tensor) -> Tensor:
-        down, across = self._taps
-        planes = F.conv2d(planes, down.view(1, 1, -1, 1), padding=(len(down) // 2, 0))
-        return F.conv2d(planes, across.view(1, 1, 1, -1), padding=(0, len(across) // 2))
+        return self._down @ values @ self._across
 
     @staticmethod
-    def _gaussian(sigma_px: float) -> Tensor:
-        radius = max(1, round(_REACH_SIGMAS * sigma_px))
-        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma_px) ** 2)
-        return taps / taps.sum()
+    def _filter(sigma_px: float, count: int) -> Tensor:
+        """(count, count) along one axis; it is symmetric."""
+        where = torch.arange(count, dtype=torch.float64)
+        apart = (where - where.unsqueeze(1)).abs()
+        kernel = torch.exp(-0.5 * (apart / sigma_px) ** 2) * (apart <= max(1, round(_REACH_SIGMAS * sigma_px)))
+        norm = kernel.sum(1).rsqrt()
+        return norm.unsqueeze(1) * kernel * norm
