@@ -251,6 +251,8 @@ class ASPP(nn.Module):
 def atrous_rates(output_stride: int) -> tuple[int, ...]:
     """The rates of ASPP that see as far at any output stride: 6, 12 and 18 at 16, twice as much at 8."""
     return tuple(16 * rate // output_stride for rate in (6, 12, 18))
+
+
 def biased_conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """As :func:`conv_bn_relu`, with the bias before batch normalisation that some reference implementations keep."""
     return nn.Sequential(

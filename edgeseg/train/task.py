@@ -125,7 +125,6 @@ class SegmentationTask(nn.Module):
                 losses[TAGS] = unlabelled.weight * tag_loss(logits[count:], unlabelled.tags)
         return losses
 
-<<<<<<< HEAD
     def _placed(self, logits: Tensor, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits where the losses are taken, refined if they are to be."""
         if self.mean_field is None:
@@ -135,7 +134,7 @@ class SegmentationTask(nn.Module):
     def _strided(self, values: Tensor) -> Tensor:
         """Every so many-th pixel of (…, H, W)."""
         return values[..., self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
-=======
+
     @staticmethod
     def _of_head(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
         if logits.shape[2:] == (1, 1):
@@ -143,10 +142,6 @@ class SegmentationTask(nn.Module):
         reduced = F.interpolate(labels.unsqueeze(1).float(), logits.shape[2:], mode="nearest-exact").squeeze(1).long()
         lost: Tensor = loss(logits, reduced)
         return lost
-
-    def _strided(self, labels: Tensor) -> Tensor:
-        return labels[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
->>>>>>> g2
 
 
 class AuxiliaryHeads(nn.Module):
