@@ -139,7 +139,8 @@ class MixTransformer(Backbone):
             PatchEmbedding(before, channels, patch, step)
             for channels, (before, patch, step) in zip(self.channels, shapes, strict=False)
         )
-        drops = torch.linspace(0, _DROP_PATH, _DEPTH * len(_CHANNELS)).tolist()
+        last = _DEPTH * len(_CHANNELS) - 1
+        drops = [_DROP_PATH * index / last for index in range(last + 1)]
         self.stages = nn.ModuleList()
         for index, channels in enumerate(self.channels):
             own = drops[index * _DEPTH : (index + 1) * _DEPTH]

@@ -42,7 +42,7 @@ def test_the_backbone_within_takes_weights(tmp_path):
     torch.save(backbone.state_dict(), tmp_path / "their.pth")
     args = {"network": "edgenet", "backbone": "mobilenet_v3_small", "channels": 16}
     pyramid = build("image_pyramid", 4, args)
-    done = start_from(pyramid, str(tmp_path / "their.pth"))
+    done = start_from(pyramid, str(tmp_path / "their.pth"), 4)
     theirs = backbone.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in pyramid.backbone.state_dict().items())
     assert all(name.startswith("network.backbone.") for name in done.taken)
