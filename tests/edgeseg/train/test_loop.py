@@ -20,11 +20,13 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, EdgesegError, InputError, ModelError, SinkError
 from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.models.checkpoint import load_network
-from edgeseg.models.registry import network_names
 from edgeseg.segmenter import Segmenter
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.health import DivergedError
 from edgeseg.train.loop import Trainer
+
+NETWORKS = ("fast_scnn", "enet", "edgenet")
+"""Of logits at strides 8, 1 and 4; that every network learns is in tests/edgeseg/models."""
 
 
 def rows_of(folder):
@@ -219,7 +221,7 @@ def test_a_device_that_is_not_there(shapes):
             Trainer(replace(QUICK, data=shapes, device=device))
 
 
-@pytest.mark.parametrize("network", network_names())
+@pytest.mark.parametrize("network", NETWORKS)
 def test_mixed_precision_on_the_cpu_stays_finite(shapes, tmp_path, network):
     config = replace(QUICK, data=shapes, output=tmp_path, network=network, amp="on", epochs=1, loss_stride=1)
     trained = Trainer(config).run()
@@ -267,7 +269,7 @@ def relabel(folder, change):
         Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
 
 
-@pytest.mark.parametrize("network", network_names())
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_figure_of_a_checkpoint_is_the_one_eval_finds(shapes, tmp_path, network):
     """At the label files' own size, which is not the network's, and with or without mixed precision in training."""
     data = copy_of(shapes, tmp_path / "data")
