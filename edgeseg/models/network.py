@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -77,14 +78,14 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, input_size: tuple[int, int]) -> int:
-    """Multiply-accumulates of the convolutions and linear layers for one image of (height, width) pixels."""
+    """Multiply-accumulates of the convolutions and linear layers for one image of (height, width) pixels.
+
+    They are counted by shapes alone: nothing is computed.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    parameter = next(network.parameters())
-    was_training = network.training
-    network.eval()
+    shapes = copy.deepcopy(network).to("meta").eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        network(torch.zeros(1, 3, *input_size, device=parameter.device))
-    network.train(was_training)
+        shapes(torch.zeros(1, 3, *input_size, device="meta"))
     return counter.get_total_flops() // 2
