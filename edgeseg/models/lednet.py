@@ -15,7 +15,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeseg.models.blocks import Downsampler, channel_shuffle, factorised_conv, grid_pool, resize, set_bn_epsilon
+from edgeseg.models.blocks import (
+    Downsampler,
+    biased_conv_bn_relu,
+    channel_shuffle,
+    factorised_conv,
+    grid_pool,
+    resize,
+    set_bn_epsilon,
+)
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -48,13 +56,13 @@ class AttentionPyramid(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.picture = _conv(in_channels, num_classes, 1)
-        self.pixels = _conv(in_channels, num_classes, 1)
-        self.to16 = _conv(in_channels, 1, 7, stride=2)
-        self.to32 = _conv(1, 1, 5, stride=2)
-        self.to64 = nn.Sequential(_conv(1, 1, 3, stride=2), _conv(1, 1, 3))
-        self.at32 = _conv(1, 1, 5)
-        self.at16 = _conv(1, 1, 7)
+        self.picture = biased_conv_bn_relu(in_channels, num_classes, 1)
+        self.pixels = biased_conv_bn_relu(in_channels, num_classes, 1)
+        self.to16 = biased_conv_bn_relu(in_channels, 1, 7, stride=2)
+        self.to32 = biased_conv_bn_relu(1, 1, 5, stride=2)
+        self.to64 = nn.Sequential(biased_conv_bn_relu(1, 1, 3, stride=2), biased_conv_bn_relu(1, 1, 3))
+        self.at32 = biased_conv_bn_relu(1, 1, 5)
+        self.at16 = biased_conv_bn_relu(1, 1, 7)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, classes, H, W)."""
@@ -92,12 +100,3 @@ class LEDNet(Network):
         """Logits (N, classes, H / 8, W / 8) and the tap of (N, 3, H, W) normalised images."""
         encoded = self.encoder(images)
         return Features(self.classifier(encoded), (encoded,))
-
-
-def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution of the same padding with a bias, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeseg.models.blocks import grid_pool
+from edgeseg.models.blocks import bn_prelu, channel_shuffle, conv_bn_prelu, grid_pool, set_bn_epsilon
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -23,19 +23,11 @@ _DILATIONS = (1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32)
 """Of the bottlenecks at stride 8, and of those at 16."""
 
 
-def _bn_prelu(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, eps=1e-3), nn.PReLU(channels))
-
-
-def _conv_bn_prelu(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False), _bn_prelu(out_channels))
-
-
 def _factorised(channels: int, dilation: int = 1, groups: int = 1) -> nn.Sequential:
     """3x1, then 1x3, each with BN and PReLU."""
     down = nn.Conv2d(channels, channels, (3, 1), 1, (dilation, 0), (dilation, 1), groups, bias=False)
     across = nn.Conv2d(channels, channels, (1, 3), 1, (0, dilation), (1, dilation), groups, bias=False)
-    return nn.Sequential(down, _bn_prelu(channels), across, _bn_prelu(channels))
+    return nn.Sequential(down, bn_prelu(channels), across, bn_prelu(channels))
 
 
 class ChannelAttention(nn.Module):
@@ -57,24 +49,16 @@ class DilatedBottleneck(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         hidden = channels // 2
-        self.reduce = nn.Sequential(
-            _bn_prelu(channels), nn.Conv2d(channels, hidden, 1, bias=False), _factorised(hidden)
-        )
+        self.reduce = nn.Sequential(bn_prelu(channels), nn.Conv2d(channels, hidden, 1, bias=False), _factorised(hidden))
         self.near = nn.Sequential(_factorised(hidden, groups=hidden), ChannelAttention())
         self.far = nn.Sequential(_factorised(hidden, dilation, groups=hidden), ChannelAttention())
-        self.expand = nn.Sequential(_bn_prelu(hidden), nn.Conv2d(hidden, channels, 1, bias=False))
+        self.expand = nn.Sequential(bn_prelu(hidden), nn.Conv2d(hidden, channels, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
         y = self.reduce(x)
         y = self.expand(self.near(y) + self.far(y) + y) + x
-        return _shuffled(y)
-
-
-def _shuffled(x: Tensor) -> Tensor:
-    """Channels 0, 2, 4, … and then 1, 3, 5, …"""
-    n, c, h, w = x.shape
-    return x.reshape(n, c // 2, 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return channel_shuffle(y, y.shape[1] // 2)
 
 
 class Downsampling(nn.Module):
@@ -85,7 +69,7 @@ class Downsampling(nn.Module):
         self.grows = in_channels < out_channels
         new = out_channels - in_channels if self.grows else out_channels
         self.conv = nn.Conv2d(in_channels, new, 3, 2, 1, bias=False)
-        self.norm = _bn_prelu(out_channels)
+        self.norm = bn_prelu(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / 2, W / 2)."""
@@ -161,7 +145,7 @@ class Upsampling(nn.Module):
             nn.Conv2d(skip_channels // 2, channels, (1, 3), padding=(0, 1)),
         )
         self.up = nn.ConvTranspose2d(channels, out_channels, 3, 2, 1)
-        self.norm = nn.Sequential(nn.BatchNorm2d(out_channels, eps=1e-3), nn.ReLU6(inplace=True))
+        self.norm = nn.Sequential(nn.BatchNorm2d(out_channels), nn.ReLU6(inplace=True))
 
     def forward(self, x: Tensor, skip: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, C, h, w) and (N, skip, h, w) to (N, out, H, W) of ``size``, which is twice theirs, or one less."""
@@ -191,19 +175,20 @@ class LETNet(Network):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            _conv_bn_prelu(3, 32), _conv_bn_prelu(32, 32), _conv_bn_prelu(32, 32, stride=2), _bn_prelu(32)
+            conv_bn_prelu(3, 32), conv_bn_prelu(32, 32), conv_bn_prelu(32, 32, stride=2), bn_prelu(32)
         )
-        self.stage4 = nn.Sequential(Downsampling(32, 64), _bottlenecks(64, (2, 2, 2)), _bn_prelu(64))
-        self.stage8 = nn.Sequential(Downsampling(64, 128), _bottlenecks(128, _DILATIONS), _bn_prelu(128))
-        self.stage16 = nn.Sequential(Downsampling(128, 32), _bottlenecks(32, _DILATIONS), _bn_prelu(32))
+        self.stage4 = nn.Sequential(Downsampling(32, 64), _bottlenecks(64, (2, 2, 2)), bn_prelu(64))
+        self.stage8 = nn.Sequential(Downsampling(64, 128), _bottlenecks(128, _DILATIONS), bn_prelu(128))
+        self.stage16 = nn.Sequential(Downsampling(128, 32), _bottlenecks(32, _DILATIONS), bn_prelu(32))
         self.transformer = EfficientTransformer(32)
         self.to8 = Upsampling(32, 32, 16)
-        self.norm8 = _bn_prelu(16)
+        self.norm8 = bn_prelu(16)
         self.to4 = Upsampling(16, 128, 16)
-        self.norm4 = _bn_prelu(16)
+        self.norm4 = bn_prelu(16)
         self.to2 = Upsampling(16, 64, 16)
-        self.norm2 = nn.Sequential(PixelAttention(16), _bn_prelu(16))
+        self.norm2 = nn.Sequential(PixelAttention(16), bn_prelu(16))
         self.classifier = nn.Conv2d(16, num_classes, 1, bias=False)
+        set_bn_epsilon(self, 1e-3)
 
     def features(self, images: Tensor) -> Features:
         """Logits (N, classes, H / 2, W / 2) and the tap of (N, 3, H, W) normalised images."""
