@@ -271,8 +271,8 @@ def substituted(words: list[str], camera: str) -> list[str]:
         shown = {"--web", "--save", "--save-masks", "--jsonl", "--show", "--no-show"} & set(command)
         return [*command, "--max-frames", "3", *([] if shown else ["--no-show"])]
     if verb == "train":
-        if "--epochs" in command:
-            at = command.index("--epochs")
+        for length in {"--epochs", "--time-budget"} & set(command):
+            at = command.index(length)
             del command[at : at + 2]
         return [*command, *["--epochs", "1", "--height", "32", "--width", "64", "--batch-size", "2", "--device", "cpu"]]
     if verb == "quantize":
