@@ -2,7 +2,8 @@
 Segmentation", IEEE Transactions on Intelligent Transportation Systems 19(1), 2018).
 
 An encoder and a decoder as ENet has them (Table I), of residual blocks whose 3x3 convolutions are pairs of 3x1 and 1x3:
-as many channels as a full block at a third of the weights. What the encoder lost comes back by transposed convolutions.
+as many channels as a full block at two thirds of the weights. What the encoder lost comes back by transposed
+convolutions.
 
 2,063,671 parameters at 11 classes. Eromera/erfnet_pytorch has 2,065,090, with a 1x1 convolution to classes at the
 encoder's end, by which the encoder is trained alone and which no image passes later. Here the trainer hangs the same

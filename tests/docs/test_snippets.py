@@ -61,6 +61,7 @@ ONLY_PARSED = {
     r"runs/gpu": "needs a GPU",
     r"--unlabelled|--tagged-split": "takes a while; tests/edgeseg/train/test_unlabelled.py",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
+    r"--network NAME": "NAME is the reader's choice; tests/edgeseg/models/test_networks.py",
     r"\bmine-int8\b": "needs what train --qat makes; tests/export/test_qat.py",
 }
 """What a command must match to be parsed only, and why it is not run."""
