@@ -142,11 +142,11 @@ def _has_kernel(module: nn.Module) -> bool:
     return any(parameter.dim() > 1 for parameter in module.parameters())
 
 
-class _Tracer(TorchDispatchMode):
+class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has no types for it
     """Makes the parts, and knows of every tensor which of them it comes from."""
 
     def __init__(self, closed: set[str], image: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.closed = closed
         self.input_size = (image.shape[2], image.shape[3])
         self.parts = [Part("image", "", 3, self.input_size, ())]
