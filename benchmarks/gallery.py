@@ -70,7 +70,7 @@ def row(name: str) -> tuple[str, ...]:
         f"{count_parameters(network) / 1e6:.2f} M",
         f"{count_macs(network, SIZE) / 1e9:.2f}",
         str(network.stride),
-        str(getattr(network, "backbone_name", "")),
+        network.backbone_name,
     )
 
 

@@ -30,7 +30,6 @@ class DeconvNet(Network):
 
     stride = 1
     tap_channels = (512,)
-    backbone_name = "vgg16_bn"
 
     def __init__(self, num_classes: int, *, fc_channels: int = 4096) -> None:
         super().__init__()

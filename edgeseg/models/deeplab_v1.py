@@ -26,7 +26,6 @@ class DeepLabV1(Network):
 
     stride = 8
     tap_channels = (512,)
-    backbone_name = "vgg16"
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -51,7 +51,6 @@ class DeepLabV2(Network):
 
     def __init__(self, num_classes: int, *, backbone: str = "resnet101") -> None:
         super().__init__()
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=8)
         *_, before_last, last = self.backbone.channels
         self.tap_channels = (before_last,)

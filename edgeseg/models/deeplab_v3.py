@@ -41,7 +41,6 @@ class DeepLabV3(Network):
     ) -> None:
         super().__init__()
         self.stride = output_stride
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=output_stride, widened=widened)
         *_, before, last = self.backbone.channels
         self.tap_channels = (before,)

@@ -44,7 +44,6 @@ class DeepLabV3Plus(Network):
         self, num_classes: int, *, backbone: str = "mobilenet_v2", output_stride: int = 16, widened: bool = True
     ) -> None:
         super().__init__()
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=output_stride, widened=widened)
         _, at4, *_, before, last = self.backbone.channels
         self.tap_channels = (before,)

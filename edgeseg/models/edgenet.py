@@ -85,7 +85,6 @@ class EdgeNet(Network):
             raise InputError(f"the context of edgenet is {context!r}", f"Use {' or '.join(contexts)}")
         if channels < 16 or channels % 16:
             raise InputError(f"the channels of edgenet are {channels}", "Use a multiple of 16")
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, stride=16)
         at4, at8, at16 = self.backbone.channels[-3:]
         self.tap_channels = (channels, channels)

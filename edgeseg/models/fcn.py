@@ -52,13 +52,12 @@ class FCN(Network):
     """
 
     stride = 1
-    backbone_name = "vgg16"
 
     def __init__(self, num_classes: int, *, finest: int = 8, upsampled: bool = True, fc_channels: int = 4096) -> None:
         super().__init__()
         if finest not in (8, 16, 32):
             raise InputError(f"the finest stride of fcn is {finest}", "Use 8, 16 or 32")
-        self.backbone = build_backbone(self.backbone_name)
+        self.backbone = build_backbone("vgg16")
         *_, at8, at16, at32 = self.backbone.channels
         self.tap_channels = (at32,)
         self.fully_connected = nn.Sequential(

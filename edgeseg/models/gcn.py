@@ -70,7 +70,6 @@ class GCN(Network):
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise InputError(f"the kernel of gcn is {kernel}", "Use an odd number, such as 7")
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone)
         _, *scales = self.backbone.channels
         self.tap_channels = (scales[-2],)

@@ -28,7 +28,6 @@ class HED(Network):
     """
 
     stride = 1
-    backbone_name = "vgg16"
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

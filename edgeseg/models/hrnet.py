@@ -36,7 +36,6 @@ class HRNetV2(Network):
 
     def __init__(self, num_classes: int, *, backbone: str = "hrnet_w18_small") -> None:
         super().__init__()
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone)
         channels = sum(self.backbone.channels[-4:])
         self.mix = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))

@@ -60,12 +60,6 @@ class ImagePyramid(Network):
         backbone: nn.Module = self.network.backbone  # type: ignore[assignment]
         return backbone
 
-    @property
-    def backbone_name(self) -> str:
-        """Its name."""
-        name: str = self.network.backbone_name  # type: ignore[assignment]
-        return name
-
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise InputError unless images of (height, width) ``size`` can pass, at every scale."""
         super().check_size(size)

@@ -41,7 +41,6 @@ class LRASPP(Network):
         self, num_classes: int, *, backbone: str = "mobilenet_v3_large", output_stride: int = 16, widened: bool = True
     ) -> None:
         super().__init__()
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=output_stride, widened=widened)
         _, _, at8, before, last = self.backbone.channels
         self.tap_channels = (before,)

@@ -35,13 +35,17 @@ class Network(nn.Module):
         size_multiple: height and width of the images must be multiples of this.
         tap_channels: channels of each tap.
 
-    One that is built upon a backbone has it as ``backbone``, and its name in
-    :data:`edgeseg.models.backbones.registry.BACKBONES` as ``backbone_name``: a training may begin with its weights.
+    One that is built upon a backbone has it as ``backbone``: a training may begin with its weights.
     """
 
     stride: int
     size_multiple: int = 1
     tap_channels: tuple[int, ...]
+
+    @property
+    def backbone_name(self) -> str:
+        """Its backbone's name in :data:`edgeseg.models.backbones.registry.BACKBONES`; empty where there is none."""
+        return str(getattr(getattr(self, "backbone", None), "name", ""))
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise InputError unless images of (height, width) ``size`` can pass."""

@@ -70,7 +70,6 @@ class PPLiteSeg(Network):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.backbone_name = "stdc1"
         self.backbone = build_backbone("stdc1", stride=32)
         _, _, at8, at16, at32 = self.backbone.channels
         self.context = SimplePyramid(at32, 128)

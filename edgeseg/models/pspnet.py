@@ -33,7 +33,6 @@ class PSPNet(Network):
     def __init__(self, num_classes: int, *, backbone: str = "resnet50s", output_stride: int = 8) -> None:
         super().__init__()
         self.stride = output_stride
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone, output_stride=output_stride)
         *_, before, last = self.backbone.channels
         self.tap_channels = (before,)

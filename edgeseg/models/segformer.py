@@ -40,7 +40,6 @@ class SegFormer(Network):
         super().__init__()
         if channels < 1:
             raise InputError(f"the channels of segformer are {channels}", "Use 1 or more")
-        self.backbone_name = backbone
         self.backbone = build_backbone(backbone)
         self.levels = nn.ModuleList(nn.Conv2d(before, channels, 1) for before in self.backbone.channels[-4:])
         self.mix = conv_bn_relu(4 * channels, channels, 1)

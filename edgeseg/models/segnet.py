@@ -68,7 +68,6 @@ class SegNet(Network):
 
     stride = 1
     tap_channels = (512,)
-    backbone_name = "vgg16_bn"
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -93,7 +93,7 @@ def start_from(network: Network, source: str, num_classes: int) -> Transfer:
 
 
 def _check_backbone(network: Network, name: str) -> None:
-    own = getattr(network, "backbone_name", None)
+    own = network.backbone_name
     if own != name:
         what = f"its backbone is {own}" if own else "it has no backbone of that name"
         raise ModelError(f"the network cannot start from {name}: {what}", "Set network edgenet, or its backbone")

@@ -18,11 +18,13 @@ class Backbone(nn.Module):
     by that order weights with other names find their place (:mod:`edgeseg.train.transfer`).
 
     Attributes:
+        name: in :data:`edgeseg.models.backbones.registry.BACKBONES`; empty of one that is not among them.
         channels: of the features at strides 2, 4, 8, … in their order; they end at the last stride that is computed.
             Those beyond the output stride are as large as those at it. Transformers begin at stride 4: whoever wants
             features of some strides counts from the end.
     """
 
+    name: str = ""
     channels: tuple[int, ...]
 
     def forward(self, images: Tensor) -> list[Tensor]:

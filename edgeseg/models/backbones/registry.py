@@ -60,6 +60,7 @@ def build_backbone(name: str, stride: int = 32, output_stride: int = 32, *, wide
         strides = " or ".join(map(str, OUTPUT_STRIDES))
         raise InputError(f"a backbone of output stride {output_stride}", f"Use {strides}")
     backbone = BACKBONES[name](stride, output_stride)
+    backbone.name = name
     if widened:
         backbone.widen()
     return backbone

@@ -65,6 +65,7 @@ class VGG(Backbone):
 
     def __init__(self, stride: int, output_stride: int, *, normalised: bool = False, window: int = 2) -> None:
         super().__init__()
+        self.name = "vgg16_bn" if normalised else "vgg16"
         stages, before, reached = [], 3, 1
         for channels, count in _STAGES[: stride.bit_length() - 1]:
             halves = reached < output_stride
