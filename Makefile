@@ -25,7 +25,7 @@ TENSORRT_RTX := $(VENV)/.tensorrt-rtx
 SANITIZE ?=
 TEST_PROCESSES ?= 3
 PYTEST = -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
-CORE = build/core-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)$(if $(LOWEST),-lowest)
+CORE := build/core
 CORE_NATIVE := build/core_native
 CORE_TESTS := tests/contracts tests/kernels $(wildcard tests/edgeseg/test_*.py) \
   $(addprefix tests/edgeseg/,artifact cli data evaluation files quantize refine runtime spec video)
@@ -37,7 +37,7 @@ CXX_SOURCES := $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 # $(call need,COMMAND,WHAT IS MISSING): one line with the remedy where the command fails.
 need = @$(1) >/dev/null 2>&1 || { echo "edgeseg: $(2). Run: sudo apt install $(APT)" >&2; exit 1; }
 
-.PHONY: all run test test-core core lint docs bench kernel-tests built-kernel-tests sanitize clean system
+.PHONY: all run test test-core lint docs bench kernel-tests built-kernel-tests sanitize clean system
 .DELETE_ON_ERROR:
 
 all: $(PACKAGE)
@@ -49,21 +49,16 @@ run: $(PACKAGE)
 test: kernel-tests $(TENSORRT_RTX)
 	$(BIN)/python $(PYTEST)
 
+# In an environment of its own, with a native extension of its own; what of that knows no Python is compiled once for all.
 # Most tests wait, and none has PyTorch in memory: more of them at a time than of make test.
 test-core: TEST_PROCESSES = 4
-test-core: core
-	$(CORE)/bin/python $(PYTEST) -m 'not (any_version$(if $(LOWEST),, or any_python))' $(CORE_TESTS)
-
-# An environment of its own, with a native extension of its own; what of that knows no Python is compiled once for all.
-core: $(CORE)/.made
-
-$(CORE)/.made: pyproject.toml $(NATIVE_SOURCES) | $(DEV)
+test-core: $(DEV)
 	$(PYTHON) -m venv --clear $(CORE)
 	$(if $(LOWEST),$(BIN)/python tests/support/lowest.py,true) > $(CORE)/constraints.txt
 	$(CORE)/bin/pip install --quiet --constraint $(CORE)/constraints.txt \
 	  --config-settings=build-dir=$(CORE_NATIVE) --config-settings=cmake.define.EDGESEG_CUDA=OFF \
 	  --editable '.[quantize]' pytest pytest-timeout pytest-xdist jsonschema
-	@touch $@
+	$(CORE)/bin/python $(PYTEST) -m 'not (any_version$(if $(LOWEST),, or any_python))' $(CORE_TESTS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
