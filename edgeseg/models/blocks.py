@@ -210,6 +210,31 @@ class GlobalAverage(nn.Module):
         return grid_pool(x, 1)
 
 
+class SqueezeExcitation(nn.Module):
+    """Weighs channels by what the whole picture says of them (Hu, Shen, Sun, CVPR 2018, arXiv:1709.01507).
+
+    Args:
+        channels: of the features.
+        squeezed: to which their averages are made fewer.
+        gate: makes the last layer, between 0 and 1.
+    """
+
+    def __init__(self, channels: int, squeezed: int, gate: Callable[[], nn.Module] = nn.Sigmoid) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            GlobalAverage(),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1),
+            gate(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        weights: Tensor = self.weigh(x)
+        return x * weights
+
+
 def atrous_separable_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """Depthwise 3x3 convolution with holes, then 1x1 pointwise with BN and ReLU, and nothing between them."""
     return nn.Sequential(

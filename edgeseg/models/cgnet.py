@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeseg.models.blocks import bn_prelu, conv_bn_prelu, grid_pool, halve, set_bn_epsilon
+from edgeseg.models.blocks import SqueezeExcitation, bn_prelu, conv_bn_prelu, halve, set_bn_epsilon
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -33,33 +33,15 @@ class JointFeatures(nn.Module):
         return y
 
 
-class GlobalContext(nn.Module):
-    """Weighs channels by what the whole picture says of them (f_glo)."""
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        self.weigh = nn.Sequential(
-            nn.Conv2d(channels, channels // reduction, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels // reduction, channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        weights: Tensor = self.weigh(grid_pool(x, 1))
-        return x * weights
-
-
 class ContextGuided(nn.Module):
-    """The context guided block: reduce, look near and around, weigh, and add what came in."""
+    """The context guided block: reduce, look near and around, weigh by the whole (f_glo), and add what came in."""
 
     def __init__(self, channels: int, dilation: int, reduction: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
             conv_bn_prelu(channels, channels // 2, 1),
             JointFeatures(channels // 2, dilation),
-            GlobalContext(channels, reduction),
+            SqueezeExcitation(channels, channels // reduction),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +58,7 @@ class ContextGuidedDown(nn.Sequential):
             conv_bn_prelu(in_channels, out_channels, 3, stride=2),
             JointFeatures(out_channels, dilation),
             nn.Conv2d(2 * out_channels, out_channels, 1, bias=False),
-            GlobalContext(out_channels, reduction),
+            SqueezeExcitation(out_channels, out_channels // reduction),
         )
 
 

@@ -18,6 +18,18 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
+def before_the_branches(channels: int) -> nn.Sequential:
+    """What all branches have in common: the image to twice so many channels at stride 8, after ReLU."""
+    return nn.Sequential(
+        biased_conv_bn_relu(3, channels, 3, stride=2),
+        biased_conv_bn_relu(channels, channels, 3, stride=2),
+        residuals(channels, channels, 2),
+        nn.ReLU(inplace=True),
+        residuals(channels, 2 * channels, 2, stride=2),
+        nn.ReLU(inplace=True),
+    )
+
+
 class DeepAggregation(nn.Module):
     """DAPPM (Fig. 5, Eq. 2): each scale is refined together with what the smaller windows before it gave."""
 
@@ -49,9 +61,7 @@ class DDRNet(Network):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         c = 32
-        self.stem = nn.Sequential(biased_conv_bn_relu(3, c, 3, stride=2), biased_conv_bn_relu(c, c, 3, stride=2))
-        self.at4 = residuals(c, c, 2)
-        self.at8 = residuals(c, 2 * c, 2, stride=2)
+        self.begin = before_the_branches(c)
         self.coarse4 = residuals(2 * c, 4 * c, 2, stride=2)
         self.coarse5 = residuals(4 * c, 8 * c, 2, stride=2)
         self.coarse6 = residuals(8 * c, 8 * c, 1, stride=2, expansion=2)
@@ -67,7 +77,7 @@ class DDRNet(Network):
 
     def features(self, images: Tensor) -> Features:
         """Logits (N, classes, H / 8, W / 8) and the tap of (N, 3, H, W) normalised images."""
-        x = torch.relu(self.at8(torch.relu(self.at4(self.stem(images)))))
+        x = self.begin(images)
         size = (x.shape[2], x.shape[3])
         coarse, fine = self.coarse4(x), self.fine4(x)
         coarse, fine = (

@@ -14,6 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgeseg.models.backbones.vgg import vgg16_bn
+from edgeseg.models.blocks import biased_conv_bn_relu
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 from edgeseg.models.segnet import Decoder, encode
@@ -35,7 +36,9 @@ class DeconvNet(Network):
         super().__init__()
         self.backbone = vgg16_bn(32, 32)
         self.code = nn.Sequential(
-            *_conv(512, fc_channels, 7), *_conv(fc_channels, fc_channels, 1), *_conv(fc_channels, 512, 7)
+            biased_conv_bn_relu(512, fc_channels, 7),
+            biased_conv_bn_relu(fc_channels, fc_channels, 1),
+            biased_conv_bn_relu(fc_channels, 512, 7),
         )
         self.decoder = Decoder(last=2)
         self.classifier = nn.Conv2d(64, num_classes, 1)
@@ -44,11 +47,3 @@ class DeconvNet(Network):
         """Logits (N, classes, H, W) and the tap at stride 32 of (N, 3, H, W) normalised images."""
         encoded, poolings = encode(self.backbone, images)
         return Features(self.classifier(self.decoder(self.code(encoded), poolings)), (encoded,))
-
-
-def _conv(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    ]

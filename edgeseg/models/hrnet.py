@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgeseg.models.backbones.registry import build_backbone
-from edgeseg.models.blocks import resize
+from edgeseg.models.blocks import biased_conv_bn_relu, resize
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -38,7 +38,7 @@ class HRNetV2(Network):
         super().__init__()
         self.backbone = build_backbone(backbone)
         channels = sum(self.backbone.channels[-4:])
-        self.mix = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.mix = biased_conv_bn_relu(channels, channels, 1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def features(self, images: torch.Tensor) -> Features:

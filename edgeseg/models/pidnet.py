@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeseg.models.backbones.resnet import residuals
-from edgeseg.models.blocks import PooledScales, biased_conv_bn_relu, bn_relu_conv, conv_bn, resize
+from edgeseg.models.blocks import PooledScales, bn_relu_conv, conv_bn, resize
+from edgeseg.models.ddrnet import before_the_branches
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -82,9 +83,7 @@ class PIDNet(Network):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         c = 32
-        self.stem = nn.Sequential(biased_conv_bn_relu(3, c, 3, stride=2), biased_conv_bn_relu(c, c, 3, stride=2))
-        self.at4 = residuals(c, c, 2)
-        self.at8 = residuals(c, 2 * c, 2, stride=2)
+        self.begin = before_the_branches(c)
         self.i3 = residuals(2 * c, 4 * c, 3, stride=2)
         self.i4 = residuals(4 * c, 8 * c, 3, stride=2)
         self.i5 = residuals(8 * c, 8 * c, 2, stride=2, expansion=2)
@@ -106,7 +105,7 @@ class PIDNet(Network):
 
     def features(self, images: Tensor) -> Features:
         """Logits (N, classes, H / 8, W / 8) and taps of (N, 3, H, W) normalised images."""
-        x = torch.relu(self.at8(torch.relu(self.at4(self.stem(images)))))
+        x = self.begin(images)
         size = (x.shape[2], x.shape[3])
         i = torch.relu(self.i3(x))
         p = semantic_tap = self.pag3(self.p3(x), self.i3_to_p(i))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeseg.models.blocks import conv_bn, conv_bn_relu, grid_pool, resize
+from edgeseg.models.blocks import SqueezeExcitation, conv_bn, conv_bn_relu, resize
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -39,21 +39,6 @@ class DilatedSplit(nn.Module):
         """(N, C, H, W) to (N, C, H / stride, W / stride)."""
         parts = x.chunk(len(self.convs), dim=1)
         return torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], dim=1)
-
-
-class SqueezeExcitation(nn.Module):
-    """Weighs channels by what the whole picture says of them (Hu, Shen, Sun, 2018)."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.weigh = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        y: Tensor = x * self.weigh(grid_pool(x, 1))
-        return y
 
 
 class DilatedBlock(nn.Module):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from edgeseg.models.backbones.vgg import VGG, vgg16_bn
-from edgeseg.models.blocks import cropped, unpool, window_argmax
+from edgeseg.models.blocks import biased_conv_bn_relu, cropped, unpool, window_argmax
 from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
@@ -83,7 +83,5 @@ class SegNet(Network):
 
 def _convs(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
     """3x3 convolutions with batch normalisation and ReLU, of which the last changes the channels."""
-    layers: list[nn.Module] = []
-    for behind in (in_channels,) * (count - 1) + (out_channels,):
-        layers += [nn.Conv2d(in_channels, behind, 3, padding=1), nn.BatchNorm2d(behind), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    before = (biased_conv_bn_relu(in_channels, in_channels) for _ in range(count - 1))
+    return nn.Sequential(*before, biased_conv_bn_relu(in_channels, out_channels))

@@ -4,11 +4,11 @@ builds it. Hard swish and squeeze-and-excitation lose accuracy in INT8 that the 
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from edgeseg.models.backbones.base import Chain, Place, Step
 from edgeseg.models.backbones.inverted_residual import InvertedResidual, widening
-from edgeseg.models.blocks import GlobalAverage, conv_bn
+from edgeseg.models.blocks import SqueezeExcitation, conv_bn
 
 _Row = tuple[int, int, int, bool, bool, int]
 
@@ -45,27 +45,6 @@ _SMALL: tuple[_Row, ...] = (
 """Kernel, channels inside, channels outside, squeeze-and-excitation, hard swish, stride."""
 
 
-class SqueezeExcitation(nn.Module):
-    """Weighs channels by what the whole picture says of them (Hu, Shen, Sun, 2018)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        squeezed = max(8, int(channels / 4 + 4) // 8 * 8)
-        squeezed += 8 if squeezed < 0.9 * channels / 4 else 0
-        self.weigh = nn.Sequential(
-            GlobalAverage(),
-            nn.Conv2d(channels, squeezed, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(squeezed, channels, 1),
-            nn.Hardsigmoid(inplace=True),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        weights: Tensor = self.weigh(x)
-        return x * weights
-
-
 def mobilenet_v3_large(stride: int, output_stride: int) -> Chain:
     """MobileNetV3-Large that ends at stride 16 or 32: 0.79 or 2.82 million parameters."""
     return _chain(_LARGE, stride, output_stride)
@@ -96,10 +75,16 @@ def _step(row: _Row) -> Step:
             stride=place.stride,
             dilation=place.dilation,
             activation=_hard_swish if swishes else _relu,
-            squeeze=SqueezeExcitation if squeezes else None,
+            squeeze=_squeeze if squeezes else None,
         )
 
     return Step(make, channels, stride)
+
+
+def _squeeze(channels: int) -> nn.Module:
+    squeezed = max(8, int(channels / 4 + 4) // 8 * 8)
+    squeezed += 8 if squeezed < 0.9 * channels / 4 else 0
+    return SqueezeExcitation(channels, squeezed, nn.Hardsigmoid)
 
 
 def _relu() -> nn.Module:
