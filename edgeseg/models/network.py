@@ -81,6 +81,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+def shapes_of(network: nn.Module) -> nn.Module:
+    """A copy in evaluation on the meta device: what passes it has shapes, and nothing is computed."""
+    return copy.deepcopy(network).to("meta").eval()
+
+
 def count_macs(network: nn.Module, input_size: tuple[int, int]) -> int:
     """Multiply-accumulates of the convolutions and linear layers for one image of (height, width) pixels.
 
@@ -88,7 +93,7 @@ def count_macs(network: nn.Module, input_size: tuple[int, int]) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    shapes = copy.deepcopy(network).to("meta").eval()
+    shapes = shapes_of(network)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         shapes(torch.zeros(1, 3, *input_size, device="meta"))

@@ -7,7 +7,6 @@ written: as an argument, a sum, a concatenation or the indices of a pooling.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import log2
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgeseg.models.network import Network
+from edgeseg.models.network import Network, shapes_of
 
 SIZE = (512, 1024)
 """Of the image, where nothing is said: (height, width), whose halves are whole for long."""
@@ -60,7 +59,7 @@ def outline_of(network: Network, input_size: tuple[int, int] = SIZE) -> list[Par
         InputError: the network cannot take images of that size.
     """
     network.check_size(input_size)
-    shapes = copy.deepcopy(network).to("meta").eval()
+    shapes = shapes_of(network)
     image = torch.zeros(1, 3, *input_size, device="meta")
     with torch.no_grad():
         tracer = _Tracer(_closed(shapes, image), image)

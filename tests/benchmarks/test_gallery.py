@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import load_script
 
 torch = pytest.importorskip("torch", reason="the networks need torch; pip install 'edgeseg[train]'")
 
@@ -24,13 +23,7 @@ PAGE = (REPOSITORY / "docs" / "gallery.md").read_text()
 
 @pytest.fixture(scope="module")
 def gallery() -> ModuleType:
-    spec = spec_from_file_location("gallery", REPOSITORY / "benchmarks" / "gallery.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look
-    spec.loader.exec_module(module)
-    return module
+    return load_script(REPOSITORY / "benchmarks" / "gallery.py", "gallery")
 
 
 def test_every_network_is_drawn_and_in_a_table_once(gallery: ModuleType):

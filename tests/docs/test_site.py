@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE = REPOSITORY / "docs" / "site"
@@ -20,13 +20,7 @@ SITE = REPOSITORY / "docs" / "site"
 def load(name: str, needs: str) -> ModuleType:
     """A script of docs/site, which mkdocs loads by its path too."""
     pytest.importorskip(needs, reason=f"{needs} comes with make docs")
-    spec = spec_from_file_location(f"site_{name}", SITE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SITE / f"{name}.py", f"site_{name}")
 
 
 def pages_of(nav: Any) -> Iterator[str]:
