@@ -85,8 +85,11 @@ def _of_input(gradient: Tensor, weight: Tensor, size: _Size, stride: _Size, padd
     reach = [spacing * (pixels - 1) for spacing, pixels in zip(dilation, weight.shape[2:], strict=True)]
     if stride != (1, 1):
         height, width = (pixels + 2 * beyond - far for pixels, beyond, far in zip(size, padding, reach, strict=True))
-        spread = gradient.new_empty((*gradient.shape[:2], height, width)).contiguous(memory_format=torch.channels_last)
-        spread.zero_()[..., :: stride[0], :: stride[1]] = gradient
+        shape = (*gradient.shape[:2], height, width)
+        spread = torch.empty(
+            shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+        ).zero_()
+        spread[..., :: stride[0], :: stride[1]] = gradient
         gradient = spread
     around = [far - beyond for far, beyond in zip(reach, padding, strict=True)]
     return F.conv2d(gradient, weight.flip(2, 3), None, 1, around, dilation, weight.shape[0])
