@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -64,6 +65,8 @@ class Learner:
             steps: that will be taken, as far as is known.
         """
         if world().is_shared:
+            # Of 1x1 convolutions, two sets of whose strides mean the same.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
             gpu = [self.device] if self.device.type == "cuda" else None
             self._shared = DistributedDataParallel(
                 self.task,

@@ -68,7 +68,11 @@ class BatchNormOfAll(nn.BatchNorm2d):
 def _moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
     """Mean and biased variance (C,) of all pixels of all processes, and how many those are."""
     precise = torch.promote_types(x.dtype, torch.float32)
-    variance, mean = (one.double() for one in torch.var_mean(x.to(precise), (0, 2, 3), correction=0))
+    x = x.to(precise)
+    mean = x.mean((0, 2, 3))
+    # As exact as var_mean, which takes 20 times as long where channels come last in memory.
+    variance = (x - mean[:, None, None]).square_().mean((0, 2, 3))
+    mean, variance = mean.double(), variance.double()
     sums = torch.stack([mean, variance + mean * mean])  # of twice the digits, of which many are lost below
     dist.all_reduce(sums)
     mean, square = sums / world().size
