@@ -108,7 +108,7 @@ class GuidedAggregation(nn.Module):
         )
 
 
-@register_network("bisenet_v2")
+@register_network("bisenet_v2", paper="arXiv:2004.02147", year=2021)
 class BiSeNetV2(Network):
     """BiSeNetV2 with logits at stride 8.
 

@@ -62,7 +62,7 @@ class ContextGuidedDown(nn.Sequential):
         )
 
 
-@register_network("cgnet")
+@register_network("cgnet", paper="arXiv:1811.08201", year=2018)
 class CGNet(Network):
     """CGNet with logits at stride 8. Its tap is the second stage, at stride 4."""
 

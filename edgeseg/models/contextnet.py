@@ -24,7 +24,7 @@ _BOTTLENECKS = ((1, 32, 1, 1), (6, 32, 1, 1), (6, 48, 3, 2), (6, 64, 3, 2), (6, 
 """Table 1: expansion, channels, blocks, stride of the first."""
 
 
-@register_network("contextnet")
+@register_network("contextnet", paper="arXiv:1805.04554", year=2018)
 class ContextNet(Network):
     """ContextNet with logits at stride 8. Its taps are the shallow branch (stride 8) and the deep one (stride 32).
 

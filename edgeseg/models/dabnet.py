@@ -33,7 +33,7 @@ class DepthwiseAsymmetricBottleneck(nn.Module):
         return y
 
 
-@register_network("dabnet")
+@register_network("dabnet", paper="arXiv:1907.11357", year=2019)
 class DABNet(Network):
     """DABNet with logits at stride 8. Its tap is the first block, at stride 4."""
 

@@ -51,7 +51,7 @@ class DeepAggregation(nn.Module):
         return y
 
 
-@register_network("ddrnet_23_slim")
+@register_network("ddrnet_23_slim", paper="arXiv:2101.06085", year=2022)
 class DDRNet(Network):
     """DDRNet-23-slim with logits at stride 8. Its tap is the fine branch after the first fusion, also at stride 8."""
 

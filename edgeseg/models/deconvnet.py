@@ -20,7 +20,7 @@ from edgeseg.models.registry import register_network
 from edgeseg.models.segnet import Decoder, encode
 
 
-@register_network("deconvnet")
+@register_network("deconvnet", paper="arXiv:1505.04366", year=2015)
 class DeconvNet(Network):
     """DeconvNet with logits at full resolution. Its tap is the end of VGG-16's convolutions, at stride 32.
 

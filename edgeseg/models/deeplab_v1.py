@@ -20,7 +20,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("deeplab_v1")
+@register_network("deeplab_v1", paper="arXiv:1412.7062", year=2015)
 class DeepLabV1(Network):
     """DeepLab-LargeFOV with logits at stride 8. Its tap is the backbone's end, at stride 8."""
 

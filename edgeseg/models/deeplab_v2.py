@@ -35,7 +35,7 @@ class AtrousScores(nn.Module):
         return y
 
 
-@register_network("deeplab_v2")
+@register_network("deeplab_v2", paper="arXiv:1606.00915", year=2018)
 class DeepLabV2(Network):
     """DeepLab v2 with logits at stride 8. Its tap is the backbone's last stage but one, at stride 8.
 

@@ -21,7 +21,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("deeplab_v3")
+@register_network("deeplab_v3", paper="arXiv:1706.05587", year=2017)
 @register_network("deeplab_v3_mobilenet", backbone="mobilenet_v3_large")
 class DeepLabV3(Network):
     """DeepLab v3 with logits at the output stride. Its tap is what the backbone has before its last stage.

@@ -23,7 +23,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("deeplab_v3_plus")
+@register_network("deeplab_v3_plus", paper="arXiv:1802.02611", year=2018)
 @register_network("deeplab_v3_plus_resnet50", backbone="resnet50")
 class DeepLabV3Plus(Network):
     """DeepLab v3+ with logits at stride 4. Its tap is what the backbone has before its last stage.

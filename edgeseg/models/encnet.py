@@ -62,7 +62,7 @@ class ContextEncoding(nn.Module):
         return torch.relu(x + x * self.weigh(code)), code
 
 
-@register_network("encnet")
+@register_network("encnet", paper="arXiv:1803.08904", year=2018)
 class EncNet(Network):
     """EncNet with logits at the output stride. Its taps are those of the paper: what the backbone has before its last
     stage, and the encoding of the whole picture.

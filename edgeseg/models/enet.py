@@ -124,7 +124,7 @@ class UpsamplingBottleneck(nn.Module):
         return y
 
 
-@register_network("enet")
+@register_network("enet", paper="arXiv:1606.02147", year=2016)
 class ENet(Network):
     """ENet with logits at full resolution. Its tap is the encoder's end, at stride 8."""
 

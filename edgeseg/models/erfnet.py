@@ -1,5 +1,5 @@
 """ERFNet (Romera, Álvarez, Bergasa, Arroyo, "ERFNet: Efficient Residual Factorized ConvNet for Real-Time Semantic
-Segmentation", IEEE Transactions on Intelligent Transportation Systems 19(1), 2018).
+Segmentation", IEEE Transactions on Intelligent Transportation Systems 19(1), 2018, doi:10.1109/TITS.2017.2750080).
 
 An encoder and a decoder as ENet has them (Table I), of residual blocks whose 3x3 convolutions are pairs of 3x1 and 1x3:
 as many channels as a full block at two thirds of the weights. What the encoder lost comes back by transposed
@@ -49,7 +49,7 @@ class Upsampler(nn.Sequential):
         )
 
 
-@register_network("erfnet")
+@register_network("erfnet", paper="doi:10.1109/TITS.2017.2750080", year=2018)
 class ERFNet(Network):
     """ERFNet with logits at full resolution. Its tap is the encoder's end, at stride 8."""
 

@@ -168,7 +168,7 @@ class GatedProjection(nn.Module):
         return y
 
 
-@register_network("espnetv2")
+@register_network("espnetv2", paper="arXiv:1811.11431", year=2019)
 class ESPNetv2(Network):
     """ESPNetv2 with logits at stride 2. Its taps are the decoder's features at strides 16 and 8.
 

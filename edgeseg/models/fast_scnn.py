@@ -52,7 +52,7 @@ class FeatureFusion(nn.Module):
         return y
 
 
-@register_network("fast_scnn")
+@register_network("fast_scnn", paper="arXiv:1902.04502", year=2019)
 class FastSCNN(Network):
     """Fast-SCNN with logits at stride 8. Its taps are detail (stride 8) and global features (stride 32).
 

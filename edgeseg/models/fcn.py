@@ -34,7 +34,7 @@ class Upsampling(nn.ConvTranspose2d):
             self.weight[each, each] = torch.outer(ramp, ramp)
 
 
-@register_network("fcn_32s", finest=32)
+@register_network("fcn_32s", paper="arXiv:1411.4038", year=2015, finest=32)
 @register_network("fcn_16s", finest=16)
 @register_network("fcn_8s", finest=8)
 class FCN(Network):

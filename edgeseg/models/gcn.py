@@ -51,7 +51,7 @@ class BoundaryRefinement(nn.Module):
         return y
 
 
-@register_network("gcn")
+@register_network("gcn", paper="arXiv:1703.02719", year=2017)
 class GCN(Network):
     """GCN with logits at full resolution. Its tap is what the backbone has before its last stage.
 

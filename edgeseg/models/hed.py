@@ -20,7 +20,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("hed")
+@register_network("hed", paper="arXiv:1504.06375", year=2015)
 class HED(Network):
     """HED with fused logits at full resolution. Its taps are the side outputs, of which the paper asks the same edges.
 

@@ -17,7 +17,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("hrnet_w18_small")
+@register_network("hrnet_w18_small", paper="arXiv:1908.07919", year=2020)
 @register_network("hrnet_w18_small_v2", backbone="hrnet_w18_small_v2")
 class HRNetV2(Network):
     """HRNetV2 with logits at stride 4. It is trained without auxiliary losses and has no taps.

@@ -23,7 +23,7 @@ from edgeseg.models.registry import build, register_network
 _MOST_SCALES = 5
 
 
-@register_network("image_pyramid")
+@register_network("image_pyramid", paper="doi:10.1109/TPAMI.2012.231", year=2013)
 class ImagePyramid(Network):
     """Another network over several scales, with the stride and, of the largest scale, the taps of that network.
 

@@ -76,7 +76,7 @@ class AttentionPyramid(nn.Module):
         return y
 
 
-@register_network("lednet")
+@register_network("lednet", paper="arXiv:1905.02423", year=2019)
 class LEDNet(Network):
     """LEDNet with logits, which are never negative, at stride 8. Its tap is the encoder's end, at the same stride."""
 

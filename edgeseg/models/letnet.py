@@ -165,7 +165,7 @@ class PixelAttention(nn.Module):
         return x * torch.sigmoid(self.conv(x))
 
 
-@register_network("letnet")
+@register_network("letnet", paper="arXiv:2302.10484", year=2023)
 class LETNet(Network):
     """LETNet with logits at stride 2. Its tap is what the transformer gives, at stride 16."""
 

@@ -20,7 +20,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("lraspp")
+@register_network("lraspp", paper="arXiv:1905.02244", year=2019)
 @register_network("lraspp_mobilenet_v2", backbone="mobilenet_v2", widened=False)
 class LRASPP(Network):
     """LR-ASPP with logits at stride 8. Its tap is what the backbone has before its last stage.

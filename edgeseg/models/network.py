@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edgeseg.errors import InputError
+from edgeseg.models.trace import trace
 
 
 class Features(NamedTuple):
@@ -81,20 +81,9 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def shapes_of(network: nn.Module) -> nn.Module:
-    """A copy in evaluation on the meta device: what passes it has shapes, and nothing is computed."""
-    return copy.deepcopy(network).to("meta").eval()
-
-
 def count_macs(network: nn.Module, input_size: tuple[int, int]) -> int:
     """Multiply-accumulates of the convolutions and linear layers for one image of (height, width) pixels.
 
     They are counted by shapes alone: nothing is computed.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    shapes = shapes_of(network)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        shapes(torch.zeros(1, 3, *input_size, device="meta"))
-    return counter.get_total_flops() // 2
+    return trace(network, input_size).macs

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgeseg.models.network import Network, shapes_of
+from edgeseg.models.network import Network
+from edgeseg.models.trace import shapes_of
 
 SIZE = (512, 1024)
 """Of the image, where nothing is said: (height, width), whose halves are whole for long."""

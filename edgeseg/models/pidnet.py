@@ -69,7 +69,7 @@ class BoundaryAttentionFusion(nn.Module):
         return y
 
 
-@register_network("pidnet_s")
+@register_network("pidnet_s", paper="arXiv:2206.02066", year=2023)
 class PIDNet(Network):
     """PIDNet-S with logits at stride 8.
 

@@ -61,7 +61,7 @@ class AttentionFusion(nn.Module):
         return y
 
 
-@register_network("pp_liteseg_t")
+@register_network("pp_liteseg_t", paper="arXiv:2204.02681", year=2022)
 class PPLiteSeg(Network):
     """PP-LiteSeg-T with logits at stride 8. Its taps are the decoder at strides 32 and 16."""
 

@@ -17,7 +17,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("pspnet")
+@register_network("pspnet", paper="arXiv:1612.01105", year=2017)
 class PSPNet(Network):
     """PSPNet with logits at the output stride. Its tap is what the backbone has before its last stage, as in the paper.
 

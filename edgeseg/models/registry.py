@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgeseg.errors import InputError, ModelError
 from edgeseg.plugins import Plugins
@@ -60,25 +60,39 @@ FAMILIES = Plugins[ModuleType](
 """The files. What one registers is called as it is here, or begins with that and an underscore."""
 
 
+class Publication(NamedTuple):
+    """Where a network was published.
+
+    Attributes:
+        paper: ``arXiv:1902.04502``, say, or ``doi:…``; "" where there is none.
+        year: as it is cited; None where there is none.
+    """
+
+    paper: str = ""
+    year: int | None = None
+
+
 @dataclass(frozen=True)
 class _Entry:
     make: Callable[..., Network]
     args: Mapping[str, Any]
+    published: Publication
 
 
 _registered: dict[str, _Entry] = {}
 
 
-def register_network(name: str, **args: Any) -> Callable[[Made], Made]:
+def register_network(name: str, *, paper: str = "", year: int | None = None, **args: Any) -> Callable[[Made], Made]:
     """Give a network a name, by which commands, configurations and artifacts know it.
 
-    @register_network("edge_net")
+    @register_network("edge_net", paper="arXiv:1902.04502", year=2019)
     @register_network("edge_net_small", width=0.5)
     class EdgeNet(Network):
         def __init__(self, num_classes: int, *, width: float = 1.0) -> None: ...
 
     Args:
         name: begins with the name that its file has in :data:`FAMILIES`.
+        paper, year: see :class:`Publication`; variants of one network need not repeat them.
         args: what this variant is made with, where it is not told otherwise.
 
     Returns:
@@ -89,7 +103,7 @@ def register_network(name: str, **args: Any) -> Callable[[Made], Made]:
     def register(make: Made) -> Made:
         if name in _registered:
             raise ValueError(f"two networks are called {name!r}")
-        _registered[name] = _Entry(make, args)
+        _registered[name] = _Entry(make, args, Publication(paper, year))
         return make
 
     return register
@@ -145,6 +159,17 @@ def arguments_of(name: str) -> dict[str, Any]:
     entry = _load(name)
     named = (parameter for parameter in _parameters(entry) if parameter.kind is not parameter.VAR_KEYWORD)
     return {parameter.name: entry.args.get(parameter.name, parameter.default) for parameter in named}
+
+
+def published(name: str) -> Publication:
+    """Where a network was published, or the one that it is a variant of.
+
+    Raises:
+        ModelError: no network has that name.
+    """
+    entry = _load(name)
+    known = (other.published for other in (entry, *_registered.values()) if other.make is entry.make)
+    return next((one for one in known if one != Publication()), Publication())
 
 
 def _parameters(entry: _Entry) -> list[inspect.Parameter]:

@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         return self.classifier(self.conv4(torch.cat([fine, self.reduce4(at4)], dim=1))), middle
 
 
-@register_network("regseg")
+@register_network("regseg", paper="arXiv:2111.09957", year=2021)
 class RegSeg(Network):
     """RegSeg with logits at stride 4. Its taps are the body's end, at stride 16, and the decoder at stride 8."""
 

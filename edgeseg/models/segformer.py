@@ -20,7 +20,7 @@ from edgeseg.models.network import Features, Network
 from edgeseg.models.registry import register_network
 
 
-@register_network("segformer_b0")
+@register_network("segformer_b0", paper="arXiv:2105.15203", year=2021)
 class SegFormer(Network):
     """SegFormer with logits at stride 4. It is trained without auxiliary losses and has no taps.
 

@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         return x
 
 
-@register_network("segnet")
+@register_network("segnet", paper="arXiv:1511.00561", year=2017)
 class SegNet(Network):
     """SegNet with logits at full resolution. Its tap is the encoder's end, at stride 32."""
 

@@ -54,7 +54,7 @@ class FeatureFusion(nn.Module):
         return y
 
 
-@register_network("stdc1")
+@register_network("stdc1", paper="arXiv:2104.13188", year=2021)
 class STDCSeg(Network):
     """STDC1-Seg with logits at stride 8.
 

@@ -32,7 +32,7 @@ class Up(nn.Module):
         return y
 
 
-@register_network("unet")
+@register_network("unet", paper="arXiv:1505.04597", year=2015)
 class UNet(Network):
     """U-Net with logits at full resolution. Its tap is the bottom of the U, at stride 16.
 

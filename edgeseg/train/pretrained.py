@@ -66,15 +66,26 @@ def pretrained(name: str) -> Weights:
         MissingDependencyError: no package that has them is installed.
         ModelError: they cannot be fetched, or no package has them at all.
     """
-    packages = {package: load for package, (names, load) in _PROVIDERS.items() if name in names}
-    for package, load in packages.items():
-        if find_spec(package.replace("-", "_")) is not None:
+    packages = packages_with(name)
+    for package, is_installed in packages.items():
+        if is_installed:
+            _, load = _PROVIDERS[package]
             return load(name)
     if not packages:
         raise ModelError(f"no package is known that has weights for {name}", "Pass a file of them")
     ours = "edgeseg[pretrained]" if _LITE0 in packages else next(iter(packages))
     what = f"the weights of {name} are in {' or '.join(packages)}, which is not installed"
     raise MissingDependencyError(what, f"Run: {pip_install(ours)}")
+
+
+def packages_with(name: str) -> dict[str, bool]:
+    """The packages that have ImageNet's weights of a backbone, the first to be asked first: whether each is installed.
+
+    Args:
+        name: in :data:`edgeseg.models.backbones.registry.BACKBONES`.
+    """
+    packages = [package for package, (names, _) in _PROVIDERS.items() if name in names]
+    return {package: find_spec(package.replace("-", "_")) is not None for package in packages}
 
 
 def _lite0(name: str) -> Weights:
