@@ -152,7 +152,7 @@ def _print_networks(rows: Sequence[NetworkFigures], times: dict[str, NetworkTime
             f"{row.peak_activation_bytes / 1e6:.1f}",
             str(row.stride),
             _seen(row.receptive_field),
-            *((_ms(took and took.fp32_ms), _ms(took and took.int8_ms)) if times else ()),
+            *((_ms(took.fp32_ms if took else None), _ms(took.int8_ms if took else None)) if times else ()),
             row.paper or "-",
             _weights_of(row.backbone),
             ", ".join(f"{key}={value}" for key, value in row.args.items()),

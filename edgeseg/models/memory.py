@@ -35,7 +35,8 @@ def peak_activation_bytes(passed: Trace) -> int:
 
 def _identity(tensor: Tensor) -> int:
     """The same for all views of one piece of memory."""
-    return tensor.untyped_storage()._cdata
+    identity: int = tensor.untyped_storage()._cdata
+    return identity
 
 
 def _size(tensor: Tensor) -> int:

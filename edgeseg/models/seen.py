@@ -18,7 +18,7 @@ Pixels = tuple[float, float]
 class Run(NamedTuple):
     """Positions one behind the other, and the pixels of the picture that they span: none across channels, say."""
 
-    count: int
+    length: int
     span: Pixels = (0, 0)
 
 
@@ -62,7 +62,7 @@ def plain(count: int) -> Dimension:
 
 def size(dimension: Dimension) -> int:
     """Its number of positions."""
-    return math.prod(run.count for run in dimension)
+    return math.prod(run.length for run in dimension)
 
 
 def step(dimension: Dimension) -> Pixels:
@@ -71,9 +71,9 @@ def step(dimension: Dimension) -> Pixels:
     def along(axis: int) -> float:
         inner = size(dimension)
         for run in dimension:
-            inner //= run.count
+            inner //= run.length
             if run.span[axis]:
-                return run.span[axis] / run.count / inner
+                return run.span[axis] / run.length / inner
         return 0
 
     return along(0), along(1)
@@ -92,10 +92,10 @@ def summed(seen: Seen, places: Iterable[int], picture: Pixels) -> Seen:
     field, whole = list(seen.field), list(seen.whole)
     for run in (run for place in places for run in seen.dimensions[place]):
         for axis, span in enumerate(run.span):
-            if span * (run.count + 1) > picture[axis] * run.count:  # there is no room for one position more
+            if span * (run.length + 1) > picture[axis] * run.length:  # there is no room for one position more
                 whole[axis] = True
             else:
-                field[axis] += span * (run.count - 1) / run.count
+                field[axis] += span * (run.length - 1) / run.length
     return replace(seen, field=(field[0], field[1]), whole=(whole[0], whole[1]))
 
 
@@ -137,7 +137,7 @@ def reshaped(dimensions: Iterable[Dimension], shape: Sequence[int]) -> tuple[Dim
     rest: list[Run] = []
     for run in (run for dimension in dimensions for run in dimension):
         still = rest and rest[-1].span == run.span == (0, 0)
-        rest.append(Run(rest.pop().count * run.count) if still else run)
+        rest.append(Run(rest.pop().count * run.length) if still else run)
     rest.reverse()
     made = []
     for count in shape:
@@ -145,12 +145,12 @@ def reshaped(dimensions: Iterable[Dimension], shape: Sequence[int]) -> tuple[Dim
         missing = count
         while missing > 1:
             run = rest.pop()
-            taken = min(run.count, missing)
-            if missing % taken or run.count % taken:
+            taken = min(run.length, missing)
+            if missing % taken or run.length % taken:
                 return None
-            if taken < run.count:
+            if taken < run.length:
                 down, across = run.span
-                rest.append(Run(run.count // taken, (down / taken, across / taken)))
+                rest.append(Run(run.length // taken, (down / taken, across / taken)))
             runs.append(Run(taken, run.span))
             missing //= taken
         made.append(tuple(runs))

@@ -80,9 +80,9 @@ def shapes_of(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).to("meta").eval()
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -90,6 +90,7 @@ class _Recorder(TorchDispatchMode):
 
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
+        result: Any
         if name == "native_batch_norm" and not args[5]:  # else PyTorch works its shapes out in Python, slowly
             result = (torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0))
         elif name == "_prelu_kernel":  # the same

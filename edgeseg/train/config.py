@@ -136,7 +136,7 @@ class TrainConfig(Settings):
     data: str | Path = setting(..., "A dataset.yaml, or the folder of a data set")
     format: str = setting("", "How it lies: voc, coco, yolo, … if its dataset.yaml does not say so")
     output: str | Path = setting(Path("runs/train"), "Folder for checkpoints, metrics and curves")
-    network: str = setting("fast_scnn", "One of those that edgeseg models --networks lists")
+    network: str = setting("fast_scnn", "One of those that edgeseg models --all lists")
     network_args: NetworkArgs = setting({}, "What it is made with, such as width=0.5", parse=_network_args)
     init: str | Path | None = setting("", "What to start from: the backbone's name, for ImageNet's weights, or a file")
     qat: str | Path | None = setting("", "A checkpoint to train on for INT8", panel=_QAT)

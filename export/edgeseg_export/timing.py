@@ -84,12 +84,12 @@ def _time_in(folder: Path, spec: ModelSpec, threads: int | None, runs: int) -> N
     from edgeseg.runtime.ort.backend import OrtBackend
     from edgeseg.synthetic import StreetScene
 
+    float_path, int8_path, not_int8 = folder / "fp32.onnx", folder / "int8.onnx", ""
+    _export(spec, folder / "model.pt", float_path)
     pictures = [StreetScene(*spec.input_size, seed=seed).render(0.0)[0] for seed in range(_PICTURES)]
     files = [folder / f"{number}.png" for number in range(_PICTURES)]
     for picture, file in zip(pictures, files, strict=True):
         Image.fromarray(picture).save(file)
-    float_path, int8_path, not_int8 = folder / "fp32.onnx", folder / "int8.onnx", ""
-    _export(spec, folder / "model.pt", float_path)
     with ExitStack() as opened:
 
         def open_engine(path: Path) -> OrtBackend:

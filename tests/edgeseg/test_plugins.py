@@ -92,7 +92,7 @@ def test_a_network_is_trained_by_its_loss_on_labels_of_its_format(edgeseg, data,
     recipe += ["--batch-size", 2, "--height", 64, "--width", 96, "--learning-rate", 0.05, "--loss-stride", 1]
     recipe += ["--loss", "cross_entropy + brier"]
     networks, _, _, measured = edgeseg(
-        ["models", "--networks"],
+        ["models", "--all"],
         ["train", "--data", data, "--output", output, *recipe, "--device", "cpu", "--threads", 1],
         ["export", output / "model.pt", "--output", artifact],
         ["eval", artifact, "--data", data, "--json"],

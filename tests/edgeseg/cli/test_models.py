@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from edgeseg import weights
@@ -38,15 +40,62 @@ models()
     assert row[-1] == "Apache-2.0"
 
 
-def test_every_network_is_listed_with_what_it_can_be_made_with(run_cli):
+def test_every_network_is_listed_with_its_figures_and_what_it_can_be_made_with(run_cli):
     pytest.importorskip("torch", reason="networks need torch; pip install 'edgeseg[train]'")
-    from edgeseg.models.registry import arguments_of, network_names
+    from edgeseg.models.registry import arguments_of, network_names, published
 
-    done = run_cli("models", "--networks")
+    done = run_cli("models", "--all", "--size", "96x72", "--classes", "5")
     assert done.rc == 0
-    rows = {line.split()[0]: line for line in done.stdout.splitlines()[1:] if line}
+    heading, *lines = done.stdout.splitlines()
+    for column in ("network", "year", "params M", "GMACs", "MB", "stride", "sees px", "paper", "trunk weights"):
+        assert column in heading
+    assert "fp32 ms" not in heading
+    assert "Of 5 classes at 96x72." in lines
+    rows = {line.split()[0]: line for line in lines if line}
     for name in network_names():
         assert all(f"{key}={value}" in rows[name] for key, value in arguments_of(name).items())
+        assert published(name).paper in rows[name]
+
+
+def test_networks_that_cannot_take_the_size_are_left_out_of_all_and_refused_by_name(run_cli):
+    pytest.importorskip("torch", reason="networks need torch; pip install 'edgeseg[train]'")
+    refused = run_cli("models", "erfnet", "--size", "100x60")
+    assert refused.rc == 2
+    assert "ERFNet cannot take images of 100x60. Give a width and height that are multiples of 8" in refused.stderr
+
+
+def test_a_network_is_measured_here(run_cli):
+    for package in ("torch", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="a measurement exports; pip install 'edgeseg[export]'")
+    from edgeseg.models.figures import figures_of
+
+    done = run_cli("models", "lraspp", "--measure", "--threads", "1", "--size", "64x32", "--classes", "3", "--json")
+    assert done.rc == 0
+    (row,) = json.loads(done.stdout)
+    figures = figures_of("lraspp", 3, (32, 64))
+    assert row["macs"] == figures.macs
+    assert row["peak_activation_bytes"] == figures.peak_activation_bytes
+    assert row["receptive_field"] == figures.receptive_field._asdict()
+    assert (row["paper"], row["year"], row["backbone"]) == ("arXiv:1905.02244", 2019, "mobilenet_v3_large")
+    assert set(row["trunk_weights"]) == {"torchvision", "timm"}
+    assert row["fp32_ms"] > 0
+    assert row["int8_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--json"], "are of networks. Name some, or pass --all"),
+        (["fast_scnn", "--size", "480"], "--size is '480'. Give a width and a height in pixels, as 480x360"),
+        (["fast_scnn", "--classes", "0"], "a network of 0 classes"),
+        (["nonesuch"], "there is no network 'nonesuch'"),
+    ],
+)
+def test_refusals(run_cli, words, message):
+    pytest.importorskip("torch", reason="networks need torch; pip install 'edgeseg[train]'")
+    done = run_cli("models", *words)
+    assert done.rc == 2
+    assert message in done.stderr
 
 
 def test_none_shipped_is_an_error_with_a_remedy(run_python, tmp_path):
