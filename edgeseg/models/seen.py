@@ -137,7 +137,7 @@ def reshaped(dimensions: Iterable[Dimension], shape: Sequence[int]) -> tuple[Dim
     rest: list[Run] = []
     for run in (run for dimension in dimensions for run in dimension):
         still = rest and rest[-1].span == run.span == (0, 0)
-        rest.append(Run(rest.pop().count * run.length) if still else run)
+        rest.append(Run(rest.pop().length * run.length) if still else run)
     rest.reverse()
     made = []
     for count in shape:

@@ -62,6 +62,7 @@ ONLY_PARSED = {
     r"--unlabelled|--tagged-split": "takes a while; tests/edgeseg/train/test_unlabelled.py",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
     r"--network NAME": "NAME is the reader's choice; tests/edgeseg/models/test_networks.py",
+    r"models .*--measure": "takes a while; tests/edgeseg/cli/test_models.py",
     r"\bmine-int8\b": "needs what train --qat makes; tests/export/test_qat.py",
 }
 """What a command must match to be parsed only, and why it is not run."""
@@ -296,7 +297,7 @@ def run_edgeseg(home: Path, camera: str, run_cli: Callable[..., Any]) -> Callabl
 
     def run(words: list[str]) -> None:
         command = substituted(words, camera)
-        if tuple(command) in done or (NO_TORCH and re.search(r"^train |runs/mine/", " ".join(words))):
+        if tuple(command) in done or (NO_TORCH and re.search(r"^train |^models -|runs/mine/", " ".join(words))):
             return
         result = run_cli(*command, cwd=home)
         assert result.rc == 0, f"edgeseg {' '.join(command)}\n{result.stdout}{result.stderr}"

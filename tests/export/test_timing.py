@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
+from torch import nn
 
 from edgeseg.errors import InputError, MissingDependencyError, ModelError
+from edgeseg.models import registry
+from edgeseg.models.network import Features, Network
+from edgeseg.quantize import ptq
 from edgeseg_export.timing import time_network
 
 
@@ -26,13 +30,25 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 
 
 def test_why_a_network_is_not_in_int8_is_said(monkeypatch):
-    from edgeseg.quantize import ptq
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+    @registry.register_network("timed_net")
+    class TimedNet(Network):
+        stride = 1
+        tap_channels = ()
+
+        def __init__(self, num_classes):
+            super().__init__()
+            self.classify = nn.Conv2d(3, num_classes, 1)
+
+        def features(self, images):
+            return Features(self.classify(images), ())
 
     def refuses(*args, **kwargs):
-        raise ModelError("its quantizer knows no such operator", "Leave it in float")
+        raise ModelError("the quantizer does not know it", "Leave it in float")
 
     monkeypatch.setattr(ptq, "calibrate_model", refuses)
-    times = time_network("fast_scnn", 3, (32, 64), {"width": 0.25}, threads=1, runs=1)
+    times = time_network("timed_net", 3, (32, 64), threads=1, runs=1)
     assert times.fp32_ms > 0
     assert times.int8_ms is None
-    assert times.not_int8 == "its quantizer knows no such operator"
+    assert times.not_int8 == "the quantizer does not know it"
