@@ -1,8 +1,8 @@
 """From a float ONNX artifact to one with Q/DQ pairs, for ONNX Runtime's CPU kernels or for TensorRT.
 
 ONNX Runtime's quantizer places the pairs. What is added here: the network reads the uint8 frame without arithmetic
-before it (:mod:`edgeseg.quantize.fold`), tensors that are joined get one scale for TensorRT, and layers can be left in
-float.
+before it (:mod:`edgeseg.quantize.fold`), on a CPU four of its pixels at a time (:mod:`edgeseg.quantize.stem`), tensors
+that are joined get one scale for TensorRT, and layers can be left in float.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from edgeseg.quantize.calibrate import Method, NamedProgress, calibrate, no_prog
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
 from edgeseg.quantize.joined import Range, join_ranges
+from edgeseg.quantize.stem import widen_stem
 from edgeseg.runtime.ort.backend import OrtBackend
 from edgeseg.runtime.ort.module import load_onnxruntime
 from edgeseg.spec import ModelSpec
@@ -125,6 +126,7 @@ class CalibratedModel:
             model: onnx.ModelProto = quantizer.model.model
             if not levels.is_symmetric and self._folded is not None:
                 _read_pixels(model, self._folded)
+                widen_stem(model)
             _tidy(model)
             set_spec(model, self.spec.unmeasured(precision=levels.precision))
             onnx.checker.check_model(model)
