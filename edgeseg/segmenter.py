@@ -110,6 +110,11 @@ class Segmenter:
         """The model's classes, colours, input size and all else known of it."""
         return self._spec
 
+    @property
+    def is_refining(self) -> bool:
+        """Whether there is a refiner between the network and the labels."""
+        return self._refiner is not None
+
     def __call__(self, image: ImageU8) -> Segmentation:
         """Label each pixel.
 

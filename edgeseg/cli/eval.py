@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from edgeseg.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from edgeseg.evaluation.edges import EdgeEvaluation
     from edgeseg.evaluation.evaluate import Evaluation
 
 EXAMPLES = """
@@ -20,6 +21,7 @@ edgeseg eval fast_scnn-camvid --data camvid
 edgeseg eval best.pt --data my_data/dataset.yaml --split test --json
 edgeseg eval tuned.onnx --data my_data --refine crf
 edgeseg eval best.pt --data my_data --scales 0.75,1,1.25 --flip
+edgeseg eval hed.pt --data edges.yaml --task edges
 edgeseg eval --predictions masks --labels my_data/val/labels
 edgeseg eval --predictions some --labels my_data/val/labels --partial
 """
@@ -31,6 +33,9 @@ def eval(
         Path | None, typer.Option(help="A dataset.yaml, or the folder that holds one: classes, images, labels.")
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
+    task: Annotated[
+        Literal["classes", "edges"], typer.Option(help="Whether all pixels count, or thin edges with a tolerance.")
+    ] = "classes",
     refine: Refinement = "none",
     scales: Annotated[
         str, typer.Option(metavar="S,S,...", help="Take the mean over the picture at these sizes; for a .pt alone.")
@@ -63,6 +68,9 @@ def eval(
     the classes come from --data; or from --num-classes and --ignore-index;
     or from the dataset.yaml that has --labels as one of its splits; or from
     the highest index found.
+
+    With --task edges of a model of edges: ODS, OIS and average precision,
+    as BSDS500 has them.
     """
     if model is not None:
         if predictions or labels or num_classes is not None or ignore_index is not None or partial:
@@ -77,7 +85,7 @@ def eval(
         raise InputError("there is nothing to measure", "Pass MODEL and --data, or --predictions and --labels")
     else:
         given = {"--refine": refine != "none", "--fit": fit is not None, "--tile-scale": tile_scale is not None}
-        given |= {"--scales": scales != "1", "--flip": flip}
+        given |= {"--scales": scales != "1", "--flip": flip, "--task": task != "classes"}
         for flag, is_given in given.items():
             if is_given:
                 raise InputError(f"{flag} is for a model, not for images predicted elsewhere", "Leave it out")
@@ -88,6 +96,7 @@ def eval(
     from rich.progress import track
 
     from edgeseg.data.dataset import Dataset
+    from edgeseg.evaluation.edges import evaluate_edges
     from edgeseg.evaluation.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
 
     notes = Console(stderr=True)
@@ -107,7 +116,8 @@ def eval(
             scales=_factors(scales),
             flip=flip,
         ) as segmenter:
-            evaluation = evaluate(segmenter, dataset, split, progress)
+            measure = evaluate_edges if task == "edges" else evaluate
+            evaluation = measure(segmenter, dataset, split, progress=progress)
     elif predictions is not None and labels is not None:
         try:
             evaluation = evaluate_predictions(
@@ -135,8 +145,27 @@ def _factors(scales: str) -> list[float]:
         raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
 
 
-def render(evaluation: Evaluation) -> RenderableType:
-    """A table of the classes with their means below, in per cent; "-" where a figure is undefined."""
+def render(evaluation: Evaluation | EdgeEvaluation) -> RenderableType:
+    """What a measurement found, in per cent."""
+    from edgeseg.evaluation.evaluate import Evaluation
+
+    return _render_classes(evaluation) if isinstance(evaluation, Evaluation) else _render_edges(evaluation)
+
+
+def _render_edges(evaluation: EdgeEvaluation) -> RenderableType:
+    from rich.text import Text
+
+    figures = evaluation.to_dict()
+    return Text(
+        f"ODS {_percent(figures['ods'])} % at the threshold {figures['threshold']:.2f}   "
+        f"OIS {_percent(figures['ois'])} %   AP {_percent(figures['ap'])} %\n"
+        f"{evaluation.images} images; tolerance {_percent(evaluation.tolerance)} % of the diagonal; "
+        f"edges: {evaluation.origin}"
+    )
+
+
+def _render_classes(evaluation: Evaluation) -> RenderableType:
+    """A table of the classes with their means below; "-" where a figure is undefined."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -17,6 +17,7 @@ from edgeseg.data.pictures import read_image
 from edgeseg.data.soft_labels import SoftLabels
 from edgeseg.errors import DatasetError, InputError, ModelError, SinkError
 from edgeseg.files.whole import cannot_write, written_whole
+from edgeseg.runtime.postprocess import placed_values
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
 from edgeseg.spec.palette import IGNORE
@@ -129,7 +130,7 @@ def _sure(labels: LabelsU8, inference: Inference, confidence: float) -> LabelsU8
     """The labels, with 255 where the largest probability, enlarged to their size, is below ``confidence``."""
     logits: NDArray[np.float32] = np.asarray(inference.output[0], dtype=np.float32)
     largest = 1 / np.exp(logits - logits.max(axis=0)).sum(axis=0)
-    enlarged = cv2.resize(largest, labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    enlarged = placed_values(largest, inference.placement)
     return np.where(enlarged >= confidence, labels, np.uint8(IGNORE)).astype(np.uint8)
 
 

@@ -70,3 +70,34 @@ def placed_labels(output: NDArray[np.float32] | NDArray[np.uint8], placement: Pl
     labels = np.full(placement.picture, IGNORE, dtype=np.uint8)
     labels[placement.seen.slices] = seen
     return labels
+
+
+def placed_values(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
+    """Values of a canvas, such as probabilities, at the picture's size, bilinear; 0 where the network saw nothing.
+
+    Args:
+        values: (h, w) float32 of the whole canvas.
+        placement: of the picture.
+
+    Returns:
+        (height, width) float32.
+    """
+    height, width = placement.seen.size
+    for axis, (size, span) in enumerate(zip((height, width), placement.spans, strict=True)):
+        values = _resampled(values, axis, size, span)
+    if placement.sees_all:
+        return values
+    whole = np.zeros(placement.picture, dtype=np.float32)
+    whole[placement.seen.slices] = values
+    return whole
+
+
+def _resampled(values: NDArray[np.float32], axis: int, size: int, span: Span) -> NDArray[np.float32]:
+    """Along one axis, from the part of it that a span says to ``size`` values."""
+    count, (begin, end, whole) = values.shape[axis], span
+    at = (begin + (np.arange(size) + 0.5) * (end - begin) / size) * count / whole - 0.5
+    at = at.clip(0, count - 1)
+    low = np.minimum(at.astype(int), max(0, count - 2))
+    share = (at - low).astype(np.float32)[:, None] if axis == 0 else (at - low).astype(np.float32)
+    one, other = (np.take(values, np.minimum(index, count - 1), axis) for index in (low, low + 1))
+    return np.asarray(one + (other - one) * share, dtype=np.float32)

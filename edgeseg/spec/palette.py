@@ -45,3 +45,18 @@ def lookup_table(colors: Sequence[Rgb]) -> NDArray[np.uint8]:
 def colorize(labels: NDArray[np.uint8], colors: Sequence[Rgb]) -> NDArray[np.uint8]:
     """Labels (..., H, W) uint8 to colours (..., H, W, 3) uint8 RGB."""
     return lookup_table(colors)[labels]
+
+
+def painted(labels: NDArray[np.uint8], colors: Sequence[Rgb]) -> NDArray[np.uint8]:
+    """Labels (..., H, W) as an overlay paints them: 255, which leaves the picture as it is, for classes of black.
+
+    Black is what data sets give a background, and edges what is none.
+    """
+    import numpy as np
+
+    black = [index for index, color in enumerate(colors) if tuple(color) == (0, 0, 0)]
+    if not black:
+        return labels
+    table = np.arange(256, dtype=np.uint8)
+    table[black] = IGNORE
+    return table[labels]

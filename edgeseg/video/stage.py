@@ -16,7 +16,7 @@ from edgeseg.refine.base import check_refinable
 from edgeseg.refine.temporal import TemporalSmoother
 from edgeseg.segmenter import Segmenter
 from edgeseg.spec import ModelSpec
-from edgeseg.spec.palette import lookup_table
+from edgeseg.spec.palette import lookup_table, painted
 from edgeseg.types import Frame, Inference, Result, Segmentation
 from edgeseg.video.draw.legend import draw_classes, draw_status
 from edgeseg.video.sources.base import StreamInfo
@@ -118,9 +118,10 @@ class Overlay:
         """Paint."""
         start_s = time.perf_counter()
         segmentation = _segmentation_of(result)
-        colors = lookup_table(segmentation.spec.colors)
+        colors = segmentation.spec.colors
+        labels = painted(segmentation.labels, colors)
         picture = _native.overlay(
-            result.frame.rgb_u8, segmentation.labels, colors, self._opacity, threads=self._threads
+            result.frame.rgb_u8, labels, lookup_table(colors), self._opacity, threads=self._threads
         )
         draw_classes(picture, segmentation)
         figures = self._figures.setdefault(result.stream, _Figures())

@@ -27,7 +27,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-LIST_WHAT_IS_THERE = {"folders", "cityscapes", "ade20k", "labelme", "yolo", "roboflow", "joined"}
+LIST_WHAT_IS_THERE = {"edges", "folders", "cityscapes", "ade20k", "labelme", "yolo", "roboflow", "joined"}
 """Formats in which nothing names the pictures but their folder."""
 
 

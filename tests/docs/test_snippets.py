@@ -60,6 +60,7 @@ ONLY_PARSED = {
     r"rtsps:": "needs a camera with a certificate; tests/edgeseg/video/test_reach.py",
     r"runs/gpu": "needs a GPU",
     r"--unlabelled|--tagged-split": "takes a while; tests/edgeseg/train/test_unlabelled.py",
+    r"--network hed|runs/hed": "a large network; tests/edgeseg/evaluation/test_edges.py",
     r"train --qat": "takes a minute; tests/edgeseg/train/test_qat.py",
     r"--network NAME": "NAME is the reader's choice; tests/edgeseg/models/test_networks.py",
     r"models .*--measure": "takes a while; tests/edgeseg/cli/test_models.py",

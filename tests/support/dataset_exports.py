@@ -383,6 +383,24 @@ def joined(folder: Path) -> Export:
     return Export(folder, "joined", ("ground", "tree", "car"), labels, recognised=False)
 
 
+def edges(folder: Path) -> Export:
+    """The borders between the classes of another data set."""
+
+    def borders(values: np.ndarray) -> np.ndarray:
+        found = np.zeros_like(values)
+        for (y, x), value in np.ndenumerate(values):
+            beside = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+            found[y, x] = any(0 <= v < HEIGHT and 0 <= u < WIDTH and values[v, u] != value for v, u in beside)
+        return found
+
+    folders(folder / "whole")
+    (folder / "dataset.yaml").write_text("format: edges\ndata: whole\n")
+    first, second = borders(FIRST), borders(SECOND)
+    return Export(
+        folder, "edges", ("rest", "edge"), {"train": {"a": first, "b": second}, "val": {"c": first}}, recognised=False
+    )
+
+
 EXPORTS: dict[str, Callable[[Path], Export]] = {
     "folders": folders,
     "cityscapes": cityscapes,
@@ -395,5 +413,6 @@ EXPORTS: dict[str, Callable[[Path], Export]] = {
     "yolo": yolo,
     "roboflow": roboflow,
     "joined": joined,
+    "edges": edges,
 }
 """By the format's name: writes one into a new folder."""

@@ -80,6 +80,7 @@ DATASET_FORMATS: Plugins[DatasetFormat] = Plugins(
         "yolo": "edgeseg.data.formats.yolo:YOLO",
         "roboflow": "edgeseg.data.formats.roboflow:ROBOFLOW",
         "joined": "edgeseg.data.formats.joined:JOINED",
+        "edges": "edgeseg.data.formats.edges:EDGES",
     },
 )
 """What ``format`` in a dataset.yaml may be."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +50,25 @@ def find(path: Path, format: str | None = None) -> Found:
         raise description.error(f"bit_depth is {bit_depth!r:.80}", f"Use one of {', '.join(map(str, BIT_DEPTHS))}")
     reader = DATASET_FORMATS[name]
     description.check_keys({*reader.keys, "format", "bit_depth"}, reader.required)
-    return Found(description.path, name, reader.read(description), bit_depth)
+    with _not_within_itself(description):
+        contents = reader.read(description)
+    return Found(description.path, name, contents, bit_depth)
+
+
+_being_read: ContextVar[tuple[Path, ...]] = ContextVar("being read", default=())
+
+
+@contextmanager
+def _not_within_itself(description: Description) -> Iterator[None]:
+    """While a data set is read it may name others, but no one that is being read: that would have no end."""
+    path = description.path.resolve()
+    if path in _being_read.get():
+        raise description.error("it is made of itself", "Name another data set")
+    token = _being_read.set((*_being_read.get(), path))
+    try:
+        yield
+    finally:
+        _being_read.reset(token)
 
 
 def _describe(path: Path, format: str | None) -> Description:

@@ -20,6 +20,7 @@ LOSSES: Plugins[Callable[..., Loss]] = Plugins(
     {
         "cross_entropy": "edgeseg.train.losses.cross_entropy:CrossEntropy",
         "ohem": "edgeseg.train.losses.cross_entropy:OnlineHardExamples",
+        "balanced": "edgeseg.train.losses.balanced:Balanced",
         "dice": "edgeseg.train.losses.dice:Dice",
         "lovasz": "edgeseg.train.losses.lovasz:LovaszSoftmax",
         "boundary": "edgeseg.train.losses.boundary:Boundary",

@@ -22,7 +22,7 @@ import numpy as np
 
 from edgeseg import _native
 from edgeseg.errors import InputError
-from edgeseg.spec.palette import lookup_table
+from edgeseg.spec.palette import lookup_table, painted
 from edgeseg.types import ImageU8, LabelsU8, Result
 
 Kind = Literal["layers", "overlay"]
@@ -58,8 +58,9 @@ class Encoding:
         rgb_u8, labels = self._shrink(result.frame.rgb_u8, result.segmentation.labels)
         if kind == "layers":
             return _pack(result, rgb_u8.shape, self._to_jpeg(rgb_u8), _deflate(labels))
-        colors = lookup_table(result.segmentation.spec.colors)
-        return self._to_jpeg(_native.overlay(rgb_u8, labels, colors, self.opacity, threads=1))
+        colors = result.segmentation.spec.colors
+        painting = _native.overlay(rgb_u8, painted(labels, colors), lookup_table(colors), self.opacity, threads=1)
+        return self._to_jpeg(painting)
 
     def _shrink(self, rgb_u8: ImageU8, labels: LabelsU8) -> tuple[ImageU8, LabelsU8]:
         height, width = labels.shape

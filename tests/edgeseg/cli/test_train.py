@@ -249,7 +249,7 @@ def test_a_config_file_that_says_something_else(refused, data, tmp_path, text, m
         (["--aspect", 0.5], "span no range"),
         (["--loss", "dice, ohem"], "loss is 'dice, ohem'. Write it as ohem(0.7) + dice"),
         (["--loss", "ohem(0)"], "the threshold of ohem is 0. Give more than 0 and at most 1"),
-        (["--loss", "dise"], "there is no loss 'dise'. Use cross_entropy, ohem, dice, lovasz, boundary"),
+        (["--loss", "dise"], "there is no loss 'dise'. Use cross_entropy, ohem, balanced, dice, lovasz"),
         (["--ema-decay", 1], "outside 0..1"),
         (["--color-jitter", 1.5], "outside 0..1"),
         (["--loss-stride", 500], "loss_stride 500 is more than the crops' 360 pixels"),

@@ -69,6 +69,18 @@ def test_labels_are_of_the_size_of_the_picture_and_of_what_is_sure(data, segment
     assert (np.asarray(Image.open(tmp_path / "all" / "grey.png")) == 1).all()
 
 
+def test_what_is_sure_lies_where_the_label_does_whatever_the_fit(tiny_onnx, tmp_path):
+    """A portrait in a landscape canvas: what is beside it there is no part of the picture."""
+    picture = np.full((96, 48, 3), 90, np.uint8)
+    picture[:, :24, 0] = 255  # red on the left; on the right the channels are alike, so that nothing is sure
+    frame = Frame(picture, 0, 0.0, name="a")
+    with Segmenter.open(tiny_onnx, threads=1, fit="letterbox") as segmenter:
+        predict_labels(segmenter, [frame], tmp_path / "sure", confidence=0.9)
+    sure = np.asarray(Image.open(tmp_path / "sure" / "a.png"))
+    assert (sure[:, :14] == 0).all()  # the picture is two logits wide, whose centres are at 12 and 36
+    assert (sure[:, 18:] == 255).all()
+
+
 def test_labels_that_somebody_drew_are_not_replaced(data, segmenter, tmp_path):
     before = Image.fromarray(np.zeros((2, 2), np.uint8))
     before.save(tmp_path / "grey.png")

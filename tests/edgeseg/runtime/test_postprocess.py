@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.runtime.postprocess import placed_labels, to_labels
+from edgeseg.runtime.postprocess import placed_labels, placed_values, to_labels
 from edgeseg.runtime.preprocess import labels_to_canvas
 from edgeseg.spec.placement import place
 
@@ -83,3 +83,28 @@ def test_labels_that_are_laid_before_the_network_come_back_within_half_a_pixel(f
         # Half a pixel of the canvas, and half of one of the picture; none where the canvas is no smaller.
         moved = abs(int((seen[0] == 0).sum()) + placement.seen.left - edge)
         assert moved <= (0.5 * scale + 0.5 if scale > 1 else 0)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop", "tile"])
+@pytest.mark.parametrize("size", [(60, 40), (40, 90), (32, 48)])
+def test_values_come_back_to_where_they_were(fit, size):
+    """A slope down and across the picture, taken at the centres of a canvas's logits, is that slope again."""
+    placement = place(fit, size, (32, 48), cell=4)
+    height, width = placement.canvas[0] // 4, placement.canvas[1] // 4
+    rows, columns = (np.arange(count)[:, None] * 4 + 2 for count in (height, width))
+    down = (rows - placement.window.top) * placement.seen.size[0] / placement.window.size[0] + placement.seen.top
+    across = (columns.T - placement.window.left) * placement.seen.size[1] / placement.window.size[1]
+    values = placed_values((3 * down + (across + placement.seen.left)).astype(np.float32), placement)
+    assert values.shape == size
+    assert values.dtype == np.float32
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    seen = np.zeros(size, bool)
+    seen[placement.seen.slices] = True
+    border = 4 * max(
+        placement.seen.size[0] / placement.window.size[0], placement.seen.size[1] / placement.window.size[1]
+    )
+    top, left, bottom, right = placement.seen.top, placement.seen.left, placement.seen.bottom, placement.seen.right
+    inside = (y > top + border) & (y < bottom - border) & (x > left + border) & (x < right - border)
+    assert inside.any()
+    np.testing.assert_allclose(values[inside], (3 * y + x)[inside], rtol=1e-4)
+    assert not values[~seen].any()

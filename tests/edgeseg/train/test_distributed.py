@@ -43,7 +43,7 @@ def torchrun(*command, processes=2):
 
 
 PLAIN = {
-    "loss": "ohem(0.5) + dice + lovasz(0.5) + boundary(0.2) + distil(0.5)",
+    "loss": "ohem(0.5) + dice + lovasz(0.5) + boundary(0.2) + balanced(0.3) + distil(0.5)",
     "network_args": {"width": 0.25},
     "batch_size": 6,
 }

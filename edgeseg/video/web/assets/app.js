@@ -167,8 +167,8 @@ const IS_LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 function maskColors() {
   const table = new Uint32Array(256); // transparent where there is no class
   (page.status?.classes ?? []).forEach(({ name, color }, index) => {
-    if (choice.hidden.has(name)) return;
     const rgb = parseInt(color.slice(1), 16);
+    if (choice.hidden.has(name) || rgb === 0) return; // a background, which is black, leaves the picture as it is
     const [r, g, b] = [rgb >> 16, (rgb >> 8) & 255, rgb & 255];
     table[index] = IS_LITTLE_ENDIAN ? ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0 : ((rgb << 8) | 255) >>> 0;
   });

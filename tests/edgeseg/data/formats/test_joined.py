@@ -53,6 +53,7 @@ def test_a_part_gives_only_the_splits_that_are_asked_of_it(described):
         ("first", "parts is not a list"),
         ([{"folder": "first"}], "unknown key 'folder' in parts[0]"),
         ([{"data": "gone"}], "no dataset at"),
+        ([{"data": "first"}, {"data": "../data"}], "it is made of itself"),
         ([{"data": "second"}], "names has no 'stone', which"),
         ([{"data": "second"}], "Say what it is in parts[0].map: stone: CLASS, [CLASS, CLASS] or null"),
         ([{"data": "first", "map": {"roof": "car"}}], "parts[0].map names 'roof', which is no class of"),

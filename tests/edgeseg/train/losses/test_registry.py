@@ -70,7 +70,7 @@ def test_terms_stand_by_name_with_their_numbers():
         ("dice(-1)", "Write it as"),
         ("dice(*[1])", "Write it as"),
         ("__import__('os').system('true')", "Write it as"),
-        ("focal", "there is no loss 'focal'. Use cross_entropy, ohem, dice"),
+        ("focal", "there is no loss 'focal'. Use cross_entropy, ohem, balanced, dice"),
         ("dice + dice", "loss names dice twice"),
         ("dice(1, 2, 3)", "loss: dice cannot be made with what stands behind it. It takes weight"),
         ("ohem(limit=1)", "It takes threshold, weight"),
