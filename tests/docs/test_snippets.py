@@ -434,8 +434,9 @@ def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_pat
         assert set(edgeseg.RunConfig.read(file)) == set(content)
         edgeseg.RunConfig.load(file)
         return
-    if content.get("format") == "joined":
-        assert len(joined_in(content, tmp_path).split("train").samples()) == len(content["parts"])
+    if content.get("format") in ("joined", "edges"):
+        parts = content.get("parts", [content])
+        assert len(made_of(parts, content, tmp_path).split("train").samples()) == len(parts)
         return
     if "splits" not in content:
         assert read_sources(file) == content
@@ -450,18 +451,18 @@ def test_yaml_is_a_data_set_a_run_or_a_file_of_sources(snippet: Snippet, tmp_pat
     assert all(len(split.samples()) == 1 for split in Dataset.load(file).splits.values())
 
 
-def joined_in(content: dict[str, Any], folder: Path) -> Dataset:
+def made_of(parts: list[dict[str, Any]], content: dict[str, Any], folder: Path) -> Dataset:
     """The data set of others, each of which is there with the classes that its map names."""
-    for part in content["parts"]:
-        place = folder / "joined" / part["data"]
+    for part in parts:
+        place = folder / "made" / part["data"]
         for kind in ("images", "labels"):
             (place / kind).mkdir(parents=True)
             Image.new("L", (16, 12)).save(place / kind / "a.png")
         splits = {"train": {"images": "images", "labels": "labels"}}
-        (place / "dataset.yaml").write_text(yaml.safe_dump({"names": [*part["map"]], "splits": splits}))
-    (folder / "joined").mkdir(exist_ok=True)
-    (folder / "joined" / "dataset.yaml").write_text(yaml.safe_dump(content))
-    return Dataset.load(folder / "joined")
+        (place / "dataset.yaml").write_text(yaml.safe_dump({"names": [*part.get("map", ["ground"])], "splits": splits}))
+    (folder / "made").mkdir(exist_ok=True)
+    (folder / "made" / "dataset.yaml").write_text(yaml.safe_dump(content))
+    return Dataset.load(folder / "made")
 
 
 def files_of_split(split: dict[str, Any], folder: Path) -> list[Path]:

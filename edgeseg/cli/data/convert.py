@@ -22,7 +22,7 @@ def convert(
         typer.Option(
             "--format",
             help="How it lies: folders, cityscapes, voc, ade20k, coco, labelme, cvat, label-studio, yolo, roboflow, "
-            "joined; if left out, what its dataset.yaml says or it looks like.",
+            "joined, edges; if left out, what its dataset.yaml says or it looks like.",
         ),
     ] = None,
 ) -> None:
