@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,8 @@ from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, Threads, Tile
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
     from edgeseg.evaluation.edges import EdgeEvaluation
@@ -34,7 +36,7 @@ def eval(
     ] = None,
     split: Annotated[str, typer.Option(help="The split of --data to measure the model on.")] = "val",
     task: Annotated[
-        Literal["classes", "edges"], typer.Option(help="Whether all pixels count, or thin edges with a tolerance.")
+        str, typer.Option(metavar="classes|edges", help="Whether all pixels count, or thin edges with a tolerance.")
     ] = "classes",
     refine: Refinement = "none",
     scales: Annotated[
@@ -96,9 +98,9 @@ def eval(
     from rich.progress import track
 
     from edgeseg.data.dataset import Dataset
-    from edgeseg.evaluation.edges import evaluate_edges
-    from edgeseg.evaluation.evaluate import DoubtfulIndexError, evaluate, evaluate_predictions
+    from edgeseg.evaluation.evaluate import DoubtfulIndexError, evaluate_predictions
 
+    measure = _measure_of(task)
     notes = Console(stderr=True)
     bar = functools.partial(track, description="measuring", console=notes, transient=True)
     progress = bar if notes.is_terminal else iter
@@ -116,7 +118,6 @@ def eval(
             scales=_factors(scales),
             flip=flip,
         ) as segmenter:
-            measure = evaluate_edges if task == "edges" else evaluate
             evaluation = measure(segmenter, dataset, split, progress=progress)
     elif predictions is not None and labels is not None:
         try:
@@ -136,6 +137,16 @@ def eval(
         Console().print_json(data=evaluation.to_dict())
     else:
         Console().print(render(evaluation))
+
+
+def _measure_of(task: str) -> Callable[..., Any]:
+    from edgeseg.evaluation.edges import evaluate_edges
+    from edgeseg.evaluation.evaluate import evaluate
+
+    measures: dict[str, Callable[..., Any]] = {"classes": evaluate, "edges": evaluate_edges}
+    if task not in measures:
+        raise InputError(f"--task is {task!r:.40}", f"Use {' or '.join(measures)}")
+    return measures[task]
 
 
 def _factors(scales: str) -> list[float]:

@@ -235,6 +235,8 @@ def test_the_verb_says_the_figures(run_cli, data, segmenter, tmp_path):
     done = run_cli("eval", tmp_path / "model.onnx", "--data", data.path, "--task", "edges", "--refine", "crf")
     assert done.rc == 2
     assert "edges are measured as the network gives them. Leave out refine" in done.stderr
+    done = run_cli("eval", tmp_path / "model.onnx", "--data", data.path, "--task", "lines")
+    assert (done.rc, done.stderr) == (2, "edgeseg: error: --task is 'lines'. Use classes or edges.\n")
     done = run_cli("eval", "--predictions", tmp_path, "--labels", tmp_path, "--task", "edges")
     assert done.rc == 2
     assert "--task is for a model" in done.stderr
