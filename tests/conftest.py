@@ -20,6 +20,7 @@ from edgeseg.spec import METADATA_KEY, ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # more processes than cores: one that spins takes another's time
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that load ONNX Runtime by itself
 _CACHE = tempfile.TemporaryDirectory(prefix="edgeseg-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name  # the user's own cache is left alone

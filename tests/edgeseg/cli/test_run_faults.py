@@ -25,6 +25,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.any_python
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -108,7 +110,6 @@ def _small_files(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-@pytest.mark.any_python
 def test_a_disk_that_is_full_is_named_and_what_was_written_stays_readable(start: Start, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     process = start(
@@ -118,7 +119,6 @@ def test_a_disk_that_is_full_is_named_and_what_was_written_stays_readable(start:
     assert _frames_of(out) > 5
 
 
-@pytest.mark.any_python
 def test_a_disk_that_is_full_leaves_whole_lines(start: Start, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     process = start(

@@ -25,6 +25,8 @@ from edgeseg.types import Frame, Result
 from edgeseg.video.sinks.mp4 import Mp4Sink
 from edgeseg.video.sinks.segmented import SegmentedMp4Sink
 
+pytestmark = pytest.mark.any_python
+
 
 class Done(Protocol):
     """What ``run_cli`` gives."""

@@ -21,6 +21,8 @@ from websockets.exceptions import ConnectionClosed
 
 from edgeseg.video.web.door import Limits, descriptors_allowed
 
+pytestmark = pytest.mark.any_python
+
 DESCRIPTORS = 200  # of the run that is attacked: 50 connections, 32 from one address
 FEW_DESCRIPTORS = f"""
 import os, resource, sys

@@ -24,6 +24,8 @@ from edgeseg.video.sources.reconnecting import Backoff, ReconnectingSource
 from edgeseg.video.sources.registry import open_source
 from edgeseg.video.status import SourceState
 
+pytestmark = pytest.mark.any_python
+
 SECRET = "sEcr3t"
 
 
