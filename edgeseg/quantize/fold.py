@@ -101,14 +101,9 @@ def cast_first(model: onnx.ModelProto) -> None:
 
 def _find_head(graph: onnx.GraphProto) -> _Head | None:
     view = GraphView(graph)
-    nodes: list[onnx.NodeProto] = []
-    tensor = graph.input[0].name
-    for op_type in _CHAIN:
-        node = view.only_consumer(tensor)
-        if node is None or node.op_type != op_type or node.input[0] != tensor:
-            return None
-        nodes.append(node)
-        tensor = node.output[0]
+    nodes = view.chain(graph.input[0].name, _CHAIN)
+    if nodes is None:
+        return None
     _, transpose, sub, mul, convolution = nodes
     weight, offset, scale = (view.constant(node.input[1]) for node in (convolution, sub, mul))
     bias = view.constant(convolution.input[2]) if len(convolution.input) > 2 else np.zeros(1, np.float32)

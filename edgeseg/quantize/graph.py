@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -32,6 +34,20 @@ class GraphView:
         consumers = self.consumers(tensor)
         leaves = any(output.name == tensor for output in self._graph.output)
         return consumers[0] if len(consumers) == 1 and not leaves else None
+
+    def chain(self, tensor: str, op_types: Sequence[str]) -> list[onnx.NodeProto] | None:
+        """The nodes of these types that follow each other from a tensor on, each the only one to take what comes to it.
+
+        None where other nodes follow, or one takes it for another than its first input.
+        """
+        nodes: list[onnx.NodeProto] = []
+        for op_type in op_types:
+            node = self.only_consumer(tensor)
+            if node is None or node.op_type != op_type or node.input[0] != tensor:
+                return None
+            nodes.append(node)
+            tensor = node.output[0]
+        return nodes
 
     def constant(self, tensor: str) -> NDArray | None:  # type: ignore[type-arg]  # of whatever dtype it is
         """Its value where it is an initializer."""

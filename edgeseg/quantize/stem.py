@@ -23,6 +23,7 @@ from edgeseg.quantize.graph import GraphView, remove_unused_constants
 _BLOCK = 4
 """Pixels that are taken for one."""
 
+_CHAIN = ("Transpose", "DequantizeLinear", "Conv", "QuantizeLinear")
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -137,17 +138,12 @@ def _repeat(graph: onnx.GraphProto, dequantize: onnx.NodeProto, first: int, time
 
 def _find_stem(graph: onnx.GraphProto) -> _Stem | None:
     view = GraphView(graph)
-    nodes: list[onnx.NodeProto] = []
-    tensor = graph.input[0].name
-    for op_type in ("Transpose", "DequantizeLinear", "Conv", "QuantizeLinear"):
-        node = view.only_consumer(tensor)
-        if node is None or node.op_type != op_type or node.input[0] != tensor:
-            return None
-        nodes.append(node)
-        tensor = node.output[0]
-    transpose, _, convolution, quantize = nodes
-    if len(convolution.input) != 3:
+    nodes = view.chain(graph.input[0].name, _CHAIN)
+    if nodes is None:
         return None
+    transpose, _, convolution, quantize = nodes
+    if len(convolution.input) != 3 or any(view.only_consumer(name) is None for name in convolution.input):
+        return None  # what another node takes as well must stay
     weights, bias = (view.producer(name) for name in convolution.input[1:])
     kernel = None if weights is None else view.constant(weights.input[0])
     if weights is None or bias is None or kernel is None or bias.op_type != "DequantizeLinear":

@@ -20,6 +20,7 @@ from edgeseg.evaluation.parity import compare, probe_images
 from edgeseg.models.checkpoint import load_network, load_trusted, save_network
 from edgeseg.models.normalise import Normalise
 from edgeseg.models.registry import build
+from edgeseg.quantize.graph import GraphView
 from edgeseg.quantize.ptq import calibrate_model
 from edgeseg.runtime.registry import open_backend
 from edgeseg.spec import ModelSpec
@@ -168,12 +169,7 @@ def test_on_the_cpu_the_first_convolution_reads_the_frame_itself(case):
     if read_learned(path).target != "cpu" or "enet" in path.name:
         pytest.skip("TensorRT casts bytes first, and ENet reads its input twice")
     graph = onnx.load(artifact).graph
-    way, tensor = [], "images"
-    while "Conv" not in way:
-        (node,) = (node for node in graph.node if tensor in node.input)
-        way.append(node.op_type)
-        tensor = node.output[0]
-    assert way == ["Reshape", "Transpose", "DequantizeLinear", "Conv"]
+    assert GraphView(graph).chain("images", ["Reshape", "Transpose", "DequantizeLinear", "Conv"])
 
 
 @pytest.mark.parametrize("case", [("fast_scnn", "cpu")], indirect=True, ids=["fast_scnn-cpu"])

@@ -20,6 +20,7 @@ from edgeseg.data.dataset import Dataset
 from edgeseg.errors import DatasetError, InputError, ModelError, SpecError
 from edgeseg.quantize.calibrate import Method, samples_of
 from edgeseg.quantize.exclude import exclude_worst
+from edgeseg.quantize.graph import GraphView
 from edgeseg.quantize.ptq import calibrate_model, check_quantizable, model_with_ranges
 from edgeseg.quantize.sensitivity import sensitivities
 from edgeseg.runtime import choose
@@ -127,12 +128,7 @@ def test_for_the_cpu_activations_are_uint8_and_weights_int8_per_channel(convnet,
 
 def test_for_the_cpu_the_first_convolution_reads_the_frame_itself(convnet, images):
     graph = calibrate_model(convnet, images, "cpu", "minmax").quantize().graph
-    way, tensor = [], "images"
-    while "Conv" not in way:
-        (node,) = (node for node in graph.node if node.input[0] == tensor)
-        way.append(node.op_type)
-        tensor = node.output[0]
-    assert way == ["Reshape", "Transpose", "DequantizeLinear", "Conv"]
+    assert GraphView(graph).chain("images", ["Reshape", "Transpose", "DequantizeLinear", "Conv"])
     assert not {"Cast", "Sub"} & {node.op_type for node in graph.node}
 
 

@@ -126,6 +126,15 @@ def test_others_are_left_alone(changes):
     assert model.SerializeToString() == before
 
 
+def test_weights_that_another_convolution_has_too_are_left_alone():
+    model = stem_model()
+    again = helper.make_node("Conv", ["one", "w_float"], ["again"])
+    model.graph.node.append(again)
+    before = model.SerializeToString()
+    widen_stem(model)
+    assert model.SerializeToString() == before
+
+
 def test_a_frame_of_no_known_size_is_left_alone():
     model = stem_model()
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "height"
