@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.files.whole import written_whole
-from edgeseg.models.network import Network, count_macs, count_parameters
+from edgeseg.models.figures import figures_of
+from edgeseg.models.network import Network
 from edgeseg.models.outline import Part, outline_of
 from edgeseg.models.registry import build, network_names
 
@@ -64,13 +65,13 @@ def made(name: str) -> Network:
 
 def row(name: str) -> tuple[str, ...]:
     """One cell per column."""
-    network = made(name)
+    figures = figures_of(name, CLASSES, SIZE)
     return (
         f"`{name}`",
-        f"{count_parameters(network) / 1e6:.2f} M",
-        f"{count_macs(network, SIZE) / 1e9:.2f}",
-        str(network.stride),
-        network.backbone_name,
+        f"{figures.parameters / 1e6:.2f} M",
+        f"{figures.macs / 1e9:.2f}",
+        str(figures.stride),
+        figures.backbone or "",
     )
 
 

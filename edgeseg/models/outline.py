@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgeseg.models.network import Network
-from edgeseg.models.trace import shapes_of
+from edgeseg.models.trace import shapes_of, tensors_in
 
 SIZE = (512, 1024)
 """Of the image, where nothing is said: (height, width), whose halves are whole for long."""
@@ -73,14 +73,6 @@ def outline_of(network: Network, input_size: tuple[int, int] = SIZE) -> list[Par
     return _joined(_leading_to_the_end(parts))
 
 
-def _tensors(value: Any) -> list[Tensor]:
-    """Those in nested lists, tuples and dictionaries."""
-    if isinstance(value, Tensor):
-        return [value]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [tensor for one in inside for tensor in _tensors(one)]
-
-
 def _shape_of(tensor: Tensor, input_size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     """Channels and (height, width); (1, 1) of what has no place in the picture.
 
@@ -105,7 +97,7 @@ def _closed(network: nn.Module, image: Tensor) -> set[str]:
     called: set[str] = set()
 
     def levels(value: Any) -> list[float]:
-        sizes = [_shape_of(t, input_size)[1] for t in _tensors(value) if t.is_floating_point()]
+        sizes = [_shape_of(t, input_size)[1] for t in tensors_in(value) if t.is_floating_point()]
         return [log2(input_size[0] / height) for height, width in sizes if width > 1]
 
     def look(name: str, took: Any, gave: Any) -> None:
@@ -159,7 +151,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch ha
 
     def origins(self, value: Any) -> tuple[int, ...]:
         """The parts that the tensors in it come from."""
-        return tuple(sorted({part for tensor in _tensors(value) for part in self._known.get(id(tensor), ())}))
+        return tuple(sorted({part for tensor in tensors_in(value) for part in self._known.get(id(tensor), ())}))
 
     def watch(self, network: nn.Module) -> Iterator[Any]:
         """Hooks on what is not opened."""
@@ -176,7 +168,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch ha
                 )
 
     def _add(self, name: str, module: nn.Module, sources: tuple[int, ...], gave: Any) -> None:
-        tensors = _tensors(gave)
+        tensors = tensors_in(gave)
         kind = type(module).__name__
         features = [tensor for tensor in tensors if tensor.is_floating_point()]
         spatial = [tensor for tensor in features if self.shape(tensor)[1][1] > 1] or features[:1]
@@ -195,7 +187,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch ha
         kwargs = kwargs or {}
         made = func(*args, **kwargs)
         origins = self.origins((args, kwargs))
-        for tensor in _tensors(made):
+        for tensor in tensors_in(made):
             self._note(tensor, origins)
         return made
 

@@ -104,8 +104,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             Operation(
                 name,
                 args,
-                _tensors_in((args, kwargs)),
-                _tensors_in(result),
+                tensors_in((args, kwargs)),
+                tensors_in(result),
                 torch.Tag.pointwise in func.tags or name in _POINTWISE,
                 flops(*args, **kwargs, out_val=result) // 2 if flops is not None else 0,
             )
@@ -113,5 +113,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def _tensors_in(tree: Any) -> tuple[Tensor, ...]:
+def tensors_in(tree: Any) -> tuple[Tensor, ...]:
+    """Those in nested lists, tuples and dictionaries."""
     return tuple(leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))

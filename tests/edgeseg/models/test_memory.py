@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from functions import Function
 from torch import nn
 
 from edgeseg.models.memory import peak_activation_bytes
@@ -10,18 +11,6 @@ from edgeseg.models.trace import trace
 
 CHANNEL = 8 * 8 * 4
 """Bytes of one, in float32."""
-
-
-class Function(nn.Module):
-    """A function of the picture and of modules."""
-
-    def __init__(self, function, *modules):
-        super().__init__()
-        self.function = function
-        self.inner = nn.ModuleList(modules)
-
-    def forward(self, x):
-        return self.function(x, *self.inner)
 
 
 def peak(function, *modules):

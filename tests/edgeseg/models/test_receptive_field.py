@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from functions import Function
 from torch import nn
 
 from edgeseg.models.backbones.registry import build_backbone
@@ -13,18 +14,6 @@ from edgeseg.models.registry import build
 from edgeseg.models.trace import trace
 
 SIZE = (96, 128)
-
-
-class Function(nn.Module):
-    """A function as a module, with what it is about."""
-
-    def __init__(self, function, *modules):
-        super().__init__()
-        self.function = function
-        self.inner = nn.ModuleList(modules)
-
-    def forward(self, x):
-        return self.function(x, *self.inner)
 
 
 def conv(kernel=3, stride=1, dilation=1, channels=3):
