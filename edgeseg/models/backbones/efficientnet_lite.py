@@ -11,7 +11,7 @@ from edgeseg.models.backbones.base import Chain
 from edgeseg.models.backbones.inverted_residual import relu6, stage, widening
 from edgeseg.models.blocks import conv_bn
 
-_STAGES = (
+STAGES = (
     *((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5)),
     *((6, 192, 4, 2, 5), (6, 320, 1, 1, 3)),
 )
@@ -21,6 +21,6 @@ _STAGES = (
 def efficientnet_lite0(stride: int, output_stride: int) -> Chain:
     """EfficientNet-Lite0 that ends at stride 16 or 32: 0.70 or 2.96 million parameters."""
     stem = conv_bn(3, 32, 3, 2, activation=relu6)
-    steps = (stage(*row) for row in _STAGES)
+    steps = (stage(*row) for row in STAGES)
     wide = widening(1280)
     return Chain(stem, 32, steps, stride, output_stride=output_stride, epsilon=1e-3, momentum=0.01, widening=wide)

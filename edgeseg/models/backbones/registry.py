@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BACKBONES: Plugins[Callable[[int, int], Backbone]] = Plugins(
     "edgeseg.backbones",
     {
+        "edge_base": "edgeseg.models.backbones.edge:edge_base",
+        "edge_nano": "edgeseg.models.backbones.edge:edge_nano",
+        "edge_small": "edgeseg.models.backbones.edge:edge_small",
         "efficientnet_lite0": "edgeseg.models.backbones.efficientnet_lite:efficientnet_lite0",
         "hrnet_w18_small": "edgeseg.models.backbones.hrnet:hrnet_w18_small",
         "hrnet_w18_small_v2": "edgeseg.models.backbones.hrnet:hrnet_w18_small_v2",
@@ -43,16 +46,12 @@ def build_backbone(name: str, stride: int = 32, output_stride: int = 32, *, wide
     Args:
         name: one of :data:`BACKBONES`.
         stride: of the last features, 16 or 32; what lies behind them is left out.
-        output_stride: 8, 16 or 32: those at larger strides are as large as at this one.
+        output_stride: 8, 16 or 32: those at larger strides are as large as at this one. HRNet and MiT have none but 32.
         widened: whether the features at stride 32 are those that the classifier takes the average of. MobileNets have
             a 1x1 convolution to many more channels there; where there is none, nothing changes.
 
     Raises:
-        InputError: no such name, or another output stride.
-        output_stride: 8, 16 or 32: those at larger strides are as large as at this one. HRNet and MiT have none but 32.
-
-    Raises:
-        InputError: no such name, or an output stride that it has not.
+        InputError: no such name, or a stride or an output stride that it has not.
     """
     if name not in BACKBONES:
         raise InputError(f"there is no backbone {name!r}", f"Use {', '.join(BACKBONES)}")

@@ -14,14 +14,15 @@ def test_shipped_models_are_listed_with_their_figures(run_cli):
         pytest.skip("this checkout holds no trained models")
     done = run_cli("models")
     assert done.rc == 0
-    for heading in ("model", "classes", "input", "params M", "GMACs", "mIoU %", "MB", "licence"):
+    for heading in ("model", "for", "classes", "input", "params M", "GMACs", "mIoU %", "MB", "licence"):
         assert heading in done.stdout
     for model in shipped:
         metrics = read_spec(model.path).metrics
         row = next(line for line in done.stdout.splitlines() if line.startswith(model.name)).split()
-        assert float(row[3]) == pytest.approx(metrics["parameters"] / 1e6, abs=0.005)
-        assert float(row[4]) == pytest.approx(metrics["macs"] / 1e9, abs=0.005)
-        assert float(row[5]) == pytest.approx(metrics["val_miou"] * 100, abs=0.05)
+        assert row[1] == weights.task_of(model.name)
+        assert float(row[4]) == pytest.approx(metrics["parameters"] / 1e6, abs=0.005)
+        assert float(row[5]) == pytest.approx(metrics["macs"] / 1e9, abs=0.005)
+        assert float(row[6]) == pytest.approx(metrics["val_miou"] * 100, abs=0.05)
 
 
 def test_a_model_in_the_folder_is_shipped(run_python, tiny_onnx):
@@ -35,8 +36,8 @@ from edgeseg.cli.models import models
 models()
 """)
     row = done.stdout.splitlines()[1].split()
-    assert row[:3] == ["tiny", "3", "48x32"]
-    assert row[3:6] == ["-", "-", "-"]  # figures that were never measured
+    assert row[:4] == ["tiny", "-", "3", "48x32"]
+    assert row[4:7] == ["-", "-", "-"]  # figures that were never measured
     assert row[-1] == "Apache-2.0"
 
 

@@ -16,6 +16,9 @@ PARAMETERS = {
     "fast_scnn": 1_137_019,
     "enet": 350_508,
     "edgenet": 743_979,
+    "edgenet_base": 2_468_363,
+    "edgenet_nano": 141_851,
+    "edgenet_small": 631_803,
     "erfnet": 2_065_090 - 129 * 11,  # the reference's classifier of the encoder alone
     "espnetv2": 782_868 - 480,  # slopes that no image passes
     "contextnet": 875_531,
@@ -83,6 +86,12 @@ def test_parameters_at_11_classes(name):
         ("edgenet", (64, 96), (16, 24)),
         ("edgenet", (65, 97), (17, 25)),
         ("edgenet", (8, 8), (2, 2)),
+        ("edgenet_base", (65, 97), (17, 25)),
+        ("edgenet_base", (8, 8), (2, 2)),
+        ("edgenet_nano", (65, 97), (9, 13)),
+        ("edgenet_nano", (8, 8), (1, 1)),
+        ("edgenet_small", (65, 97), (17, 25)),
+        ("edgenet_small", (8, 8), (2, 2)),
         ("erfnet", (64, 96), (64, 96)),
         ("erfnet", (8, 40), (8, 40)),
         ("espnetv2", (64, 96), (32, 48)),

@@ -14,6 +14,7 @@ from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.info import TENSORRT
 
 ORIN = Gpu("Orin", "sm87")
+FLOAT, INT8 = (weights.default_model(int8=int8) for int8 in (False, True))
 
 
 @pytest.fixture
@@ -45,14 +46,14 @@ def test_without_a_gpu_the_cpu(machine, tiny_onnx):
 def test_the_default_model_of_a_cpu_follows_its_instructions(machine, int8):
     machine(int8=int8)
     choice = choose()
-    assert (choice.path.stem, choice.backend) == (weights.INT8_DEFAULT if int8 else weights.FLOAT_DEFAULT, "ort")
+    assert (choice.path.stem, choice.backend) == (INT8 if int8 else FLOAT, "ort")
     assert ("INT8 instructions" in choice.reason) == int8
 
 
 def test_a_gpu_with_tensorrt_gets_the_float_model(machine):
     machine(gpu=ORIN, int8=True)
     choice = choose()
-    assert (choice.path.stem, choice.backend) == (weights.FLOAT_DEFAULT, "tensorrt")
+    assert (choice.path.stem, choice.backend) == (FLOAT, "tensorrt")
     assert "Orin (sm87)" in choice.reason
 
 
@@ -76,8 +77,8 @@ def test_a_gpu_that_nothing_here_can_use_is_said(machine, tiny_onnx):
 
 def test_int8_for_cpus_stays_there(machine):
     machine(gpu=ORIN)
-    assert choose(weights.INT8_DEFAULT).backend == "ort"
-    assert choose(weights.FLOAT_DEFAULT).backend == "tensorrt"
+    assert choose(INT8).backend == "ort"
+    assert choose(FLOAT).backend == "tensorrt"
 
 
 def test_a_file_that_onnx_runtime_cannot_read_is_left_to_tensorrt(machine, tiny_onnx, tmp_path):
@@ -103,9 +104,7 @@ def test_other_files_have_one_engine(machine, tmp_path, suffix, backend):
     assert choose(tmp_path / f"model{suffix}").backend == backend
 
 
-@pytest.mark.parametrize(
-    ("backend", "model"), [("ort", weights.INT8_DEFAULT), ("ort-cuda", weights.FLOAT_DEFAULT), ("tensorrt", None)]
-)
+@pytest.mark.parametrize(("backend", "model"), [("ort", INT8), ("ort-cuda", FLOAT), ("tensorrt", None)])
 def test_an_engine_that_was_asked_for_is_taken(machine, backend, model):
     machine(int8=True)
     choice = choose(None, backend)

@@ -11,8 +11,13 @@ from edgeseg.models.backbones.registry import BACKBONES, build_backbone
 from edgeseg.models.network import count_parameters
 from edgeseg.models.registry import build
 
+LITE0 = 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000
+
 PARAMETERS = {
-    "efficientnet_lite0": 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000,
+    "edge_base": LITE0 - (192 * 1152 + 1152 * 9 + 1152 * 320 + 2 * (2 * 1152 + 320)),
+    "edge_nano": 116_752,
+    "edge_small": 595_376,
+    "efficientnet_lite0": LITE0,
     "hrnet_w18_small": 1_538_891 - (240 * 240 + 240 + 2 * 240) - 241 * 11,
     "hrnet_w18_small_v2": 3_937_411 - (270 * 270 + 270 + 2 * 270) - 271 * 11,
     "mit_b0": 3_716_971 - (512 + 4) * 256 - (1024 + 2) * 256 - 257 * 11,
@@ -29,8 +34,11 @@ PARAMETERS = {
     "stdc1": 8_443_552 - 2 * 1026 * 1024 - 1024 * 1000,
 }
 """Of the published classifier, without what lies behind the features at stride 32; HRNet's and MiT's of the published
-network for segmentation, without its head.
+network for segmentation, without its head. edgeseg's own are counted as they are.
 """
+
+SHORT = ("edge_nano", "edge_small")
+"""Those that end at stride 16."""
 
 UNDILATED = ("hrnet_w18_small", "hrnet_w18_small_v2", "mit_b0")
 """Those that have no other output stride than their last."""
@@ -47,7 +55,7 @@ WIDENED = {
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_parameters_are_those_of_the_published_classifier(name):
-    assert count_parameters(build_backbone(name)) == PARAMETERS[name]
+    assert count_parameters(build_backbone(name, 16 if name in SHORT else 32)) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", WIDENED)
@@ -63,8 +71,9 @@ def test_widened_it_ends_with_what_the_classifier_takes_the_average_of(name):
     assert len({(norm.eps, norm.momentum) for norm in backbone.modules() if isinstance(norm, nn.BatchNorm2d)}) == 1
 
 
-@pytest.mark.parametrize("stride", [16, 32])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    ("name", "stride"), [(name, stride) for name in BACKBONES for stride in ((16,) if name in SHORT else (16, 32))]
+)
 @torch.no_grad()
 def test_features_at_every_stride(name, stride):
     backbone = build_backbone(name, stride).eval()
@@ -82,12 +91,19 @@ def test_what_has_no_output_stride_says_so(name):
     build_backbone(name, 16, 16)
 
 
+@pytest.mark.parametrize("name", SHORT)
+def test_what_ends_at_stride_16_says_so(name):
+    with pytest.raises(InputError, match=r"edge_small and edge_nano end at stride 16\. Use edge_base"):
+        build_backbone(name)
+
+
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name not in UNDILATED])
 @torch.no_grad()
 def test_an_output_stride_keeps_weights_and_the_features_up_to_it(name, output_stride):
     torch.manual_seed(0)
-    strided, dilated = build_backbone(name).eval(), build_backbone(name, output_stride=output_stride).eval()
+    end = 16 if name in SHORT else 32
+    strided, dilated = build_backbone(name, end).eval(), build_backbone(name, end, output_stride).eval()
     dilated.load_state_dict(strided.state_dict())
     assert dilated.channels == strided.channels
     for one, other in zip(strided(images := torch.rand(1, 3, 64, 96)), dilated(images), strict=True):
@@ -131,9 +147,12 @@ def test_output_strides_are_few():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use efficientnet_lite0, "),
+        ({"backbone": "vgg"}, "there is no backbone 'vgg'. Use edge_base, "),
         ({"context": "none"}, "the context of edgenet is 'none'. Use pyramid or atrous"),
         ({"channels": 40}, "the channels of edgenet are 40. Use a multiple of 16"),
+        ({"fine_channels": 8}, "the channels of edgenet are 64 and 8. Use a multiple of 16"),
+        ({"stride": 2}, "edgenet of strides 16 and 2. Use 16 or 32, and 4 or 8"),
+        ({"context_stride": 8}, "edgenet of strides 8 and 4. Use 16 or 32, and 4 or 8"),
     ],
 )
 def test_what_cannot_be_built_is_told(args, message):
