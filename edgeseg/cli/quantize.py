@@ -113,6 +113,9 @@ def quantize(
     console.print(
         f"\n{done.before.images} images of {split}; calibrated on {done.images} of {calibration_split} ({method.value})"
     )
+    if done.in_float:
+        listed = ", ".join(f"{count} {kind}" for kind, count in done.in_float.items())
+        console.print(f"computed in float: {listed}")
     if auto_exclude:
         console.print(f"{len(done.left_out)} of {len(done.layers)} layers are left in float")
         console.print(render_layers(done.left_out) if done.left_out else "")

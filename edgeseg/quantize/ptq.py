@@ -23,6 +23,7 @@ from edgeseg.errors import EdgesegError, ModelError
 from edgeseg.quantize.calibrate import Method, NamedProgress, calibrate, no_progress
 from edgeseg.quantize.fold import FoldedInput, cast_first, fold_normalisation
 from edgeseg.quantize.graph import GraphView, remove_unused_constants
+from edgeseg.quantize.in_float import before_softmax
 from edgeseg.quantize.joined import Range, join_ranges
 from edgeseg.quantize.stem import widen_stem
 from edgeseg.runtime.ort.backend import OrtBackend
@@ -40,7 +41,8 @@ OP_TYPES = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "Add"),
     *("Concat", "AveragePool", "GlobalAveragePool", "MaxPool", "Resize"),
 )
-"""What is computed in INT8; all else stays in float. Mul is left out: it is normalisation that could not be folded."""
+"""What is computed in INT8; all else stays in float, and so does what a softmax compares. Mul is left out: it is
+normalisation that could not be folded."""
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -297,7 +299,7 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
 def _layers(graph: onnx.GraphProto, ranges: TensorsData) -> tuple[Layer, ...]:
     view = GraphView(graph)
     layers: list[Layer] = []
-    taken: set[str] = set()
+    taken = before_softmax(graph)
     for node in graph.node:
         # Without a range it works on integers, such as shapes.
         if node.op_type not in OP_TYPES or node.name in taken or node.output[0] not in ranges:

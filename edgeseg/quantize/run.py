@@ -7,7 +7,7 @@ to optimise it, and once more to see the ranges; the result is opened to be meas
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from edgeseg.evaluation.evaluate import Evaluation, check_same_classes, dataset_
 from edgeseg.files.whole import keep_apart, written_whole
 from edgeseg.quantize.calibrate import Method, NamedProgress, no_progress, samples_of
 from edgeseg.quantize.exclude import exclude_worst
+from edgeseg.quantize.in_float import float_operators
 from edgeseg.quantize.ptq import Layer, calibrate_model, open_quantizable
 from edgeseg.quantize.sensitivity import Sensitivity, sensitivities
 from edgeseg.quantize.trial import opened
@@ -42,6 +43,7 @@ class Quantized:
         images: how many it was calibrated on.
         layers: all that can be quantized.
         left_out: those that are left in float, the worst first.
+        in_float: how many operators of which type compute in float in the artifact, the most first.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Quantized:
     images: int
     layers: tuple[Layer, ...]
     left_out: tuple[Sensitivity, ...]
+    in_float: Mapping[str, int]
 
     @property
     def drop(self) -> float:
@@ -133,10 +136,12 @@ def quantize(
             left_out: list[Sensitivity] = []
             if auto_exclude:
                 left_out = exclude_worst(calibrated, dataset, samples, max_drop / 100, threads, progress, float_model)
-            candidate = calibrated.quantize(set(calibrated.layers) - {one.layer for one in left_out})
+            chosen = set(calibrated.layers) - {one.layer for one in left_out}
+            candidate = calibrated.quantize(chosen)
             onnx.save(candidate, partial)
             before, after = measured(float_model, "measuring the float model"), measured(partial, "measuring INT8")
-            done = Quantized(path, before, after, len(samples), calibrated.layers, tuple(left_out))
+            in_float = float_operators(candidate.graph, {name for layer in chosen for name in layer.nodes})
+            done = Quantized(path, before, after, len(samples), calibrated.layers, tuple(left_out), in_float)
             if math.isnan(done.drop):
                 what = f"no pixel of split {split} of {dataset.path} is labelled"
                 raise DatasetError(what, "Choose another split")
