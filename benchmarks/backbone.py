@@ -1,6 +1,6 @@
 """Makes the weights that `--init edge_small` and `--init edge_nano` begin with, from EfficientNet-Lite0's and pictures.
 
-python benchmarks/backbone.py edge_small photographs drive.mp4 --minutes 14 --output edgeseg/weights/backbones
+python benchmarks/backbone.py edge_small photographs drive.mp4 --output edgeseg/weights/backbones
 
 A block takes the weights of Lite0's block of its place, of those hidden channels that matter most there. Then the whole
 learns, without labels, to say what Lite0 says at strides 4, 8 and 16 of the same pictures (FitNets, Romero 2015,
@@ -11,14 +11,15 @@ fine noise a smaller beginning cannot follow, count a third.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset as TorchDataset
 
 from edgeseg.data.image_files import list_images
 from edgeseg.data.pictures import read_image
@@ -28,7 +29,7 @@ from edgeseg.models.backbones.registry import build_backbone
 from edgeseg.train.config import TrainConfig
 from edgeseg.train.pretrained import pretrained
 from edgeseg.train.schedule import learning_rate_factor
-from edgeseg.train.unlabelled import UnlabelledViews
+from edgeseg.train.unlabelled import Tagged, UnlabelledViews
 from edgeseg.video.sources.registry import open_source
 
 TEACHER = "efficientnet_lite0"
@@ -44,7 +45,8 @@ RATE, WARM_UP = 3e-3, 0.05
 
 def conv_and_norm(block: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     """Those of what :func:`edgeseg.models.blocks.conv_bn` makes."""
-    conv, norm = (next(m for m in block.modules() if isinstance(m, kind)) for kind in (nn.Conv2d, nn.BatchNorm2d))
+    conv = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
+    norm = next(module for module in block.modules() if isinstance(module, nn.BatchNorm2d))
     return conv, norm
 
 
@@ -87,7 +89,8 @@ def teacher() -> tuple[Backbone, tuple[float, float, float], tuple[float, float,
     own = [(name, value) for name, value in backbone.state_dict().items() if value.is_floating_point()]
     taken = {name: theirs for (name, _), theirs in zip(own, weights.tensors.values(), strict=False)}
     backbone.load_state_dict(taken, strict=False)
-    return backbone.eval().requires_grad_(False).to(memory_format=torch.channels_last), weights.mean, weights.std
+    backbone.eval().requires_grad_(False)
+    return backbone, weights.mean, weights.std
 
 
 def read(source: Path) -> Iterator[Tensor]:
@@ -102,9 +105,22 @@ def read(source: Path) -> Iterator[Tensor]:
         yield torch.from_numpy(small).permute(2, 0, 1).contiguous()
 
 
+class _Pictures(TorchDataset[Tagged]):
+    """Pictures without tags."""
+
+    def __init__(self, pictures: list[Tensor]) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tagged:
+        return self.pictures[index], torch.zeros(0, dtype=torch.uint8)
+
+
 def batches(sources: list[Path], seed: int) -> Iterator[Tensor]:
     """(N, 3, H, W) uint8 crops of pictures and frames, zoomed, in other colours, without end."""
-    pictures = [(picture, torch.zeros(0, dtype=torch.uint8)) for source in sources for picture in read(source)]
+    pictures = _Pictures([picture for source in sources for picture in read(source)])
     height, width = CROP
     config = TrainConfig(data="", height=height, width=width, scale_min=0.5, scale_max=1.7, unlabelled_jitter=0.4)
     views = UnlabelledViews(pictures, len(pictures), config)
@@ -117,36 +133,32 @@ def batches(sources: list[Path], seed: int) -> Iterator[Tensor]:
         yield torch.stack([views[int(index), int(draw)][1] for index, draw in zip(*draws, strict=True)])
 
 
-def imitate(name: str, sources: list[Path], minutes: float, seed: int = 0) -> Backbone:
-    """The backbone, trained for so long; prints the error of each stride now and then."""
+def imitate(name: str, sources: list[Path], steps: int, seed: int = 0) -> Backbone:
+    """The backbone, trained; prints the error at each stride now and then."""
     torch.manual_seed(seed)
     master, mean, std = teacher()
-    student = begun(name, master).train().to(memory_format=torch.channels_last)
+    student = begun(name, master).train()
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=1e-4)
     shift, scale = (torch.tensor(three)[:, None, None] for three in (mean, std))
     spread: list[Tensor] = []
-    started_s, errors = time.monotonic(), []
-    for step, pictures in enumerate(batches(sources, seed), start=1):
-        done = (time.monotonic() - started_s) / (60 * minutes)
-        if done >= 1:
-            break
+    errors: list[list[float]] = []
+    for step, pictures in enumerate(islice(batches(sources, seed), steps)):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * learning_rate_factor("poly", 1000 * done, int(1000 * WARM_UP), 1000)
+            group["lr"] = RATE * learning_rate_factor("poly", step, int(WARM_UP * steps), steps)
         images = ((pictures / 255 - shift) / scale).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             said, heard = master(images)[-3:], student(images)[-3:]
         spread = spread or [one.float().std((0, 2, 3), keepdim=True).clamp_min(1e-3) for one in said]
         parts = [((a - b.float()) / s).square().mean() for a, b, s in zip(heard, said, spread, strict=True)]
         optimizer.zero_grad()
-        sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True)).backward()
+        torch.stack([weight * part for weight, part in zip(WEIGHTS, parts, strict=True)]).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         errors.append([part.item() for part in parts])
-        if step % 50 == 0:
-            print(
-                f"{100 * done:3.0f} %  " + "  ".join(f"{error:.3f}" for error in np.mean(errors[-50:], axis=0)),
-                flush=True,
-            )
-    return student.eval()
+        if len(errors) == 50 or step + 1 == steps:
+            print(f"{step + 1} steps: " + ", ".join(f"{error:.3f}" for error in np.mean(errors, axis=0)), flush=True)
+            errors.clear()
+    student.eval()
+    return student
 
 
 def main() -> None:
@@ -154,11 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backbone", choices=["edge_nano", "edge_small"])
     parser.add_argument("sources", nargs="+", type=Path, help="folders of pictures, and videos")
-    parser.add_argument("--minutes", type=float, default=14)
+    parser.add_argument("--steps", type=int, default=1100, help="of 16 crops")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path(), help="folder")
     options = parser.parse_args()
-    student = imitate(options.backbone, options.sources, options.minutes, options.seed)
+    student = imitate(options.backbone, options.sources, options.steps, options.seed)
     floats = {key: value.half().numpy() for key, value in student.state_dict().items() if value.is_floating_point()}
     np.savez_compressed(options.output / f"{options.backbone}.npz", **floats)
 

@@ -47,7 +47,7 @@ def test_a_backbone_is_written_that_a_training_begins_with(script, tmp_path, mon
     for index in range(3):
         Image.fromarray(chance.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
     monkeypatch.setattr(script, "CROP", (32, 64))
-    monkeypatch.setattr("sys.argv", ["", "edge_nano", str(tmp_path), "--minutes", "0.02", "--output", str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["", "edge_nano", str(tmp_path), "--steps", "2", "--output", str(tmp_path)])
     script.main()
     network = build("edgenet_nano", 3)
     with np.load(tmp_path / "edge_nano.npz") as written:
