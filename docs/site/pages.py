@@ -20,7 +20,7 @@ from mkdocs.structure.pages import Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (REPOSITORY / "edgeseg", REPOSITORY / "export" / "edgeseg_export")
-PAGES = ("*.md", "edgeseg/weights/*.md")
+PAGES = ("*.md", "edgeseg/weights/**/*.md")
 """What is a page beside docs/*.md, as patterns from the root."""
 
 ROLE = re.compile(r":[a-z]+:(?=`)")

@@ -46,7 +46,7 @@ def shipped() -> list[ShippedModel]:
 
 def task_of(name: str) -> str | None:
     """Which of :data:`TASKS` a shipped model is for; None for one that is for none of them."""
-    return next((task for task, names in TASKS.items() if name.removesuffix(_INT8) in names), None)
+    return next((task for task, names in TASKS.items() if name.partition(_INT8)[0] in names), None)
 
 
 def model_for(task: str, *, int8: bool | None = None) -> str | None:

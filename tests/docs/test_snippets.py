@@ -41,7 +41,7 @@ from edgeseg.video.sources.sources_file import read_sources
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "edgeseg/weights/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "edgeseg/weights/**/*.md")
     for path in REPOSITORY.glob(pattern)
     if path.name not in {"CHANGELOG.md", "LICENSE.md"}
 )
