@@ -26,9 +26,10 @@ from edgeseg.data.pictures import read_image
 from edgeseg.models.backbones.base import Backbone
 from edgeseg.models.backbones.inverted_residual import InvertedResidual
 from edgeseg.models.backbones.registry import build_backbone
+from edgeseg.models.registry import build
 from edgeseg.train.config import TrainConfig
-from edgeseg.train.pretrained import pretrained
 from edgeseg.train.schedule import learning_rate_factor
+from edgeseg.train.transfer import Transfer, start_from
 from edgeseg.train.unlabelled import Tagged, UnlabelledViews
 from edgeseg.video.sources.registry import open_source
 
@@ -83,14 +84,13 @@ def begun(name: str, teacher: Backbone) -> Backbone:
     return student
 
 
-def teacher() -> tuple[Backbone, tuple[float, float, float], tuple[float, float, float]]:
-    """Lite0 of ImageNet to stride 16, and the mean and standard deviation of its input."""
-    backbone, weights = build_backbone(TEACHER, 16), pretrained(TEACHER)
-    own = [(name, value) for name, value in backbone.state_dict().items() if value.is_floating_point()]
-    taken = {name: theirs for (name, _), theirs in zip(own, weights.tensors.values(), strict=False)}
-    backbone.load_state_dict(taken, strict=False)
-    backbone.eval().requires_grad_(False)
-    return backbone, weights.mean, weights.std
+def teacher() -> tuple[Backbone, Transfer]:
+    """Lite0 of ImageNet to stride 16, and what is known of its weights."""
+    network = build("edgenet", 1, {"backbone": TEACHER})
+    done = start_from(network, TEACHER, 1)
+    backbone = network.backbone
+    assert isinstance(backbone, Backbone)
+    return backbone.eval().requires_grad_(False), done
 
 
 def read(source: Path) -> Iterator[Tensor]:
@@ -136,10 +136,10 @@ def batches(sources: list[Path], seed: int) -> Iterator[Tensor]:
 def imitate(name: str, sources: list[Path], steps: int, seed: int = 0) -> Backbone:
     """The backbone, trained; prints the error at each stride now and then."""
     torch.manual_seed(seed)
-    master, mean, std = teacher()
+    master, weights = teacher()
     student = begun(name, master).train()
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=1e-4)
-    shift, scale = (torch.tensor(three)[:, None, None] for three in (mean, std))
+    shift, scale = (torch.tensor(three)[:, None, None] for three in (weights.mean, weights.std))
     spread: list[Tensor] = []
     errors: list[list[float]] = []
     for step, pictures in enumerate(islice(batches(sources, seed), steps)):

@@ -204,7 +204,7 @@ def _show_shipped() -> None:
     from rich.table import Table
 
     from edgeseg.artifact.onnx import read_spec
-    from edgeseg.weights import TASKS, default_model, model_for, shipped, task_of
+    from edgeseg.weights import DEFAULT_TASK, TASKS, model_for, shipped, task_of
 
     found = shipped()
     if not found:
@@ -233,7 +233,7 @@ def _show_shipped() -> None:
     console.print("\nmIoU is that of the validation split.")
     for task in TASKS:
         if (name := model_for(task)) is not None:
-            console.print(f"--model {task} is {name} on this machine{_DEFAULT if name == default_model() else ''}.")
+            console.print(f"--model {task} is {name} on this machine{_DEFAULT if task == DEFAULT_TASK else ''}.")
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:

@@ -107,19 +107,18 @@ class EdgeNet(Network):
         self.stride = stride
         self.backbone = build_backbone(backbone, stride=context_stride)
         *finer, coarsest = self.backbone.channels
-        steps = (context_stride // stride).bit_length() - 1
-        widths = [channels] * steps + [fine_channels]
+        self._steps = tuple(at for at in (16, 8, 4) if stride <= at < context_stride)
+        widths = [channels] * len(self._steps) + [fine_channels]
         self.tap_channels = (channels, widths[1])
         self.context = contexts[context](coarsest, channels)
-        self.decoder = nn.ModuleList(
-            Merge(*sides) for sides in zip(widths[:-1], finer[-1 : -1 - steps : -1], widths[1:], strict=True)
-        )
+        for at, fine, before, after in zip(self._steps, reversed(finer), widths, widths[1:], strict=False):
+            self.add_module(f"to{at}", Merge(before, fine, after))
         self.classifier = nn.Sequential(nn.Dropout(0.1), nn.Conv2d(fine_channels, num_classes, 1))
 
     def features(self, images: Tensor) -> Features:
         """Logits (N, classes, H / stride, W / stride) and taps of (N, 3, H, W) normalised images."""
         *finer, coarsest = self.backbone(images)
         outputs = [self.context(coarsest)]
-        for merge, fine in zip(self.decoder, reversed(finer), strict=False):
-            outputs.append(merge(outputs[-1], fine))
+        for at, fine in zip(self._steps, reversed(finer), strict=False):
+            outputs.append(self.get_submodule(f"to{at}")(outputs[-1], fine))
         return Features(self.classifier(outputs[-1]), (outputs[0], outputs[1]))

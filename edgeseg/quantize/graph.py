@@ -8,6 +8,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+MOVES = (
+    *("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile"),
+    *("Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth", "Pad"),
+)
+"""Operators that merely move or pick the values of their first input."""
+
 
 class GraphView:
     """An index of a graph as it was when this was made."""

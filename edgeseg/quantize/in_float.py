@@ -11,34 +11,27 @@ from collections.abc import Collection
 
 import onnx
 
-from edgeseg.quantize.graph import GraphView
-
-PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
-"""What computes the scores."""
+from edgeseg.quantize.graph import MOVES, GraphView
 
 _SOFTMAX = ("Softmax", "LogSoftmax")
-_BETWEEN = (
-    "Mul",
-    "Div",
-    "Add",
-    "Sub",
-    "Where",
-    "Cast",
-    "Reshape",
-    "Transpose",
-    "Squeeze",
-    "Unsqueeze",
-    "Slice",
-    "Split",
-)
+_PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+"""What computes the scores."""
+
+_BETWEEN = ("Mul", "Div", "Add", "Sub", "Where", "Cast", *MOVES)
 """What may stand between the product and the softmax: a scale, a bias, a mask, another shape."""
 
-_MOVES = frozenset(
-    {
-        *("Cast", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity"),
-        *("Pad", "Reshape", "ScatterElements", "Shape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose"),
-        *("Unsqueeze", "DequantizeLinear", "QuantizeLinear"),
-    }
+_NO_ARITHMETIC = frozenset(
+    (
+        *MOVES,
+        "Cast",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "ScatterElements",
+        "Shape",
+    )
 )
 """What computes nothing that could be called float."""
 
@@ -50,10 +43,10 @@ def before_softmax(graph: onnx.GraphProto) -> set[str]:
     reached = [node.input[0] for node in graph.node if node.op_type in _SOFTMAX]
     while reached:
         node = view.producer(reached.pop())
-        if node is None or node.name in names or node.op_type not in (*PRODUCTS, *_BETWEEN):
+        if node is None or node.name in names or node.op_type not in (*_PRODUCTS, *_BETWEEN):
             continue
         names.add(node.name)
-        if node.op_type not in PRODUCTS:
+        if node.op_type not in _PRODUCTS:
             reached.extend(node.input)
     return names
 
@@ -65,5 +58,5 @@ def float_operators(graph: onnx.GraphProto, rounded: Collection[str]) -> dict[st
         graph: of an INT8 model.
         rounded: the names of the nodes that compute in INT8.
     """
-    left = (node for node in graph.node if node.name not in rounded and node.op_type not in _MOVES)
+    left = (node for node in graph.node if node.name not in rounded and node.op_type not in _NO_ARITHMETIC)
     return dict(Counter(node.op_type for node in left).most_common())

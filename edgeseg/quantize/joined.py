@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from edgeseg.quantize.graph import GraphView
+from edgeseg.quantize.graph import MOVES, GraphView
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
 Range = tuple[np.float32, np.float32]
 
-_PASSES_ON = (
-    *("Resize", "Upsample", "AveragePool", "MaxPool"),
-    *("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile"),
-    *("Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth", "Pad"),
-)
+_PASSES_ON = ("Resize", "Upsample", "AveragePool", "MaxPool", *MOVES)
 """Operators whose output holds the values of their first input, or means of them."""
 
 

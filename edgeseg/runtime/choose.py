@@ -58,8 +58,9 @@ def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
             return Choice(path, own, f"it runs {path.suffix} files")
         return Choice(path, *_best_for(read_spec(path)))
     engine, reason = _best_for(None)
-    default = weights.default_model(int8=None if engine == "ort" else False)
-    if default != weights.default_model(int8=False):
+    in_float = weights.default_model(int8=False)
+    default = weights.default_model() if engine == "ort" else in_float
+    if default != in_float:
         reason = f"{reason}; the CPU has INT8 instructions"
     return Choice(weights.find(default), engine, reason)
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from edgeseg.errors import ModelError
 
-TASKS = {
-    "street": ("fast_scnn-camvid",),
-    "people": ("edgenet-small-people",),
-    "person": ("edgenet-nano-person",),
-}
+TASKS = {"street": ("fast_scnn-camvid",)}
 """What models see, in a word that stands for the first of these that is shipped: in INT8 where this CPU gains by it."""
+
+DEFAULT_TASK = "street"
+"""What the model is for that runs where none is named."""
 
 _INT8 = "-int8"
 
@@ -73,7 +72,7 @@ def default_model(*, int8: bool | None = None) -> str:
     Raises:
         ModelError: none is shipped.
     """
-    if (name := model_for("street", int8=int8)) is None:
+    if (name := model_for(DEFAULT_TASK, int8=int8)) is None:
         raise ModelError("no model for streets is in this installation", "Name one, or install edgeseg again")
     return name
 
@@ -85,16 +84,17 @@ def find(name_or_path: str | Path) -> Path:
         ModelError: neither; the message lists the shipped names. Or the path leads to no file.
     """
     path, name = Path(name_or_path), str(name_or_path)
-    models = {model.name: model.path for model in shipped()}
-    words = {task: models[model] for task in TASKS if (model := model_for(task)) is not None}
-    if name in (known := words | models) and not _is_file(path):
-        return known[name]
+    if not _is_file(path):
+        known = {model.name: model.path for model in shipped()}
+        if (model := model_for(name) if name in TASKS else name) in known:
+            return known[model]
     if _exists(path):
         check_model_file(path)
         return path
+    listed = ", ".join([*(task for task in TASKS if model_for(task)), *(model.name for model in shipped())])
     raise ModelError(
         f"there is no model {name!r}",
-        f"Pass the path of a .onnx or .pt file, or a shipped model: {', '.join(known) or 'none in this installation'}",
+        f"Pass the path of a .onnx or .pt file, or a shipped model: {listed or 'none in this installation'}",
     )
 
 
