@@ -129,7 +129,7 @@ class RunConfig(Settings):
     )
     camera: int | None = setting(None, "The camera /dev/videoN", metavar="N", least=0)
     model: str | Path | None = setting(
-        None, "A shipped model's name, or a .onnx, .engine, .pt file; what suits the machine if left out"
+        None, "A shipped model's name or task, or a .onnx, .engine, .pt file; what suits the machine if left out"
     )
     labels: Path | None = setting(
         None, "Ground truth: a folder of label files, by stem for images, in order of name for a video"

@@ -76,8 +76,9 @@ class Segmenter:
         """Load a shipped model by name, or any artifact by path.
 
         Args:
-            model: a name that ``edgeseg models`` lists, or a .onnx, .engine or .pt file; None for the shipped one that
-                suits the machine; or what :func:`edgeseg.runtime.choose.choose` has said, which decides on the backend.
+            model: a name that ``edgeseg models`` lists, a task such as ``street``, or a .onnx, .engine or .pt file;
+                None for the shipped one for streets that suits the machine; or what
+                :func:`edgeseg.runtime.choose.choose` has said, which decides on the backend.
             backend: ``ort``, ``ort-cuda``, ``ort-tensorrt``, ``tensorrt``, ``pytorch``, or ``auto`` for what
                 :func:`edgeseg.runtime.choose.choose` says.
             threads: CPU threads; None means all cores.
@@ -94,7 +95,7 @@ class Segmenter:
             SpecError: the artifact carries no spec, or one that does not fit it; no such fit, or it cannot have it.
             MissingDependencyError: its engine is not installed.
         """
-        choice = model if isinstance(model, Choice) else choose(model, backend)
+        choice = model if isinstance(model, Choice) else choose(model, backend, threads)
         engine = open_backend(choice.path, backend=choice.backend, threads=threads, trust_engine=trust_engine)
         try:
             if flip or tuple(scales) != (1.0,):

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from edgeseg.models.figures import NetworkFigures
     from edgeseg.models.receptive_field import ReceptiveField
     from edgeseg.spec import ModelSpec
+    from edgeseg.weights import ShippedModel
     from edgeseg_export.timing import NetworkTimes
+
+    Shipped = tuple[ShippedModel, str | None, ModelSpec]
 
 EXAMPLES = """
 edgeseg models
+edgeseg models --measure
 edgeseg models --all --size 480x360
 edgeseg models fast_scnn enet --measure --threads 1
 edgeseg run street.mp4 --model fast_scnn-camvid
@@ -49,22 +53,21 @@ def models(
     size: Annotated[str | None, typer.Option(metavar="WxH", help=f"Of their pictures \\[default: {_SIZE}].")] = None,
     classes: Annotated[int | None, typer.Option(help=f"That they tell apart \\[default: {_CLASSES}].")] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time each of them here, in fp32 and in INT8, by ONNX Runtime.")
+        bool, typer.Option("--measure", help="Time each of them here by ONNX Runtime; networks in fp32 and in INT8.")
     ] = False,
     threads: Threads = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what is known of the networks as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what is known of them as JSON.")] = False,
 ) -> None:
-    """List the models that come with edgeseg, with their size, accuracy and licence.
+    """List the models that come trained, by what they see, with their size, accuracy, licence and, measured, ms here.
 
     Or networks, by name or --all of them, with what they cost at a size:
     parameters, multiply-accumulates, the memory that their activations take
     at once, and what each logit sees of the picture.
     """
     if not names and not every:
-        if size is not None or classes is not None or measure or threads is not None or json:
-            what = "--size, --classes, --measure, --threads and --json are of networks"
-            raise InputError(what, "Name some, or pass --all")
-        _show_shipped()
+        if size is not None or classes is not None:
+            raise InputError("--size and --classes are of networks", "Name some, or pass --all")
+        _show_shipped(measure, threads, json)
         return
     input_size = _size(size or _SIZE)
     rows = _figures([] if every else names or [], _CLASSES if classes is None else classes, input_size)
@@ -200,40 +203,66 @@ def _weights_of(backbone: str | None) -> str:
     return f"{backbone}: ({' or '.join(packages)})" if packages else f"{backbone}: none"
 
 
-def _show_shipped() -> None:
-    from rich.table import Table
-
+def _show_shipped(measure: bool, threads: int | None, json: bool) -> None:
     from edgeseg.artifact.onnx import read_spec
-    from edgeseg.weights import DEFAULT_TASK, TASKS, model_for, shipped, task_of
+    from edgeseg.runtime.real_time import time_model
+    from edgeseg.weights import TASKS, shipped, task_of
 
-    found = shipped()
+    order = [*TASKS, None]
+    found = sorted(shipped(), key=lambda model: order.index(task_of(model.name)))
     if not found:
         raise ModelError("no trained models are installed", "Install edgeseg again, or train one: edgeseg train")
+    rows = [(model, task_of(model.name), read_spec(model.path)) for model in found]
+    times = {model.name: time_model(model.name, threads) for model in found} if measure else {}
+    if json:
+        _print_shipped_json(rows, times)
+    else:
+        _print_shipped(rows, times, threads)
+
+
+def _print_shipped_json(rows: Sequence[Shipped], times: dict[str, float]) -> None:
+    from rich.console import Console
+
+    listed = []
+    for model, task, spec in rows:
+        entry: dict[str, Any] = {"name": model.name, "task": task, "path": str(model.path), "card": str(model.card)}
+        entry |= {"network": spec.network, "class_names": spec.class_names, "input_size": spec.input_size}
+        entry |= {"precision": spec.precision, "license": spec.license, "data": spec.data, "metrics": spec.metrics}
+        entry["bytes"] = model.path.stat().st_size
+        listed.append(entry | ({"ms": times[model.name]} if times else {}))
+    Console().print_json(data=listed)
+
+
+def _print_shipped(rows: Sequence[Shipped], times: dict[str, float], threads: int | None) -> None:
+    from rich.table import Table
+
+    from edgeseg.runtime.choose import choose
+    from edgeseg.weights import DEFAULT_TASK
+
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("model", no_wrap=True)
     table.add_column("for", no_wrap=True)
-    for heading in ("classes", "input", "params M", "GMACs", "mIoU %", "MB"):
+    for heading in ("classes", "input", "params M", "GMACs", "mIoU %", "MB", *(["ms here"] if times else [])):
         table.add_column(heading, justify="right")
     table.add_column("licence", no_wrap=True)
-    order = [*TASKS, None]
-    for model in sorted(found, key=lambda one: order.index(task_of(one.name))):
-        spec = read_spec(model.path)
+    for model, task, spec in rows:
         table.add_row(
             model.name,
-            task_of(model.name) or "-",
+            task or "-",
             str(spec.num_classes),
             f"{spec.input_size[1]}x{spec.input_size[0]}",
             _metric(spec, "parameters", 1e-6, 2),
             _metric(spec, "macs", 1e-9, 2),
             _metric(spec, "val_miou", 100, 1),
             f"{model.path.stat().st_size / 1e6:.1f}",
+            *([_ms(times[model.name])] if times else []),
             spec.license or "not stated",
         )
     console = _print_whole(table)
     console.print("\nmIoU is that of the validation split.")
-    for task in TASKS:
-        if (name := model_for(task)) is not None:
-            console.print(f"--model {task} is {name} on this machine{_DEFAULT if task == DEFAULT_TASK else ''}.")
+    for task in dict.fromkeys(task for _, task, _ in rows if task):
+        name = choose(task, threads=threads).path.stem
+        console.print(f"--model {task} is {name} on this machine{_DEFAULT if task == DEFAULT_TASK else ''}.")
 
 
 def _metric(spec: ModelSpec, name: str, scale: float, decimals: int) -> str:

@@ -52,7 +52,7 @@ def open_model(
     from edgeseg.runtime.choose import choose
     from edgeseg.segmenter import Segmenter
 
-    choice = choose(model, backend)
+    choice = choose(model, backend, threads)
     segmenter = Segmenter.open(
         choice,
         threads=threads,

@@ -10,6 +10,7 @@ from edgeseg import weights
 from edgeseg.artifact.onnx import read_spec
 from edgeseg.errors import EdgesegError
 from edgeseg.runtime.cuda.gpu import Gpu, find_gpu
+from edgeseg.runtime.real_time import best_in_time
 from edgeseg.runtime.registry import BACKENDS, by_suffix
 
 if TYPE_CHECKING:
@@ -31,38 +32,52 @@ class Choice:
     reason: str
 
 
-def choose(model: str | Path | None = None, backend: str = "auto") -> Choice:
+def choose(model: str | Path | None = None, backend: str = "auto", threads: int | None = None) -> Choice:
     """The artifact and the engine for what the user said, or left open.
 
     An ONNX file gets the engine that suits it best, as each says of itself (``BackendInfo.fit``): TensorRT where there
     are a GPU, TensorRT and CUDA's Python binding; else ONNX Runtime's CUDA provider where that is installed; else the
-    CPU. INT8 in the form for CPUs always runs there. Without a model, the CPU gets the shipped one in INT8 where it has
-    the instructions for it, and a GPU the float one.
+    CPU. INT8 in the form for CPUs always runs there.
+
+    A task, or no model at all, which means ``street``, becomes a shipped one: on a GPU the most accurate, in float; on
+    the CPU the most accurate that runs in real time (:mod:`edgeseg.runtime.real_time`), in INT8 where the processor has
+    the instructions for it.
 
     Args:
-        model: a shipped model's name, or a path.
+        model: a shipped model's name, a task (:data:`edgeseg.weights.TASKS`), or a path.
         backend: a backend's name, or ``auto``.
+        threads: CPU threads that it will have; None for every core.
 
     Raises:
         ModelError: no such model, or no backend is known for it.
         SpecError: the artifact carries no spec that can be read.
     """
+    if model is None or weights.is_task(model):
+        engine, reason = (backend, "as asked") if backend != "auto" else _best_for(None)
+        name, why = _shipped(str(model or weights.DEFAULT_TASK), engine, threads)
+        return Choice(weights.find(name), engine, "; ".join([reason, *why]))
+    path = weights.find(model)
     if backend != "auto":
-        on_cpu = backend == "ort"
-        path = weights.find(model or weights.default_model(int8=None if on_cpu else False))
         return Choice(path, backend, "as asked")
-    if model is not None:
-        path = weights.find(model)
-        own = by_suffix(path)
-        if own != "ort":
-            return Choice(path, own, f"it runs {path.suffix} files")
-        return Choice(path, *_best_for(read_spec(path)))
-    engine, reason = _best_for(None)
-    in_float = weights.default_model(int8=False)
-    default = weights.default_model() if engine == "ort" else in_float
-    if default != in_float:
-        reason = f"{reason}; the CPU has INT8 instructions"
-    return Choice(weights.find(default), engine, reason)
+    own = by_suffix(path)
+    if own != "ort":
+        return Choice(path, own, f"it runs {path.suffix} files")
+    return Choice(path, *_best_for(read_spec(path)))
+
+
+def _shipped(task: str, engine: str, threads: int | None) -> tuple[str, list[str]]:
+    """The shipped model for a task on an engine, and what speaks for it, in words."""
+    names = weights.models_for(task, int8=None if engine == "ort" else False)
+    if engine != "ort":
+        return names[0], []
+    why = ["the CPU has INT8 instructions"] if names != weights.models_for(task, int8=False) else []
+    if len(names) == 1:
+        return names[0], why
+    name, ms = best_in_time(names, threads)
+    if name != names[0]:
+        better = names[: names.index(name)]
+        why.append(f"{' and '.join(better)} would take too long here")
+    return name, [*why, f"{ms:.0f} ms a frame"]
 
 
 def _best_for(spec: ModelSpec | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeseg.errors import ModelError
 
 TASKS = {"street": ("fast_scnn-camvid",)}
-"""What models see, in a word that stands for the first of these that is shipped: in INT8 where this CPU gains by it."""
+"""What models see, in a word that may stand for their name; those that do, the most accurate first."""
 
 DEFAULT_TASK = "street"
 """What the model is for that runs where none is named."""
@@ -48,37 +48,37 @@ def task_of(name: str) -> str | None:
     return next((task for task, names in TASKS.items() if name.partition(_INT8)[0] in names), None)
 
 
-def model_for(task: str, *, int8: bool | None = None) -> str | None:
-    """The shipped model to run for one of :data:`TASKS`; None where none is shipped.
+def is_task(model: str | Path) -> bool:
+    """Whether it is one of :data:`TASKS`, and not the path of a file."""
+    return str(model) in TASKS and not _is_file(Path(model))
+
+
+def models_for(task: str, *, int8: bool | None = None) -> list[str]:
+    """The shipped models for one of :data:`TASKS`, the most accurate first.
 
     Args:
         task: one of them.
         int8: whether in INT8, for CPUs; None for whether this CPU has the instructions that make it faster.
+
+    Raises:
+        ModelError: none is shipped.
     """
     if int8 is None:
         from edgeseg._native import has_int8_dot_product
 
         int8 = has_int8_dot_product()
     names = {model.name for model in shipped()}
-    found = (name for name in TASKS[task] if name in names)
-    if (name := next(found, None)) is None:
-        return None
-    return f"{name}{_INT8}" if int8 and f"{name}{_INT8}" in names else name
-
-
-def default_model(*, int8: bool | None = None) -> str:
-    """The shipped model to run where none is named, that for streets; ``int8`` as in :func:`model_for`.
-
-    Raises:
-        ModelError: none is shipped.
-    """
-    if (name := model_for(DEFAULT_TASK, int8=int8)) is None:
-        raise ModelError("no model for streets is in this installation", "Name one, or install edgeseg again")
-    return name
+    found = [name for name in TASKS[task] if name in names]
+    if not found:
+        raise ModelError(f"no model for {task!r} is in this installation", "Name one, or install edgeseg again")
+    return [f"{name}{_INT8}" if int8 and f"{name}{_INT8}" in names else name for name in found]
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The artifact of that path, or of the shipped model of that name or task; a path that exists wins.
+    """The artifact of that path, or of the shipped model of that name; a path that exists wins.
+
+    One of :data:`TASKS` is the most accurate for it; what this machine runs in real time,
+    :func:`edgeseg.runtime.choose.choose` knows.
 
     Raises:
         ModelError: neither; the message lists the shipped names. Or the path leads to no file.
@@ -86,12 +86,14 @@ def find(name_or_path: str | Path) -> Path:
     path, name = Path(name_or_path), str(name_or_path)
     if not _is_file(path):
         known = {model.name: model.path for model in shipped()}
-        if (model := model_for(name) if name in TASKS else name) in known:
+        model = models_for(name)[0] if is_task(name) else name
+        if model in known:
             return known[model]
     if _exists(path):
         check_model_file(path)
         return path
-    listed = ", ".join([*(task for task in TASKS if model_for(task)), *(model.name for model in shipped())])
+    names = [model.name for model in shipped()]
+    listed = ", ".join([*dict.fromkeys(task for name in names if (task := task_of(name))), *names])
     raise ModelError(
         f"there is no model {name!r}",
         f"Pass the path of a .onnx or .pt file, or a shipped model: {listed or 'none in this installation'}",

@@ -45,18 +45,17 @@ def test_shipped_models_say_what_the_table_shows(model):
 def test_every_shipped_model_has_a_task_and_each_word_finds_one(model):
     task = weights.task_of(model.name)
     assert task in weights.TASKS
-    assert weights.find(task) == weights.find(weights.model_for(task))
-    assert weights.task_of(weights.model_for(task)) == task
+    best, *_ = weights.models_for(task)
+    assert weights.find(task) == weights.find(best)
+    assert all(weights.task_of(name) == task for name in weights.models_for(task))
     assert weights.task_of("no_such_net") is None
 
 
 def test_a_word_without_a_shipped_model_is_no_name(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    assert weights.model_for("street") is None
-    with pytest.raises(ModelError, match="no model for streets is in this installation"):
-        weights.default_model()
-    with pytest.raises(ModelError, match=r"there is no model 'street'\. .*: none in this installation"):
-        weights.find("street")
+    for ask in (weights.models_for, weights.find):
+        with pytest.raises(ModelError, match="no model for 'street' is in this installation"):
+            ask("street")
 
 
 def test_a_file_wins_over_a_word(monkeypatch, tmp_path, tiny_onnx):
@@ -68,5 +67,5 @@ def test_a_file_wins_over_a_word(monkeypatch, tmp_path, tiny_onnx):
 @pytest.mark.parametrize("dot_product", [False, True])
 def test_the_default_is_shipped_and_in_int8_where_the_cpu_is_made_for_it(dot_product, monkeypatch):
     monkeypatch.setattr("edgeseg._native.has_int8_dot_product", lambda: dot_product)
-    default = weights.default_model()
-    assert read_spec(weights.find(default)).precision == ("int8-cpu" if dot_product else "fp32")
+    for name in weights.models_for(weights.DEFAULT_TASK):
+        assert read_spec(weights.find(name)).precision == ("int8-cpu" if dot_product else "fp32")

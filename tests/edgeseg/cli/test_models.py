@@ -25,6 +25,24 @@ def test_shipped_models_are_listed_with_their_figures(run_cli):
         assert float(row[6]) == pytest.approx(metrics["val_miou"] * 100, abs=0.05)
 
 
+def test_shipped_models_are_timed_here_and_told_as_json(run_cli):
+    shipped = {model.name: model for model in weights.shipped()}
+    if not shipped:
+        pytest.skip("this checkout holds no trained models")
+    done = run_cli("models", "--measure", "--threads", "1", "--json")
+    assert done.rc == 0
+    listed = {entry["name"]: entry for entry in json.loads(done.stdout)}
+    assert listed.keys() == shipped.keys()
+    for name, entry in listed.items():
+        spec = read_spec(shipped[name].path)
+        assert entry["ms"] > 0
+        assert entry["task"] == weights.task_of(name)
+        assert (entry["license"], entry["metrics"]) == (spec.license, spec.metrics)
+    done = run_cli("models", "--measure")
+    assert "ms here" in done.stdout.splitlines()[0]
+    assert "--model street is " in done.stdout
+
+
 def test_a_model_in_the_folder_is_shipped(run_python, tiny_onnx):
     done = run_python(f"""
 import os
@@ -118,7 +136,7 @@ def test_a_network_is_measured_here(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--json"], "are of networks. Name some, or pass --all"),
+        (["--size", "480x360"], "--size and --classes are of networks. Name some, or pass --all"),
         (["fast_scnn", "--size", "480"], "--size is '480'. Give a width and a height in pixels, as 480x360"),
         (["fast_scnn", "--classes", "0"], "a network of 0 classes"),
         (["nonesuch"], "there is no network 'nonesuch'"),

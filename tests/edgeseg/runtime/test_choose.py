@@ -14,7 +14,7 @@ from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.tensorrt.info import TENSORRT
 
 ORIN = Gpu("Orin", "sm87")
-FLOAT, INT8 = (weights.default_model(int8=int8) for int8 in (False, True))
+FLOAT, INT8 = (weights.models_for("street", int8=int8)[0] for int8 in (False, True))
 
 
 @pytest.fixture
@@ -46,7 +46,8 @@ def test_without_a_gpu_the_cpu(machine, tiny_onnx):
 def test_the_default_model_of_a_cpu_follows_its_instructions(machine, int8):
     machine(int8=int8)
     choice = choose()
-    assert (choice.path.stem, choice.backend) == (INT8 if int8 else FLOAT, "ort")
+    assert choice.path.stem in weights.models_for("street", int8=int8)
+    assert choice.backend == "ort"
     assert ("INT8 instructions" in choice.reason) == int8
 
 
@@ -104,12 +105,12 @@ def test_other_files_have_one_engine(machine, tmp_path, suffix, backend):
     assert choose(tmp_path / f"model{suffix}").backend == backend
 
 
-@pytest.mark.parametrize(("backend", "model"), [("ort", INT8), ("ort-cuda", FLOAT), ("tensorrt", None)])
-def test_an_engine_that_was_asked_for_is_taken(machine, backend, model):
+@pytest.mark.parametrize(("backend", "int8"), [("ort", True), ("ort-cuda", False), ("tensorrt", False)])
+def test_an_engine_that_was_asked_for_is_taken(machine, backend, int8):
     machine(int8=True)
     choice = choose(None, backend)
     assert choice.backend == backend
-    assert choice.path.stem == model or model is None
+    assert choice.path.stem in weights.models_for("street", int8=int8)
 
 
 def test_an_unknown_file_is_one_line(machine, tiny_onnx, tmp_path):
