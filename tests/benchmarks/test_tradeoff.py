@@ -1,0 +1,47 @@
+"""The plot of accuracy over latency: whose figures they are, and what is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+from scripts import load_script
+
+pytest.importorskip("matplotlib", reason="the plot needs matplotlib; pip install 'edgeseg[train]'")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    return load_script(REPOSITORY / "benchmarks" / "tradeoff.py", "tradeoff")
+
+
+def test_a_row_for_each_model_and_a_line_for_what_is_timed_alone(
+    script, convnet, convnet_data, tmp_path, monkeypatch, capsys
+):
+    onnx = pytest.importorskip("onnx", reason="onnx writes the test model; pip install 'edgeseg[quantize]'")
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])
+    other = onnx.helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["image"], ["other"])], "beside", [image], [other])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "beside.onnx")
+    drawn = tmp_path / "plots" / "plot.png"
+    words = f"{convnet} --data {convnet_data} --beside {tmp_path}/beside.onnx --threads 1 --rounds 3 --plot {drawn}"
+    monkeypatch.setattr("sys.argv", ["", *words.split()])
+    script.main()
+    rows = {cells[1].strip(): cells[2:5] for line in capsys.readouterr().out.splitlines() if (cells := line.split("|"))}
+    assert set(rows) == {"model", "---", str(convnet), "beside"}
+    ms, _, miou = (float(cell) for cell in rows[str(convnet)])
+    assert ms > 0
+    assert miou == 100  # the labels are its own
+    assert rows["beside"][2].strip() == ""
+    assert cv2.imread(str(drawn)).shape[1] == 936
+
+
+def test_what_is_timed_in_turns_is_timed_as_often_and_warmed_up_once(script):
+    called = []
+    ms = script.in_turns([lambda: called.append("a"), lambda: called.append("b")], rounds=2)
+    assert called == ["a", "b"] * 3
+    assert len(ms) == 2
