@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Fit, Refinement, Threads, TileScale, TrustEngine, open_model
+from edgeseg.cli.open_model import (
+    ChosenBackend,
+    Fit,
+    Flip,
+    Refinement,
+    Scales,
+    Threads,
+    TileScale,
+    TrustEngine,
+    factors,
+    open_model,
+)
 from edgeseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,10 +50,8 @@ def eval(
         str, typer.Option(metavar="classes|edges", help="Whether all pixels count, or thin edges with a tolerance.")
     ] = "classes",
     refine: Refinement = "none",
-    scales: Annotated[
-        str, typer.Option(metavar="S,S,...", help="Take the mean over the picture at these sizes; for a .pt alone.")
-    ] = "1",
-    flip: Annotated[bool, typer.Option("--flip", help="Take the mean over the picture and its mirror image.")] = False,
+    scales: Scales = "1",
+    flip: Flip = False,
     fit: Fit = None,
     tile_scale: TileScale = None,
     predictions: Annotated[
@@ -115,7 +124,7 @@ def eval(
             trust_engine,
             fit=fit,
             tile_scale=tile_scale,
-            scales=_factors(scales),
+            scales=factors(scales),
             flip=flip,
         ) as segmenter:
             evaluation = measure(segmenter, dataset, split, progress=progress)
@@ -147,13 +156,6 @@ def _measure_of(task: str) -> Callable[..., Any]:
     if task not in measures:
         raise InputError(f"--task is {task!r:.40}", f"Use {' or '.join(measures)}")
     return measures[task]
-
-
-def _factors(scales: str) -> list[float]:
-    try:
-        return [float(scale) for scale in scales.split(",")]
-    except ValueError:
-        raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
 
 
 def render(evaluation: Evaluation | EdgeEvaluation) -> RenderableType:

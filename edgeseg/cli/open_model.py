@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from edgeseg.cli.options import words_of
+from edgeseg.errors import InputError
 from edgeseg.run_config import RunConfig
 from edgeseg.runtime.registry import BACKENDS
 from edgeseg.spec.placement import PictureFit
@@ -31,6 +32,13 @@ FileBackend = Annotated[
 Fit = Annotated[str | None, typer.Option("--fit", help=words_of(RunConfig, "fit"))]
 
 TileScale = Annotated[float | None, typer.Option("--tile-scale", help=words_of(RunConfig, "tile_scale"))]
+
+Scales = Annotated[
+    str, typer.Option(metavar="S,S,...", help="Take the mean over the picture at these sizes; for a .pt alone.")
+]
+"""As :func:`factors` reads it."""
+
+Flip = Annotated[bool, typer.Option("--flip", help="Take the mean over the picture and its mirror image.")]
 
 Threads = Annotated[int | None, typer.Option(min=1, help=words_of(RunConfig, "threads"))]
 
@@ -68,6 +76,18 @@ def open_model(
     if refine.startswith("crf") and segmenter.spec.crf is None:
         note(UNTUNED)
     return segmenter
+
+
+def factors(scales: str) -> list[float]:
+    """Of ``--scales``.
+
+    Raises:
+        InputError: no numbers with commas between them.
+    """
+    try:
+        return [float(scale) for scale in scales.split(",")]
+    except ValueError:
+        raise InputError(f"--scales is {scales!r}", "Give numbers with commas between them, as 0.75,1,1.25") from None
 
 
 def note(text: str) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from edgeseg.cli.open_model import ChosenBackend, Threads, TrustEngine, open_model
+from edgeseg.cli.open_model import ChosenBackend, Flip, Scales, Threads, TrustEngine, factors, open_model
 from edgeseg.errors import InputError
 
 EXAMPLES = """
 edgeseg data predict large.onnx --data my_data --split train --output teacher
+edgeseg data predict large.pt --data my_data --scales 1,1.25 --flip --output better_teacher
 edgeseg train --data my_data --teacher teacher --output runs/taught
 edgeseg data predict large.onnx --source drive.mp4 --output masks --labels --confidence 0.9
 """
@@ -34,6 +35,8 @@ def predict(
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="With --labels: pixels below this probability have no label (255).")
     ] = 0.0,
+    scales: Scales = "1",
+    flip: Flip = False,
     backend: ChosenBackend = "auto",
     trust_engine: TrustEngine = False,
     threads: Threads = None,
@@ -48,6 +51,7 @@ def predict(
         raise InputError("there must be one place that pictures come from", "Pass --data or --source")
     if confidence and not labels:
         raise InputError("--confidence is for --labels: probabilities say themselves how sure they are", "Leave it out")
+    sizes = factors(scales)
 
     from collections.abc import Iterable
 
@@ -71,7 +75,7 @@ def predict(
             opened.close()
             raise InputError(f"{opened.info.uri} has no end", "Pass a folder of images, or a video")
         frames = show_progress(opened, "predict", opened.info.frame_count)
-    with open_model(model, backend, threads, "none", trust_engine) as segmenter:
+    with open_model(model, backend, threads, "none", trust_engine, scales=sizes, flip=flip) as segmenter:
         if labels:
             predicted = predict_labels(segmenter, frames, output, confidence=confidence)
         else:
