@@ -3,8 +3,8 @@
     python benchmarks/tradeoff.py --data camvid --threads 1 --plot docs/street_models.png
     python benchmarks/tradeoff.py fast_scnn-camvid-int8 runs/enet/model.onnx --data camvid --beside yolo26n-sem.onnx
 
-Without models: all that ship for the data's classes. What lies ``--beside`` is any ONNX file with one float input: it
-is timed on noise, and has no accuracy here.
+Without models: all that ship for the data's classes. What lies ``--beside`` is any ONNX file with one input, of floats
+(N, 3, H, W) or bytes (N, H, W, 3): it is timed on noise, and has no accuracy here.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ def runner_beside(path: Path, threads: int | None, size: tuple[int, int]) -> Cal
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
-    open_shape = (1, 3, *size)
+    is_bytes = taken.type == "tensor(uint8)"
+    open_shape = (1, *size, 3) if is_bytes else (1, 3, *size)
     shape = [n if isinstance(n, int) else given for n, given in zip(taken.shape, open_shape, strict=True)]
-    noise = np.random.default_rng(0).random(shape, dtype=np.float32)
+    noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8 if is_bytes else np.float32)
     return lambda: session.run(None, {taken.name: noise})
 
 

@@ -22,17 +22,21 @@ def test_a_row_for_each_model_and_a_line_for_what_is_timed_alone(
     script, convnet, convnet_data, tmp_path, monkeypatch, capsys
 ):
     onnx = pytest.importorskip("onnx", reason="onnx writes the test model; pip install 'edgeseg[quantize]'")
-    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])
-    other = onnx.helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, None)
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["image"], ["other"])], "beside", [image], [other])
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "beside.onnx")
+    for name, kind in (("beside", onnx.TensorProto.FLOAT), ("bytes", onnx.TensorProto.UINT8)):
+        shape = ["N", 3, "height", "width"] if name == "beside" else ["N", "height", "width", 3]
+        image = onnx.helper.make_tensor_value_info("image", kind, shape)
+        other = onnx.helper.make_tensor_value_info("other", kind, None)
+        node = onnx.helper.make_node("Identity", ["image"], ["other"])
+        graph = onnx.helper.make_graph([node], name, [image], [other])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, tmp_path / f"{name}.onnx")
     drawn = tmp_path / "plots" / "plot.png"
-    words = f"{convnet} --data {convnet_data} --beside {tmp_path}/beside.onnx --threads 1 --rounds 3 --plot {drawn}"
+    beside = f"{tmp_path / 'beside.onnx'} {tmp_path / 'bytes.onnx'}"
+    words = f"{convnet} --data {convnet_data} --threads 1 --rounds 3 --plot {drawn} --beside {beside}"
     monkeypatch.setattr("sys.argv", ["", *words.split()])
     script.main()
     rows = {cells[1].strip(): cells[2:5] for line in capsys.readouterr().out.splitlines() if (cells := line.split("|"))}
-    assert set(rows) == {"model", "---", str(convnet), "beside"}
+    assert set(rows) == {"model", "---", str(convnet), "beside", "bytes"}
     ms, _, miou = (float(cell) for cell in rows[str(convnet)])
     assert ms > 0
     assert miou == 100  # the labels are its own
