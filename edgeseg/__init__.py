@@ -2,7 +2,7 @@
 
 Examples:
     >>> import edgeseg
-    >>> seg = edgeseg.Segmenter.open("fast_scnn-camvid")
+    >>> seg = edgeseg.Segmenter.open("street")
     >>> labels = seg(image).labels
 
     >>> for result in edgeseg.stream("street.mp4"):

@@ -30,7 +30,7 @@ edgeseg models
 edgeseg models --measure
 edgeseg models --all --size 480x360
 edgeseg models fast_scnn enet --measure --threads 1
-edgeseg run street.mp4 --model fast_scnn-camvid
+edgeseg run --camera 0 --model person
 """
 
 _DEFAULT = ", which is the default"

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from edgeseg import weights
-from edgeseg.artifact.onnx import set_spec
+from edgeseg.artifact.onnx import read_spec, set_spec
 from edgeseg.artifact.record import record_path
 from edgeseg.errors import EdgesegError, InputError, MissingDependencyError, ModelError, SinkError, SpecError
 from edgeseg.evaluation.parity import probe_images
@@ -137,16 +137,28 @@ def test_a_quantized_network_becomes_an_engine(tensorrt, artifact_of, quantized,
     assert_fits_its_spec(tmp_path / "x.engine")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("model", weights.shipped(), ids=lambda model: model.name)
-def test_a_shipped_model_becomes_an_engine(tensorrt, quantized, tmp_path, model, precision):
-    if open_backend(model.path).spec.precision != "fp32":
-        with pytest.raises(ModelError, match=r"quantized.*(Use the precision int8|--target tensorrt)"):
-            build_engine(model.path, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
-        return
-    source = quantized(model.path) if precision == "int8" else model.path
-    build_engine(source, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
+BUILT_AS = {"fp32": ("fp32", "fp16"), "int8-tensorrt": ("int8",), "int8-cpu": ()}
+"""Of shipped models by their own precision."""
+
+
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [
+        pytest.param(model, precision, id=f"{model.name}-{precision}")
+        for model in weights.shipped()
+        for precision in BUILT_AS[read_spec(model.path).precision]
+    ],
+)
+def test_a_shipped_model_becomes_an_engine(tensorrt, tmp_path, model, precision):
+    build_engine(model.path, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
     assert_fits_its_spec(tmp_path / "x.engine")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_shipped_model_in_int8_for_cpus_does_not(tensorrt, tmp_path, precision):
+    (model, *_) = (model for model in weights.shipped() if read_spec(model.path).precision == "int8-cpu")
+    with pytest.raises(ModelError, match=r"quantized.*(Use the precision int8|--target tensorrt)"):
+        build_engine(model.path, tmp_path / "x.engine", BuildOptions(precision, target=("sm86",)))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
