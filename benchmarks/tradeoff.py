@@ -104,6 +104,7 @@ def plot(points: Sequence[Point], title: str, to: Path) -> None:
     """A PNG: a dot for a model, a line for what has no accuracy here."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(7.2, 4.2), dpi=130, layout="tight")
     FigureCanvasAgg(figure)
@@ -113,13 +114,16 @@ def plot(points: Sequence[Point], title: str, to: Path) -> None:
             axes.axvline(point.ms, color=BESIDE, linestyle="--", linewidth=1)
             axes.text(point.ms, 0.03, f" {point.name}", color=BESIDE, fontsize=8, transform=axes.get_xaxis_transform())
             continue
-        colour = INT8 if point.precision.startswith("int8") else FLOAT
+        colour, below = (INT8, 5) if point.precision.startswith("int8") else (FLOAT, -12)
         axes.plot(point.ms, 100 * point.miou, "o", color=colour)
         axes.annotate(
-            point.name, (point.ms, 100 * point.miou), (4, 5), textcoords="offset points", fontsize=7, color=INK
+            point.name, (point.ms, 100 * point.miou), (4, below), textcoords="offset points", fontsize=7, color=INK
         )
     axes.set_xscale("log")
-    axes.set_xlabel("ms a frame in the network (logarithmic)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("ms a frame in the network")
     axes.set_ylabel("mIoU, %")
     axes.set_title(title, fontsize=9)
     axes.grid(visible=True, which="both", linewidth=0.3)

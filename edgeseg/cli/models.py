@@ -30,7 +30,7 @@ edgeseg models
 edgeseg models --measure
 edgeseg models --all --size 480x360
 edgeseg models fast_scnn enet --measure --threads 1
-edgeseg run --camera 0 --model person
+edgeseg run 'photos/*.jpg' --model people
 """
 
 _DEFAULT = ", which is the default"

@@ -12,7 +12,6 @@ from edgeseg.errors import ModelError
 TASKS = {
     "street": ("edgenet-base-camvid", "edgenet-small-camvid", "edgenet-nano-camvid", "fast_scnn-camvid"),
     "people": ("edgenet-small-people",),
-    "person": ("edgenet-nano-person",),
 }
 """What models see, in a word that may stand for their name; those that do, the most accurate first."""
 
