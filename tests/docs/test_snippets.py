@@ -201,8 +201,9 @@ def home(
     shutil.copytree(convnet_data, home / "my_data")
     EXPORTS["voc"](home / "VOCdevkit" / "VOC2012")
     EXPORTS["coco"](home / "export")
-    with Segmenter.open("fast_scnn-camvid") as segmenter:
-        write_data(home / "camvid", list(segmenter.spec.class_names))
+    for data, model in (("camvid", "fast_scnn-camvid"), ("people", "edgenet-small-people")):
+        with Segmenter.open(model) as segmenter:
+            write_data(home / data, list(segmenter.spec.class_names))
     for name in ("model", "street", "tuned", "A", "B"):
         shutil.copy(convnet, home / f"{name}.onnx")
     run = {"sources": {"gate": camera}, "model": "street.onnx", "jsonl": "gate.jsonl", "on_lost": "wait"}

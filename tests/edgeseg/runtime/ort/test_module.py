@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -104,7 +105,18 @@ def test_the_shim_that_these_tests_rely_on_sees_a_connection(start):
 
 
 def test_the_command_writes_no_device_id(start):
-    assert_quiet(*start("-m", "edgeseg", "run", "synthetic:?live=1&size=64x48", "--max-frames", "3"))
+    model = ("--model", "fast_scnn-camvid")
+    assert_quiet(*start("-m", "edgeseg", "run", "synthetic:?live=1&size=64x48", "--max-frames", "3", *model))
+
+
+def test_without_a_model_it_writes_how_long_some_take_here_and_nothing_else(start):
+    process, home, calls = start("-m", "edgeseg", "run", "synthetic:?live=1&size=64x48", "--max-frames", "3")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert calls.read_text() == ""
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert {path.parent.relative_to(home).as_posix() for path in files} == {".cache/edgeseg/times"}
+    assert all(json.loads(path.read_text()).keys() == {"ms"} for path in files)
 
 
 @pytest.mark.parametrize(
