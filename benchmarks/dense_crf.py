@@ -34,6 +34,7 @@ from edgeseg._native import dense_crf_isa
 from edgeseg.data.dataset import Dataset, read_image
 from edgeseg.data.sampling import spread
 from edgeseg.refine.crf import CrfParams, DenseCrf, Quality
+from edgeseg.runtime.real_time import processor_name
 
 PEER = "pydensecrf"
 
@@ -346,12 +347,6 @@ def run_steady(problems: Sequence[Problem], params: CrfParams, frames: int, thre
         print(f"  {what:<20} {then:8.2f} MiB before, {now:8.2f} MiB after ({now - then:+.3f})")
 
 
-def cpu_name() -> str:
-    """As Linux has it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "an unknown CPU")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="The dense CRF beside pydensecrf and exact sums.")
     parser.add_argument("--data", type=Path, required=True, help="CamVid: a folder with dataset.yaml and the split val")
@@ -384,13 +379,13 @@ def main() -> None:
     title = f"Dense CRF, {width}x{height}, {classes} classes, {params.iterations} iterations"
     if params != CrfParams():
         title += f", parameters {' '.join(f'{value:g}' for value in args.params)}"
-    print(f"{title}; {args.images} images, {args.repeats} rounds; {cpu_name()}, {dense_crf_isa()}")
+    print(f"{title}; {args.images} images, {args.repeats} rounds; {processor_name()}, {dense_crf_isa()}")
     rows = compare(problems, params, args)
     print_table(rows)
     if args.plot:
         plot(rows, title, args.plot)
     if args.json:
-        setting = {"title": title, "cpu": cpu_name(), "isa": dense_crf_isa(), "repeats": args.repeats}
+        setting = {"title": title, "cpu": processor_name(), "isa": dense_crf_isa(), "repeats": args.repeats}
         images = [problem.name for problem in problems]
         report = {**setting, "images": images, "rows": [asdict(row) for row in rows]}
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
     python benchmarks/temporal.py --data camvid
     python benchmarks/temporal.py --data camvid --every 3    as a camera of 5 frames a second would see it
-    python benchmarks/temporal.py --video hall.mp4 --model person    of a camera that stands still, without labels
+    python benchmarks/temporal.py --video hall.mp4 --model people    of a camera that stands still, without labels
 
 Flicker: of the pixels that are labelled in two successive frames, and there alike, the fraction whose predicted label
 changes. CamVid's val split is a sequence at 15 Hz. The networks' outputs are the same for every row. Of a video without
@@ -73,7 +73,7 @@ def main() -> None:
 def _print_video(video: Path, every: int, segmenter: Segmenter) -> None:
     """The table for a video: its flicker where the picture holds still, and how much of it that is."""
     rows: dict[str, Smooth] = {"none": lambda inference, _: _logits(inference)}
-    rows["along the motion, memory 0.23 s"] = _along_motion(TemporalSmoother())
+    rows["along the motion, memory 0.23 s"] = _along_motion(TemporalSmoother(0.23))
     changed, still_pixels, all_pixels = dict.fromkeys(rows, 0), 0, 0
     before: tuple[ImageU8, dict[str, LabelsU8]] | None = None
     source = open_source(str(video))
@@ -82,9 +82,7 @@ def _print_video(video: Path, every: int, segmenter: Segmenter) -> None:
         for frame in itertools.islice(source, 0, None, every):
             inference = segmenter.infer([frame.rgb_u8])[0]
             labels = {
-                name: segmenter.finish(
-                    Inference(inference.input_u8, smooth(inference, frame.index / rate_hz), inference.placement, {})
-                ).labels
+                name: _labels(segmenter, inference, smooth(inference, frame.index / rate_hz))
                 for name, smooth in rows.items()
             }
             if before is not None:
@@ -108,8 +106,7 @@ def _measure(
         start_s = time.perf_counter()
         output = smooth(inference, index / rate_hz)
         times_ms.append((time.perf_counter() - start_s) * 1000)
-        smoothed = Inference(inference.input_u8, output, inference.placement, {})
-        predicted.append(segmenter.finish(smoothed).labels)
+        predicted.append(_labels(segmenter, inference, output))
     truth = [labels for _, labels in frames]
     half = len(frames) // 2
     parts = (slice(0, None), slice(0, half), slice(half, None))
@@ -117,6 +114,10 @@ def _measure(
     flickers = [100 * _flicker(predicted[part], truth[part]) for part in parts]
     cells = [*(f"{miou:.2f}%" for miou in mious), *(f"{flicker:.2f}%" for flicker in flickers)]
     return f"| {name} | {' | '.join(cells)} | {statistics.median(times_ms):.2f} |"
+
+
+def _labels(segmenter: Segmenter, inference: Inference, smoothed: NDArray[np.float32]) -> LabelsU8:
+    return segmenter.finish(Inference(inference.input_u8, smoothed, inference.placement, {})).labels
 
 
 def _miou(predicted: list[LabelsU8], truth: list[LabelsU8], num_classes: int) -> float:

@@ -10,8 +10,6 @@ Without models: all that ship for the data's classes. What lies ``--beside`` is 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from edgeseg.evaluation.evaluate import evaluate
 from edgeseg.files.whole import written_whole
 from edgeseg.runtime.registry import open_backend
 from edgeseg.segmenter import Segmenter
+from edgeseg_export.timing import medians_ms
 
 INK, INT8, FLOAT, BESIDE = "#333333", "#c2410c", "#2563eb", "#8a8a8a"
 
@@ -50,17 +49,6 @@ class Point:
 def shipped_for(dataset: Dataset) -> list[str]:
     """The names of the shipped models with the data's classes."""
     return [model.name for model in weights.shipped() if read_spec(model.path).class_names == tuple(dataset.names)]
-
-
-def in_turns(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median milliseconds of each, after a round to warm up."""
-    taken: list[list[float]] = [[] for _ in runs]
-    for _ in range(1 + rounds):
-        for run, times in zip(runs, taken, strict=True):
-            start = time.perf_counter()
-            run()
-            times.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(times[1:]) for times in taken]
 
 
 def runner_beside(path: Path, threads: int | None, size: tuple[int, int]) -> Callable[[], object]:
@@ -92,7 +80,7 @@ def measure(models: Sequence[str], beside: Sequence[Path], data: Path, threads: 
             runs.append(lambda engine=engine, picture=picture: engine.infer(picture))  # type: ignore[misc]
             specs.append(engine.spec)
         runs += [runner_beside(path, threads, specs[0].input_size if specs else (360, 480)) for path in beside]
-        ms = in_turns(runs, rounds)
+        ms = medians_ms(runs, rounds)
     points = []
     for name, spec, taken in zip(names, specs, ms, strict=False):
         with closing(Segmenter.open(name, backend="ort")) as segmenter:

@@ -208,12 +208,12 @@ def _show_shipped(measure: bool, threads: int | None, json: bool) -> None:
     from edgeseg.runtime.real_time import time_model
     from edgeseg.weights import TASKS, shipped, task_of
 
-    order = [*TASKS, None]
-    found = sorted(shipped(), key=lambda model: order.index(task_of(model.name)))
-    if not found:
+    rows = [(model, task_of(model.name), read_spec(model.path)) for model in shipped()]
+    if not rows:
         raise ModelError("no trained models are installed", "Install edgeseg again, or train one: edgeseg train")
-    rows = [(model, task_of(model.name), read_spec(model.path)) for model in found]
-    times = {model.name: time_model(model.name, threads) for model in found} if measure else {}
+    order = [*TASKS, None]
+    rows.sort(key=lambda row: order.index(row[1]))
+    times = {model.name: time_model(model.name, threads) for model, _, _ in rows} if measure else {}
     if json:
         _print_shipped_json(rows, times)
     else:

@@ -83,14 +83,16 @@ def _place(path: Path, threads: int | None) -> Path | None:
     """The file for what was timed; None where there can be no cache."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
-        digest = hashlib.sha256(path.read_bytes())
-        digest.update(repr((_processor(), threads or cores, cores, installed_version("onnxruntime"))).encode())
-        return cache_folder("times") / f"{digest.hexdigest()[:32]}.json"
+        model = os.stat(path)
+        machine = (processor_name(), cores, installed_version("onnxruntime"))
+        known_by = (str(path), model.st_size, model.st_mtime_ns, threads or cores, *machine)
+        return cache_folder("times") / f"{hashlib.sha256(repr(known_by).encode()).hexdigest()[:32]}.json"
     except (OSError, EdgesegError):
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The CPU's, as Linux has it, or else as Python does."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

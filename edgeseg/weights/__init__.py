@@ -89,7 +89,7 @@ def find(name_or_path: str | Path) -> Path:
     path, name = Path(name_or_path), str(name_or_path)
     if not _is_file(path):
         known = {model.name: model.path for model in shipped()}
-        model = models_for(name)[0] if is_task(name) else name
+        model = models_for(name)[0] if name in TASKS else name
         if model in known:
             return known[model]
     if _exists(path):

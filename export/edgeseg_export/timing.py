@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def _time_in(folder: Path, spec: ModelSpec, threads: int | None, runs: int) -> N
             engines.append(open_engine(int8_path))
         except EdgesegError as error:
             not_int8 = error.what
-        fp32_ms, *int8_ms = _medians_ms(engines, pictures, runs)
+        fp32_ms, *int8_ms = medians_ms([_call_of(engine, pictures) for engine in engines], runs)
     return NetworkTimes(fp32_ms, int8_ms[0] if int8_ms else None, not_int8)
 
 
@@ -114,13 +115,21 @@ def _export(spec: ModelSpec, source: Path, output: Path) -> None:
     export_onnx(Checkpoint(source, spec, {"model": weights}), output, spec=spec)
 
 
-def _medians_ms(engines: Sequence[OrtBackend], pictures: Sequence[ImageU8], runs: int) -> list[float]:
-    """Of each engine. They take turns, so that what slows the machine down slows all of them."""
-    taken_ms: list[list[float]] = [[] for _ in engines]
-    for run in range(runs + 1):
-        picture = pictures[run % len(pictures)][None]
-        for engine, times in zip(engines, taken_ms, strict=True):
+def medians_ms(calls: Sequence[Callable[[], object]], runs: int) -> list[float]:
+    """Median milliseconds of each call, of so many after one that does not count.
+
+    They take turns, so that what slows the machine down slows all of them.
+    """
+    taken_ms: list[list[float]] = [[] for _ in calls]
+    for _ in range(runs + 1):
+        for call, times in zip(calls, taken_ms, strict=True):
             start_s = time.perf_counter()
-            engine.infer(picture)
+            call()
             times.append((time.perf_counter() - start_s) * 1000)
     return [statistics.median(times[1:]) for times in taken_ms]
+
+
+def _call_of(engine: OrtBackend, pictures: Sequence[ImageU8]) -> Callable[[], object]:
+    """One run of an engine, on each picture in turn."""
+    turns = cycle(picture[None] for picture in pictures)
+    return lambda: engine.infer(next(turns))

@@ -42,10 +42,3 @@ def test_a_row_for_each_model_and_a_line_for_what_is_timed_alone(
     assert miou == 100  # the labels are its own
     assert rows["beside"][2].strip() == ""
     assert cv2.imread(str(drawn)).shape[1] == 936
-
-
-def test_what_is_timed_in_turns_is_timed_as_often_and_warmed_up_once(script):
-    called = []
-    ms = script.in_turns([lambda: called.append("a"), lambda: called.append("b")], rounds=2)
-    assert called == ["a", "b"] * 3
-    assert len(ms) == 2

@@ -11,7 +11,7 @@ from edgeseg.errors import InputError, MissingDependencyError, ModelError
 from edgeseg.models import registry
 from edgeseg.models.network import Features, Network
 from edgeseg.quantize import ptq
-from edgeseg_export.timing import time_network
+from edgeseg_export.timing import medians_ms, time_network
 
 
 def test_refusals():
@@ -52,3 +52,10 @@ def test_why_a_network_is_not_in_int8_is_said(monkeypatch):
     assert times.fp32_ms > 0
     assert times.int8_ms is None
     assert times.not_int8 == "the quantizer does not know it"
+
+
+def test_what_is_timed_in_turns_is_timed_as_often_and_warmed_up_once():
+    called = []
+    ms = medians_ms([lambda: called.append("a"), lambda: called.append("b")], runs=2)
+    assert called == ["a", "b"] * 3
+    assert len(ms) == 2

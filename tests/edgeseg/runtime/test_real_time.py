@@ -27,21 +27,21 @@ def two(tiny_onnx, tiny_labels_onnx, tmp_path, monkeypatch):
     return ["better", "lighter"]
 
 
-def keep(monkeypatch, **known):
+def keep(**known):
     """Times of an earlier start."""
     for name, ms in known.items():
         place = real_time._place(weights.find(name), 1)
         place.write_text(json.dumps({"ms": ms}), encoding="utf-8")
 
 
-def test_the_most_accurate_that_is_within_the_budget(two, monkeypatch):
+def test_the_most_accurate_that_is_within_the_budget(two):
     assert best_in_time(two, 1, budget_ms=1e6)[0] == "better"
-    keep(monkeypatch, better=30.0, lighter=8.0)
+    keep(better=30.0, lighter=8.0)
     assert best_in_time(two, 1, budget_ms=20) == ("lighter", 8.0)
 
 
-def test_the_fastest_where_none_is_within_it(two, monkeypatch):
-    keep(monkeypatch, better=30.0, lighter=80.0)
+def test_the_fastest_where_none_is_within_it(two):
+    keep(better=30.0, lighter=80.0)
     assert best_in_time(two, 1, budget_ms=20) == ("better", 30.0)
 
 
@@ -72,8 +72,8 @@ def test_what_is_kept_and_cannot_be_believed_is_timed_again(two, kept):
     assert json.loads(place.read_text(encoding="utf-8")) == {"ms": ms}
 
 
-def test_to_time_it_again_replaces_what_is_known(two, monkeypatch):
-    keep(monkeypatch, better=1e5)
+def test_to_time_it_again_replaces_what_is_known(two):
+    keep(better=1e5)
     ms = time_model("better", 1)
     assert 0 < ms < 1e5
     assert best_in_time(["better"], 1) == ("better", ms)
@@ -88,8 +88,8 @@ def test_without_a_cache_it_is_timed_each_time(two, monkeypatch, tmp_path):
     assert len(opened) == 2
 
 
-def test_the_choice_says_what_was_too_slow_and_what_the_other_takes(two, monkeypatch):
-    keep(monkeypatch, better=31.0, lighter=8.4)
+def test_the_choice_says_what_was_too_slow_and_what_the_other_takes(two):
+    keep(better=31.0, lighter=8.4)
     for model in (None, "street"):
         choice = choose(model, "ort", threads=1)
         assert choice.path.stem == "lighter"
